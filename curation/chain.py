@@ -1,0 +1,117 @@
+"""The chain from pool to subset: which stages there are, in which order, and which verb ends where."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from curation.stages.distinct import Distinct
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from curation.models.resolved import Model
+    from curation.planner import Stage
+    from schemas.config import Config
+
+# The last stages of each step. A step runs whatever of the steps before it is not done.
+STEPS = ("ingest", "embed", "score", "cluster", "prune", "select")
+
+# Stages that look at the whole pool: a new dataset changes what they decide, so they run again, and so does
+# what reads their result. Every other stage computes the new dataset's shards only.
+WHOLE_POOL = (
+    "distinct_images",
+    "distinct_chunks",
+    "mismatch",
+    "alignment",
+    "centroids",
+    "clusters",
+    "neighbours",
+    "pruned",
+    "selection",
+)
+
+
+def chain(config: Config, until: str, model: Callable[[], Model]) -> list[Stage]:
+    """The stages up to and with step `until`, each after what it reads. `model` is asked only where needed."""
+    stages: list[Stage] = []
+    for step in STEPS[: STEPS.index(until) + 1]:
+        stages += _BUILD[step](config, model)
+    return stages
+
+
+def _ingest(config: Config, model: Callable[[], Model]) -> list[Stage]:
+    from curation.stages.images import DistinctImages, Figures
+    from curation.stages.ingest import Ingest
+    from curation.stages.samples import Check
+
+    images = config.images
+    return [
+        Ingest(images.roots, images.follow_links, images.allow_remote),
+        Distinct("distinct_images", "samples", "images.list.element.sha256", "distinct_images", "image_places"),
+        Figures(DistinctImages(config.embed.batch, images.max_pixels)),
+        Check(),
+    ]
+
+
+def _embed(config: Config, model: Callable[[], Model]) -> list[Stage]:
+    from curation.stages.images import DistinctImages, EmbedImages
+    from curation.stages.texts import Chunks, DistinctChunks, EmbedTexts
+    from curation.stages.vectors import Embedded, MeanVectors
+
+    encoder = model()
+    return [
+        EmbedImages(DistinctImages(config.embed.batch, config.images.max_pixels), encoder),
+        Chunks(encoder),
+        Distinct("distinct_chunks", "chunks", "chunks.list.element.hash", "distinct_chunks", "chunk_places"),
+        EmbedTexts(DistinctChunks(config.embed.batch), encoder),
+        MeanVectors(Embedded(encoder.dim)),
+    ]
+
+
+def _score(config: Config, model: Callable[[], Model]) -> list[Stage]:
+    from curation.stages.alignment import Align, Mismatch
+    from curation.stages.samples import MeasureHygiene
+    from curation.stages.vectors import Cosines, Embedded
+
+    return [Cosines(Embedded(model().dim)), Mismatch(), Align(), MeasureHygiene()]
+
+
+def _cluster(config: Config, model: Callable[[], Model]) -> list[Stage]:
+    from curation.stages.clusters import AssignClusters, FitClusters
+
+    settings = config.cluster
+    fit = FitClusters(settings.k, model().dim, settings.iterations, settings.image_weight, config.run.seed)
+    return [fit, AssignClusters(settings.image_weight)]
+
+
+def _prune(config: Config, model: Callable[[], Model]) -> list[Stage]:
+    from curation.stages.neighbours import NearPairs
+    from curation.stages.prune import Prune
+
+    prune = Prune(config.prune.eps, config.prune.semantic)
+    if not config.prune.semantic:
+        return [prune]
+    # Pairs are kept down to a fixed floor, so that another eps is only another decision.
+    return [NearPairs(min(0.9, 1 - config.prune.eps)), prune]
+
+
+def _select(config: Config, model: Callable[[], Model]) -> list[Stage]:
+    from curation.selection import selector
+    from curation.stages.select import Select
+    from schemas.errors import BudgetError
+
+    settings = config.select
+    if settings.budget is None:
+        raise BudgetError("say how much to keep: --budget 30%, or budget = \"30%\" under [select] in curate.toml")
+    tables = () if not selector(settings.strategy).needs else ("hygiene", "alignment")
+    return [Select(settings.budget, settings.strategy, config.run.seed, tables)]
+
+
+_BUILD: dict[str, Callable[[Config, Callable[[], Model]], list[Stage]]] = {
+    "ingest": _ingest,
+    "embed": _embed,
+    "score": _score,
+    "cluster": _cluster,
+    "prune": _prune,
+    "select": _select,
+}

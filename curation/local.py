@@ -1,0 +1,151 @@
+"""The local engine: no JVM. Batches are loaded and prepared in threads while the model works on the last one."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pyarrow as pa
+
+from curation.memory import Limit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from curation.stages.neighbours import NearPairs
+    from curation.store import Store
+    from schemas.protocols import MapStage, Task
+
+    Advance = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class LocalEngine:
+    """One worker process per device; `workers` > 1 starts more, each with its share of the cores."""
+
+    store: Store
+    memory: Limit
+    workers: int = 1
+
+    name: ClassVar[str] = "local"
+
+    def map(self, stages: Sequence[MapStage], tasks: Sequence[Task], advance: Advance) -> None:
+        """Compute every task's shard of every stage and commit it. `advance` is told rows as they are done."""
+        if self.workers == 1 or len(tasks) == 1:
+            run_tasks(stages, tasks, self.store, self.memory, threads=os.cpu_count() or 1, advance=advance)
+            return
+        share = Limit(self.memory.bytes_ // self.workers)
+        threads = max(1, (os.cpu_count() or 1) // self.workers)
+        context = _spawn()
+        with ProcessPoolExecutor(self.workers, context, initializer=_start_worker, initargs=(threads,)) as pool:
+            jobs = {pool.submit(run_tasks, stages, [task], self.store, share, threads): task for task in tasks}
+            try:
+                for job in as_completed(jobs):
+                    job.result()
+                    advance(jobs[job].rows)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def group(
+        self,
+        stage: NearPairs,
+        rows: Callable[[], Iterable[tuple[int, pa.Table]]],
+        keys: dict[int, str],
+        advance: Advance,
+    ) -> None:
+        """Regroup `rows` by bin on disk, then run the bins one after the other and commit them."""
+        from curation.regroup import Regrouped
+
+        with Regrouped(self.store.root / "tmp", set(keys)) as regrouped:
+            for number, part in rows():
+                regrouped.add(number, part)
+            for number, key in keys.items():
+                table = regrouped.read(number)
+                batches = stage.run(table) if table is not None else ()
+                self.store.commit(stage.name, key, stage.writes, batches)
+                advance(1)
+
+
+@dataclass
+class _Shard:
+    """A shard being computed: the batches of each stage so far."""
+
+    task: Task
+    outputs: list[list[pa.RecordBatch]]
+
+
+def run_tasks(
+    stages: Sequence[MapStage],
+    tasks: Iterable[Task],
+    store: Store,
+    memory: Limit,
+    threads: int,
+    advance: Advance = lambda rows: None,
+) -> None:
+    """Run fused stages over tasks in this process. Also what one task of a cluster engine calls."""
+    source = stages[0].source
+    window: deque[tuple[_Shard, pa.RecordBatch | None, Future[list[list[Any]]] | None]] = deque()
+
+    def drain(most: int) -> None:
+        while len(window) > most:
+            shard, rows, future = window.popleft()
+            if rows is None or future is None:
+                _commit(stages, shard, store)
+                continue
+            for output, stage, prepared in zip(shard.outputs, stages, future.result(), strict=True):
+                output.append(stage.finish(rows, prepared))
+            advance(len(rows))
+
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="prepare")
+    try:
+        for task in tasks:
+            shard = _Shard(task, [[] for _ in stages])
+            for rows in _batches(source.plan(task)):
+                window.append((shard, rows, pool.submit(_prepare, stages, task, rows)))
+                drain(0 if memory.tight() else threads + 1)
+            window.append((shard, None, None))
+        drain(0)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _batches(planned: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    return (rows for rows in planned if len(rows))
+
+
+def _prepare(stages: Sequence[MapStage], task: Task, rows: pa.RecordBatch) -> list[list[Any]]:
+    """In a thread: load the batch piece by piece, so that only one decoded image is held at a time."""
+    prepared: list[list[Any]] = [[] for _ in stages]
+    for piece in stages[0].source.load(task, rows):
+        for stage, pieces in zip(stages, prepared, strict=True):
+            pieces.append(stage.prepare(piece))
+    return prepared
+
+
+def _commit(stages: Sequence[MapStage], shard: _Shard, store: Store) -> None:
+    for stage, batches in zip(stages, shard.outputs, strict=True):
+        store.commit(stage.name, shard.task.keys[stage.name], stage.writes, batches)
+
+
+def _spawn() -> Any:
+    import multiprocessing
+
+    return multiprocessing.get_context("spawn")
+
+
+def _start_worker(threads: int) -> None:
+    """In a new worker: its share of the cores, no Ctrl-C of its own, and an end with its parent."""
+    import ctypes
+    import signal
+
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        # PR_SET_PDEATHSIG: a parent killed with SIGKILL must not leave workers that go on writing.
+        ctypes.CDLL("libc.so.6").prctl(1, signal.SIGKILL)
+    except OSError:
+        return  # no glibc: the worker ends when its pipe to the parent closes

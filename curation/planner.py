@@ -1,0 +1,277 @@
+"""What is there, what is missing, and running what is missing. Knows shapes of stages, not what they compute."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from curation.stages.inputs import Aligned, Linked, Whole
+from curation.stages.neighbours import NearPairs
+from curation.stages.pool import Pool
+from curation.store import key_of
+from schemas.errors import NotDeterministic, TooManyErrors
+from schemas.protocols import MapStage, ShardRef, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from curation.local import LocalEngine
+    from curation.progress import Progress
+    from curation.sources import FoundSpan
+    from curation.stages.inputs import Input
+    from curation.stages.pool import PoolStage
+    from curation.store import Manifest, Store
+
+    Stage = MapStage | PoolStage | NearPairs
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a stage is: `fresh`, `partial`, `stale` (there, but for other inputs or settings) or `missing`."""
+
+    stage: str
+    state: str
+    shards: int | None  # how many there will be; None while the inputs are not known
+    done: int
+    rows: int | None
+
+
+@dataclass
+class Planner:
+    """Walks a chain of stages in order. Holds no tables, only manifests."""
+
+    store: Store
+    engine: LocalEngine
+    progress: Progress
+    spans: Sequence[FoundSpan]
+    max_errors: float  # a share of the records, or a count where it is 1 or more
+    computed: dict[str, int] = field(default_factory=dict)  # shards computed in this run, by table
+
+    # --- running ---------------------------------------------------------------------------------------
+
+    def run(self, stages: Sequence[Stage]) -> None:
+        """Bring every stage up to date, fusing the maps that load the same input."""
+        pending = list(stages)
+        while pending:
+            first = pending[0]
+            if isinstance(first, NearPairs):
+                done: list[Stage] = [first]
+                self._group(first)
+            elif _is_map(first):
+                fused = [stage for stage in pending if _is_map(stage) and self._fuses(first, stage, pending)]
+                self._map(fused)
+                done = list(fused)
+            else:
+                done = [first]
+                self._decide(first)
+            pending = [stage for stage in pending if not any(stage is other for other in done)]
+
+    def _fuses(self, first: MapStage, other: MapStage, pending: Sequence[Stage]) -> bool:
+        waiting = {table for stage in pending for table in outputs(stage)}
+        needs = {item.table for item in _inputs(other)}
+        return other.source == first.source and not needs & waiting
+
+    def _map(self, stages: Sequence[MapStage]) -> None:
+        plans = {stage.name: self._map_keys(stage) for stage in stages}
+        missing: dict[int, list[MapStage]] = {}
+        for stage in stages:
+            found = self._found(stage.name, plans[stage.name])
+            for number, key in enumerate(plans[stage.name]):
+                if key not in found:
+                    missing.setdefault(number, []).append(stage)
+        by_stages: dict[tuple[str, ...], list[int]] = {}
+        for number, needed in sorted(missing.items()):
+            by_stages.setdefault(tuple(stage.name for stage in needed), []).append(number)
+        for names, numbers in by_stages.items():
+            chosen = [stage for stage in stages if stage.name in names]
+            tasks = [self._task(chosen, number, plans) for number in numbers]
+            with self.progress.bar(" + ".join(names), sum(task.rows for task in tasks), "rows") as bar:
+                self.engine.map(chosen, tasks, bar.advance)
+            for name in names:
+                self.computed[name] = self.computed.get(name, 0) + len(tasks)
+        for stage in stages:
+            self._publish(stage.name, describe(stage), plans[stage.name])
+
+    def _decide(self, stage: PoolStage) -> None:
+        tables = list(stage.writes)
+        base = self._whole_key(stage)
+        held = {table: self.store.manifest(table) for table in tables}
+        if all(m is not None and m.stage.get("key") == base and self._intact(m) for m in held.values()):
+            return
+        shards: dict[str, list[ShardRef]] = {table: [] for table in tables}
+        total = sum(self._manifest(table).rows for table in stage.reads[:1])
+        with self.progress.bar(stage.name, total, "rows") as bar:
+            for output in stage.run(Pool(self.store)):
+                ordinal = len(shards[output.table])
+                key = key_of([base, output.table, ordinal])
+                schema = stage.writes[output.table]
+                ref = self.store.commit(output.table, key, schema, [output.batch], links=output.links)
+                shards[output.table].append(ref)
+            bar.advance(total)
+        for table in tables:
+            self.computed[table] = len(shards[table])
+            self.store.publish(table, {**describe(stage), "key": base}, shards[table])
+
+    def _group(self, stage: NearPairs) -> None:
+        pool = Pool(self.store)
+        bins = stage.bins(pool)
+        plan = self._group_keys(stage, int(bins.max()) + 1)
+        found = self._found(stage.name, plan)
+        keys = {number: key for number, key in enumerate(plan) if key not in found}
+        if keys:
+
+            def rows() -> Iterator[tuple[int, Any]]:
+                columns = {"vectors": None, "clusters": ["cluster"], "checked": ["content_hash", "n_images"]}
+                for number in range(len(self._manifest("vectors").shards)):
+                    parts = {table: self.store.read(table, names, number) for table, names in columns.items()}
+                    yield from stage.rows(parts, bins)
+
+            with self.progress.bar(stage.name, len(keys), "bins") as bar:
+                self.engine.group(stage, rows, keys, bar.advance)
+            self.computed[stage.name] = len(keys)
+        self._publish(stage.name, describe(stage), plan)
+
+    def _publish(self, table: str, stage: dict[str, Any], keys: Sequence[str]) -> None:
+        found = self._found(table, keys)
+        shards = [found[key] for key in keys]
+        held = self.store.manifest(table)
+        if held is None or held.stage != stage or [s.key for s in held.shards] != list(keys):
+            held = self.store.publish(table, stage, shards)
+        if table in ("samples", "checked"):
+            self._check_errors(held)
+
+    def _check_errors(self, manifest: Manifest) -> None:
+        allowed = self.max_errors * manifest.rows if self.max_errors < 1 else self.max_errors
+        if manifest.errors > allowed:
+            raise TooManyErrors(
+                f"{manifest.errors:,} of {manifest.rows:,} records are bad, more than --max-errors allows; "
+                "see them with `curate status --errors`"
+            )
+
+    # --- keys ------------------------------------------------------------------------------------------
+
+    def _found(self, table: str, keys: Sequence[str]) -> dict[str, ShardRef]:
+        found, conflicts = self.store.committed(table, keys)
+        if conflicts:
+            raise NotDeterministic(
+                f"table {table}: {len(conflicts)} shards were computed twice with different bytes "
+                f"(first key {conflicts[0]}); this is a bug, or the machine's libraries changed under a run"
+            )
+        return found
+
+    def _manifest(self, table: str) -> Manifest:
+        manifest = self.store.manifest(table)
+        assert manifest is not None, f"{table} is read before it is written"
+        return manifest
+
+    def _intact(self, manifest: Manifest) -> bool:
+        return all(self.store.shard_path(manifest.table, shard.checksum).exists() for shard in manifest.shards)
+
+    def _map_keys(self, stage: MapStage) -> list[str]:
+        """The key of each shard of a map stage. The tables that it reads are finished."""
+        base = describe(stage)
+        inputs = _inputs(stage)
+        if not inputs:
+            return [key_of([base, found.fingerprint]) for found in self.spans]
+        tables = {item.table: self._manifest(item.table) for item in inputs}
+        through = {i.through: self._manifest(i.through) for i in inputs if isinstance(i, Linked)}
+        whole = {i.table: tables[i.table].fingerprint for i in inputs if isinstance(i, Whole)}
+        primary = tables[inputs[0].table]
+        keys = []
+        for number in range(len(primary.shards)):
+            read: list[object] = [whole]
+            for item in inputs:
+                if isinstance(item, Aligned):
+                    read.append(tables[item.table].shards[number].checksum)
+                elif isinstance(item, Linked):
+                    links = through[item.through].shards[number].links
+                    read.append([tables[item.table].shards[link].checksum for link in links])
+            keys.append(key_of([base, read]))
+        return keys
+
+    def _whole_key(self, stage: PoolStage) -> str:
+        return key_of([describe(stage), [self._manifest(table).fingerprint for table in stage.reads]])
+
+    def _group_keys(self, stage: NearPairs, n_bins: int) -> list[str]:
+        read = [self._manifest(table).fingerprint for table in stage.reads]
+        return [key_of([describe(stage), read, number, n_bins]) for number in range(n_bins)]
+
+    def _task(self, stages: Sequence[MapStage], number: int, plans: dict[str, list[str]]) -> Task:
+        keys = {stage.name: plans[stage.name][number] for stage in stages}
+        inputs = _inputs(stages[0])
+        if not inputs:
+            found = self.spans[number]
+            return Task(number, found.value.span.n_records, keys=keys, value=found.value)
+        paths: dict[str, dict[int, str]] = {}
+        for item in inputs:
+            manifest = self._manifest(item.table)
+            numbers: Sequence[int] = [number]
+            if isinstance(item, Linked):
+                numbers = self._manifest(item.through).shards[number].links
+            elif isinstance(item, Whole):
+                numbers = range(len(manifest.shards))
+            paths[item.table] = {
+                n: str(self.store.shard_path(item.table, manifest.shards[n].checksum)) for n in numbers
+            }
+        rows = self._manifest(inputs[0].table).shards[number].rows
+        return Task(number, rows, paths, keys)
+
+    # --- looking ---------------------------------------------------------------------------------------
+
+    def states(self, stages: Sequence[Stage]) -> list[State]:
+        """How far each stage is. Computes nothing: behind a stage that is not fresh, shards are unknown."""
+        fresh: set[str] = set()
+        found = []
+        for stage in stages:
+            state = self._state(stage, fresh)
+            if state.state == "fresh":
+                fresh |= set(outputs(stage))
+            found.append(state)
+        return found
+
+    def _state(self, stage: Stage, fresh: set[str]) -> State:
+        table = outputs(stage)[0]
+        held = self.store.manifest(table)
+        there = "missing" if held is None else "stale"
+        if not set(reads(stage)) <= fresh:
+            return State(stage.name, there, None, 0, None)
+        if isinstance(stage, NearPairs):
+            keys = self._group_keys(stage, int(stage.bins(Pool(self.store)).max()) + 1)
+        elif _is_map(stage):
+            keys = self._map_keys(stage)
+        else:
+            base = self._whole_key(stage)
+            done = held is not None and held.stage.get("key") == base and self._intact(held)
+            return State(stage.name, "fresh" if done else there, 1, int(done), held.rows if held and done else None)
+        found = self._found(table, keys)
+        rows = sum(found[key].rows for key in keys if key in found)
+        if len(found) == len(set(keys)) and held is not None and [s.key for s in held.shards] == keys:
+            return State(stage.name, "fresh", len(keys), len(keys), rows)
+        return State(stage.name, "partial" if found else there, len(keys), len(found), rows)
+
+
+def outputs(stage: Stage) -> list[str]:
+    """The tables that a stage writes."""
+    return [stage.name] if _is_map(stage) or isinstance(stage, NearPairs) else list(stage.writes)
+
+
+def reads(stage: Stage) -> list[str]:
+    """The tables that must be finished before a stage can run."""
+    if not _is_map(stage):
+        return list(stage.reads)
+    through = [item.through for item in _inputs(stage) if isinstance(item, Linked)]
+    return [item.table for item in _inputs(stage)] + through
+
+
+def describe(stage: Stage) -> dict[str, Any]:
+    """The part of a stage's keys that does not vary between its shards."""
+    return {"name": stage.name, "version": stage.version, "params": stage.params()}
+
+
+def _is_map(stage: Stage) -> Any:
+    return hasattr(stage, "source")
+
+
+def _inputs(stage: MapStage) -> tuple[Input, ...]:
+    inputs: tuple[Input, ...] = stage.source.inputs
+    return inputs

@@ -1,0 +1,55 @@
+"""Rows regrouped by bin on disk, once: what a group stage reads. Each bin comes back sorted by uid."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+
+class Regrouped:
+    """A folder of bins under `scratch`, removed at the end. Takes only the bins in `wanted`."""
+
+    def __init__(self, scratch: Path, wanted: set[int]) -> None:
+        self.scratch, self.wanted = scratch, wanted
+        self.writers: dict[int, pa.RecordBatchStreamWriter] = {}
+
+    def __enter__(self) -> Regrouped:
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        self.folder = Path(tempfile.mkdtemp(dir=self.scratch))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def add(self, number: int, rows: pa.Table) -> None:
+        if number not in self.wanted:
+            return
+        if number not in self.writers:
+            self.writers[number] = pa.ipc.new_stream(str(self._path(number)), rows.schema)
+        self.writers[number].write_table(rows.combine_chunks())
+
+    def read(self, number: int) -> pa.Table | None:
+        """The rows of a bin, or None where it has none."""
+        self._close()
+        if not self._path(number).exists():
+            return None
+        with pa.memory_map(str(self._path(number))) as file:
+            return pa.ipc.open_stream(file).read_all().sort_by("uid").combine_chunks()
+
+    def _close(self) -> None:
+        for writer in self.writers.values():
+            writer.close()
+        self.writers.clear()
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{number}.arrow"

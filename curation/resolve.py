@@ -1,0 +1,59 @@
+"""Decide once, on the driver, how a model runs: device, dtype, width. Kept in the workspace, so torch stays out."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from curation.models.environment import resolve_environment
+from curation.models.resolved import Model
+from curation.store import key_of, put
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from curation.progress import Progress
+
+# bf16 weights are used where the smallest cosine to fp32 reaches this (DESIGN §7).
+AGREES = 0.999
+
+
+def resolve_model(spec: str, device: str, root: Path, progress: Progress) -> Model:
+    """The model as stages hold it. The first call for a model and environment loads it; later ones read a file.
+
+    Raises:
+        ModelUnavailable: the weights are neither cached nor reachable.
+    """
+    from curation.models.encoder import model_identity
+
+    environment = resolve_environment(spec, device)
+    identity = model_identity(spec)
+    key = key_of([spec, identity, environment])
+    path = root / "models" / f"{key}.json"
+    try:
+        measured: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError:
+        progress.note(f"loading {spec}")
+        measured = _measure(spec, environment)
+        put(path, (json.dumps(measured, sort_keys=True) + "\n").encode())
+    device_kind = environment.pop("device")
+    environment.pop("dtype")
+    return Model(
+        spec,
+        measured["dim"],
+        device_kind,
+        measured["dtype"],
+        tuple(sorted(identity.items())),
+        tuple(sorted(environment.items())),
+    )
+
+
+def _measure(spec: str, environment: dict[str, str]) -> dict[str, Any]:
+    from curation.models.encoder import bf16_cosine, load_encoder
+
+    dtype, cosine = environment["dtype"], None
+    if dtype == "bfloat16":
+        cosine = bf16_cosine(spec)
+        dtype = "bfloat16" if cosine >= AGREES else "float32"
+    encoder = load_encoder(spec, device=environment["device"], dtype=dtype)
+    return {"dim": encoder.dim, "dtype": dtype, "bf16_cosine": cosine}

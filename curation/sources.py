@@ -1,0 +1,98 @@
+"""Where records come from: the files of each dataset, cut into spans. A file is indexed once while it is unchanged."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curation.stages.ingest import SpanOfFile
+from curation.store import key_of, put
+from schemas.errors import ReadError
+from schemas.protocols import Span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from curation.progress import Progress
+    from schemas.config import Config
+    from schemas.protocols import Reader
+
+
+@dataclass(frozen=True)
+class FoundSpan:
+    """A span, and what its shard's key takes from the file: name, size and time, but no absolute path."""
+
+    value: SpanOfFile
+    fingerprint: dict[str, Any]
+
+
+def find_spans(config: Config, root: Path, base: Path, progress: Progress) -> list[FoundSpan]:
+    """The spans of every dataset, in the order of curate.toml. `base` is the folder of curate.toml.
+
+    Raises:
+        ReadError: a dataset does not exist, or holds no file of a known format.
+    """
+    cache_path = root / "sources.json"
+    cache = _load(cache_path)
+    fresh: dict[str, Any] = {}
+    found: list[FoundSpan] = []
+    for name, dataset in config.datasets.items():
+        path = (base / Path(dataset.path).expanduser()).resolve()
+        if not path.exists():
+            raise ReadError(f"dataset {name}: {path} does not exist; correct its path in curate.toml")
+        reader = _reader(dataset.format, path)
+        folder = path if path.is_dir() else path.parent
+        files = reader.files(path)
+        if not files:
+            raise ReadError(f"dataset {name}: there is no {reader.name} file at {path}")
+        for file in files:
+            entry = _index(reader, file, config.run.shard_rows, cache, progress)
+            fresh[str(file)] = entry
+            found += _spans(name, folder, file, entry)
+    if fresh != cache:
+        put(cache_path, json.dumps(fresh).encode())
+    return found
+
+
+def _reader(name: str, path: Path) -> Reader:
+    from curation.readers import detect, reader
+
+    return detect(path) if name == "auto" else reader(name)
+
+
+def _index(reader: Reader, file: Path, rows: int, cache: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    stat = file.stat()
+    state = {
+        "size": stat.st_size,
+        "mtime_ns": stat.st_mtime_ns,
+        "reader": reader.name,
+        "version": reader.version,
+        "rows": rows,
+    }
+    held = cache.get(str(file))
+    if held is not None and held["state"] == state:
+        return dict(held)
+    with progress.bar(f"index {file.name}", stat.st_size, "bytes") as bar:
+        spans = []
+        for span in reader.spans(file, rows):
+            spans.append(asdict(span))
+            bar.advance(span.length if reader.name != "parquet" else 0)
+    return {"state": state, "spans": spans}
+
+
+def _spans(dataset: str, folder: Path, file: Path, entry: dict[str, Any]) -> Iterator[FoundSpan]:
+    name = file.relative_to(folder).as_posix()
+    for fields in entry["spans"]:
+        value = SpanOfFile(dataset, entry["state"]["reader"], str(folder), name, Span(**fields))
+        fingerprint = {"dataset": dataset, "folder": str(folder), "file": name, **entry["state"], "span": fields}
+        yield FoundSpan(value, {"key": key_of(fingerprint)})
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        tree: dict[str, Any] = json.loads(path.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+    return tree

@@ -1,0 +1,136 @@
+"""Each distinct image once: decoded in threads, measured into `images`, embedded into `image_vectors`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from curation.gather import vector_array
+from curation.images import BadImage, decode, fetch, to_rgb
+from curation.stages.inputs import Aligned, Input
+from curation.store import read_shard
+from schemas.columns import IMAGES, SHA256, vector
+from schemas.errors import ReadError
+from scorers.image_figures import measure
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from curation.models.resolved import Model
+    from schemas.protocols import Task
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """One distinct image, or why there is none."""
+
+    sha256: bytes
+    n_bytes: int
+    image: Image.Image | None
+    format: str | None = None
+    mode: str | None = None
+    error: BadImage | None = None
+
+
+@dataclass(frozen=True)
+class DistinctImages:
+    """Source: the images first seen in a shard of the pool, `batch` at a time, decoded one by one."""
+
+    batch: int
+    max_pixels: int
+
+    inputs: ClassVar[tuple[Input, ...]] = (Aligned("distinct_images"), Aligned("samples"))
+
+    def plan(self, task: Task) -> Iterator[pa.RecordBatch]:
+        index = read_shard(task.inputs["distinct_images"][task.number])
+        yield from index.combine_chunks().to_batches(max_chunksize=self.batch)
+
+    def load(self, task: Task, rows: pa.RecordBatch) -> Iterator[Decoded]:
+        refs = _references(task.inputs["samples"][task.number])
+        wanted = [
+            refs[sample][position]
+            for sample, position in zip(rows["sample_row"].to_pylist(), rows["position"].to_pylist(), strict=True)
+        ]
+        for ref, data in zip(wanted, fetch(wanted), strict=True):
+            yield self._decode(ref, data)
+
+    def _decode(self, ref: dict[str, Any], data: bytes | BadImage) -> Decoded:
+        if isinstance(data, BadImage) or hashlib.sha256(data).digest() != ref["sha256"]:
+            where = f"{ref['path']} ({ref['name']})"
+            raise ReadError(f"{where} changed since it was ingested; touch the data file and ingest again")
+        try:
+            image = decode(data, max_pixels=self.max_pixels)
+        except BadImage as error:
+            return Decoded(ref["sha256"], len(data), None, error=error)
+        return Decoded(ref["sha256"], len(data), to_rgb(image), image.format, image.mode)
+
+
+@lru_cache(maxsize=8)
+def _references(path: str) -> list[list[dict[str, Any]]]:
+    refs: list[list[dict[str, Any]]] = read_shard(path, ["images"])["images"].to_pylist()
+    return refs
+
+
+@dataclass(frozen=True)
+class Figures:
+    """`images`: size, format, perceptual hash and hygiene figures; the error of what cannot be decoded."""
+
+    source: DistinctImages
+
+    name: ClassVar[str] = "images"
+    version: ClassVar[int] = 1
+    writes: ClassVar[pa.Schema] = IMAGES
+
+    def params(self) -> dict[str, Any]:
+        return {"max_pixels": self.source.max_pixels}
+
+    def prepare(self, piece: Decoded) -> dict[str, Any]:
+        row: dict[str, Any] = {"sha256": piece.sha256, "n_bytes": piece.n_bytes}
+        if piece.image is None:
+            assert piece.error is not None
+            return {**row, "error": piece.error.code, "error_message": str(piece.error)}
+        return {**row, "format": piece.format, "mode": piece.mode, **measure(piece.image)}
+
+    def finish(self, rows: pa.RecordBatch, prepared: list[dict[str, Any]]) -> pa.RecordBatch:
+        return pa.RecordBatch.from_pylist(prepared, schema=IMAGES)
+
+
+@dataclass(frozen=True)
+class EmbedImages:
+    """`image_vectors`: one unit vector a distinct image, null where it cannot be decoded."""
+
+    source: DistinctImages
+    model: Model
+
+    name: ClassVar[str] = "image_vectors"
+    version: ClassVar[int] = 1
+
+    @property
+    def writes(self) -> pa.Schema:
+        return pa.schema([SHA256, vector("vector", self.model.dim)])
+
+    def params(self) -> dict[str, Any]:
+        return {"model": self.model.key, "batch": self.source.batch, "max_pixels": self.source.max_pixels}
+
+    def prepare(self, piece: Decoded) -> tuple[bytes, NDArray[np.uint8] | None]:
+        pixels = None if piece.image is None else self.model.encoder().preprocess(piece.image)
+        return piece.sha256, pixels
+
+    def finish(self, rows: pa.RecordBatch, prepared: list[tuple[bytes, NDArray[np.uint8] | None]]) -> pa.RecordBatch:
+        encoder = self.model.encoder()
+        # The batch always has the same shape: a smaller one could change the bits of the rows in it.
+        pixels = np.zeros((self.source.batch, 3, *encoder.image_size), np.uint8)
+        present = np.zeros(len(prepared), bool)
+        for row, (_, image) in enumerate(prepared):
+            if image is not None:
+                pixels[row], present[row] = image, True
+        vectors = np.asarray(encoder.encode_images(pixels))[: len(prepared)]
+        hashes = pa.array([sha256 for sha256, _ in prepared], pa.binary(32))
+        return pa.record_batch([hashes, vector_array(vectors, present)], schema=self.writes)

@@ -1,0 +1,59 @@
+"""What a fit or decide stage sees: whole tables, read narrowly; and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from curation.store import Manifest, Store
+
+
+@dataclass(frozen=True)
+class Output:
+    """One shard of an output table. Shards of a table are numbered in the order in which they come."""
+
+    table: str
+    batch: pa.RecordBatch
+    links: Sequence[int] = field(default=())
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Read access to finished tables."""
+
+    store: Store
+
+    def manifest(self, table: str) -> Manifest:
+        found = self.store.manifest(table)
+        assert found is not None, f"{table} is read before it is written"
+        return found
+
+    def read(self, table: str, columns: Sequence[str]) -> pa.Table:
+        return self.store.read(table, columns)
+
+    def iterate(self, table: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+        return self.store.iterate(table, columns)
+
+
+class PoolStage(Protocol):
+    """A fit (a bounded sample in, one artefact out) or a decide (narrow columns in, tables out)."""
+
+    version: ClassVar[int]
+    shape: ClassVar[str]
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def reads(self) -> tuple[str, ...]: ...
+
+    @property
+    def writes(self) -> dict[str, pa.Schema]: ...
+
+    def params(self) -> dict[str, Any]: ...
+
+    def run(self, pool: Pool) -> Iterator[Output]: ...

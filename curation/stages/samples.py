@@ -1,0 +1,134 @@
+"""What is known of each sample once its images were decoded: `checked` (readable or why not) and `hygiene`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from curation.gather import gather, places
+from curation.stages.inputs import Aligned, Input, Linked
+from curation.store import read_shard
+from schemas import columns
+from scorers.hygiene import Hygiene
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from schemas.protocols import Task
+
+CHECKED = pa.schema(
+    [
+        columns.UID,
+        columns.DATASET,
+        columns.RECORD_ID,
+        columns.SOURCE,
+        columns.FILE,
+        columns.LINE,
+        columns.N_TURNS,
+        columns.N_IMAGES,
+        columns.N_TOKENS,
+        pa.field("image_bytes", pa.int64(), nullable=False),
+        columns.CONTENT_HASH,
+        columns.ERROR,
+        columns.ERROR_MESSAGE,
+    ]
+)
+SAMPLE_COLUMNS = [name for name in CHECKED.names if name != "image_bytes"] + ["turns"]
+IMAGE_COLUMNS = [name for name in columns.IMAGES.names if name != "sha256"]
+
+
+@dataclass(frozen=True)
+class SampleImages:
+    """Samples of a batch, and the figures of their images: image j of sample i is row offsets[i] + j."""
+
+    rows: pa.RecordBatch
+    offsets: NDArray[np.int64]  # (n + 1,)
+    images: pa.Table
+
+
+@dataclass(frozen=True)
+class SamplesWithImages:
+    """Source: samples with the figures of each of their images."""
+
+    inputs: ClassVar[tuple[Input, ...]] = (
+        Aligned("samples"),
+        Aligned("image_places"),
+        Linked("images", through="image_places"),
+    )
+    batch: ClassVar[int] = 1024
+
+    def plan(self, task: Task) -> Iterator[pa.RecordBatch]:
+        samples = read_shard(task.inputs["samples"][task.number], SAMPLE_COLUMNS)
+        where = read_shard(task.inputs["image_places"][task.number])
+        joined = samples.append_column(where.schema.field(0), where.column(0))
+        yield from joined.combine_chunks().to_batches(max_chunksize=self.batch)
+
+    def load(self, task: Task, rows: pa.RecordBatch) -> Iterator[SampleImages]:
+        offsets, shards, numbers = places(rows["places"])
+        if len(shards):
+            images = gather(task.inputs["images"], shards, numbers, IMAGE_COLUMNS)
+        else:
+            images = columns.IMAGES.empty_table().select(IMAGE_COLUMNS)
+        yield SampleImages(rows, offsets, images)
+
+
+@dataclass(frozen=True)
+class Check:
+    """`checked`: the narrow facts of each sample, and its error: its own or that of its first bad image."""
+
+    source: ClassVar[SamplesWithImages] = SamplesWithImages()
+    name: ClassVar[str] = "checked"
+    version: ClassVar[int] = 1
+    writes: ClassVar[pa.Schema] = CHECKED
+
+    def params(self) -> dict[str, Any]:
+        return {}
+
+    def prepare(self, piece: SampleImages) -> pa.RecordBatch:
+        rows, offsets = piece.rows, piece.offsets
+        sizes = np.concatenate([[0], np.cumsum(piece.images["n_bytes"].to_numpy())])
+        image_bytes = (sizes[offsets[1:]] - sizes[offsets[:-1]]).astype(np.int64)
+        error, message = _first_errors(piece)
+        kept = {name: rows[name] for name in CHECKED.names if name not in {"image_bytes", "error", "error_message"}}
+        facts = {**kept, "image_bytes": pa.array(image_bytes), "error": error, "error_message": message}
+        return pa.record_batch([facts[name] for name in CHECKED.names], schema=CHECKED)
+
+    def finish(self, rows: pa.RecordBatch, prepared: list[pa.RecordBatch]) -> pa.RecordBatch:
+        return prepared[0]
+
+
+def _first_errors(piece: SampleImages) -> tuple[pa.Array, pa.Array]:
+    """Errors of the samples, with those of their first undecodable image filled in."""
+    error, message = piece.rows["error"].to_pylist(), piece.rows["error_message"].to_pylist()
+    bad = np.flatnonzero(~piece.images["error"].combine_chunks().is_null().to_numpy(zero_copy_only=False))
+    # n: undecodable images of the batch. Backwards, so that the first of a sample wins.
+    for row in bad[::-1]:
+        sample = int(np.searchsorted(piece.offsets, row, side="right")) - 1
+        nth = int(row - piece.offsets[sample]) + 1
+        error[sample] = piece.images["error"][int(row)].as_py()
+        message[sample] = f"image {nth}: {piece.images['error_message'][int(row)].as_py()}"
+    return pa.array(error, pa.string()), pa.array(message, pa.string())
+
+
+@dataclass(frozen=True)
+class MeasureHygiene:
+    """`hygiene`: figures of the text and of the images, from `scorers.hygiene`."""
+
+    source: ClassVar[SamplesWithImages] = SamplesWithImages()
+    name: ClassVar[str] = "hygiene"
+    version: ClassVar[int] = Hygiene.version
+    writes: ClassVar[pa.Schema] = pa.schema([columns.UID, *Hygiene().writes])
+
+    def params(self) -> dict[str, Any]:
+        return {}
+
+    def prepare(self, piece: SampleImages) -> pa.RecordBatch:
+        scores = Hygiene().score(piece)
+        return pa.record_batch([piece.rows["uid"], *scores.columns], schema=self.writes)
+
+    def finish(self, rows: pa.RecordBatch, prepared: list[pa.RecordBatch]) -> pa.RecordBatch:
+        return prepared[0]

@@ -1,0 +1,98 @@
+"""Decide which samples are kept: exactly the budget, out of what is readable and not pruned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from curation.scores import score_table
+from curation.selection import selector
+from curation.stages.pool import Output
+from schemas.budget import Budget, fill
+from schemas.columns import UID
+
+if TYPE_CHECKING:
+    import polars as pl
+    from numpy.typing import NDArray
+
+    from curation.stages.pool import Pool
+
+KEPT, OVER_BUDGET, QUARANTINED = "kept", "over_budget", "quarantined"
+SELECTION = pa.schema(
+    [
+        UID,
+        pa.field("keep", pa.bool_(), nullable=False),
+        pa.field("rank", pa.int64()),  # 0 for the first pick; null where not kept
+        pa.field("cluster", pa.int32()),
+        pa.field("reason", pa.string(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Select:
+    """`selection`: one row a sample, with what became of it and why."""
+
+    budget: str
+    strategy: str
+    seed: int
+    tables: tuple[str, ...]  # tables the strategy's columns come from
+
+    name: ClassVar[str] = "selection"
+    version: ClassVar[int] = 1
+    shape: ClassVar[str] = "decide"
+    writes: ClassVar[dict[str, pa.Schema]] = {"selection": SELECTION}
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return ("checked", "clusters", "pruned", *self.tables)
+
+    def params(self) -> dict[str, Any]:
+        return {"budget": self.budget, "strategy": self.strategy, "seed": self.seed}
+
+    def run(self, pool: Pool) -> Iterator[Output]:
+        import polars as pl
+
+        strategy = selector(self.strategy)
+        wanted = ["uid", "content_hash", "error", "cluster", "n_tokens", "image_bytes", *strategy.needs]
+        table = score_table(pool.store, list(dict.fromkeys(wanted)))
+        pruned = pool.read("pruned", ["uid", "reason"])
+        dropped = pl.from_arrow(pruned)
+        assert isinstance(dropped, pl.DataFrame)
+        table = table.join(dropped, on="uid", how="left", maintain_order="left").with_row_index("position")
+        candidates = table.filter(pl.col("error").is_null() & pl.col("reason").is_null())
+        n_readable = table["error"].null_count()
+        picks = self._picks(candidates, strategy, n_readable)
+        yield Output("selection", _rows(table, candidates["position"].to_numpy()[picks]))
+
+    def _picks(self, candidates: pl.DataFrame, strategy: Any, n_readable: int) -> NDArray[np.int64]:
+        budget = Budget.parse(self.budget)
+        if budget.unit in ("fraction", "samples"):
+            n = min(budget.samples(n_readable), len(candidates))
+            return np.asarray(strategy.select(candidates, n, self.seed), np.int64)
+        order = np.asarray(strategy.select(candidates, len(candidates), self.seed), np.int64)
+        costs = candidates["n_tokens" if budget.unit == "tokens" else "image_bytes"].to_numpy()
+        return order[fill(costs[order], int(budget.value))]
+
+
+def _rows(table: pl.DataFrame, picked: NDArray[np.int64]) -> pa.RecordBatch:
+    """`picked` are positions in the pool, in pick order."""
+    rank = np.full(len(table), -1, np.int64)
+    rank[picked] = np.arange(len(picked))
+    keep = rank >= 0
+    quarantined = table["error"].is_not_null().to_numpy()
+    reason = np.where(quarantined, QUARANTINED, np.where(keep, KEPT, OVER_BUDGET)).astype(object)
+    pruned = table["reason"].is_not_null().to_numpy()
+    reason[pruned] = table["reason"].to_numpy()[pruned]
+    columns = [
+        table["uid"].to_arrow().cast(pa.binary(16)),
+        pa.array(keep),
+        pa.array(rank, mask=~keep),
+        table["cluster"].to_arrow(),
+        pa.array(reason.tolist(), pa.string()),
+    ]
+    return pa.record_batch(columns, schema=SELECTION)

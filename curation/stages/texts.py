@@ -1,0 +1,137 @@
+"""Each distinct text chunk once: `chunks` cuts the turns to the encoder's context, `chunk_vectors` embeds them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from curation.gather import vector_array
+from curation.stages.inputs import Aligned, Input
+from curation.store import read_shard
+from schemas.columns import vector
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from curation.models.resolved import Model
+    from schemas.protocols import Task
+
+CHUNKS = pa.schema(
+    [
+        pa.field(
+            "chunks",
+            pa.list_(pa.struct([pa.field("hash", pa.binary(16)), pa.field("text", pa.string())])),
+            nullable=False,
+        )
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Turns:
+    """Source: the turns of the samples of a shard; none of a bad record."""
+
+    inputs: ClassVar[tuple[Input, ...]] = (Aligned("samples"),)
+    batch: ClassVar[int] = 256
+
+    def plan(self, task: Task) -> Iterator[pa.RecordBatch]:
+        table = read_shard(task.inputs["samples"][task.number], ["turns", "error"])
+        yield from table.combine_chunks().to_batches(max_chunksize=self.batch)
+
+    def load(self, task: Task, rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+        yield rows
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """`chunks`: a turn pair is a chunk, split further where the encoder's context is shorter; nothing is cut off."""
+
+    model: Model
+
+    source: ClassVar[Turns] = Turns()
+    name: ClassVar[str] = "chunks"
+    version: ClassVar[int] = 1
+    writes: ClassVar[pa.Schema] = CHUNKS
+
+    def params(self) -> dict[str, Any]:
+        return {"model": self.model.key}
+
+    def prepare(self, piece: pa.RecordBatch) -> list[list[dict[str, Any]]]:
+        split = self.model.encoder().split
+        rows = zip(piece["turns"].to_pylist(), piece["error"].to_pylist(), strict=True)
+        return [[] if error else _chunks(turns, split) for turns, error in rows]
+
+    def finish(self, rows: pa.RecordBatch, prepared: list[list[list[dict[str, Any]]]]) -> pa.RecordBatch:
+        return pa.record_batch([pa.array(prepared[0], CHUNKS.field(0).type)], schema=CHUNKS)
+
+
+def _chunks(turns: list[dict[str, str]], split: Any) -> list[dict[str, Any]]:
+    texts: list[str] = []
+    for turn in turns:
+        text = turn["text"].replace("<image>", " ").strip()
+        if turn["role"] == "assistant" and texts:
+            texts[-1] = f"{texts[-1]}\n{text}".strip()
+        else:
+            texts.append(text)
+    pieces = [piece for text in texts if text for piece in split(text)]
+    return [
+        {"hash": hashlib.blake2b(piece.encode("utf-8", "surrogatepass"), digest_size=16).digest(), "text": piece}
+        for piece in pieces
+    ]
+
+
+@dataclass(frozen=True)
+class DistinctChunks:
+    """Source: the chunks first seen in a shard of the pool, `batch` at a time."""
+
+    batch: int
+
+    inputs: ClassVar[tuple[Input, ...]] = (Aligned("distinct_chunks"), Aligned("chunks"))
+
+    def plan(self, task: Task) -> Iterator[pa.RecordBatch]:
+        index = read_shard(task.inputs["distinct_chunks"][task.number])
+        yield from index.combine_chunks().to_batches(max_chunksize=self.batch)
+
+    def load(self, task: Task, rows: pa.RecordBatch) -> Iterator[list[str]]:
+        lists = _texts(task.inputs["chunks"][task.number])
+        where = zip(rows["sample_row"].to_pylist(), rows["position"].to_pylist(), strict=True)
+        yield [lists[sample][position]["text"] for sample, position in where]
+
+
+@lru_cache(maxsize=8)
+def _texts(path: str) -> list[list[dict[str, Any]]]:
+    lists: list[list[dict[str, Any]]] = read_shard(path, ["chunks"])["chunks"].to_pylist()
+    return lists
+
+
+@dataclass(frozen=True)
+class EmbedTexts:
+    """`chunk_vectors`: one unit vector a distinct chunk."""
+
+    source: DistinctChunks
+    model: Model
+
+    name: ClassVar[str] = "chunk_vectors"
+    version: ClassVar[int] = 1
+
+    @property
+    def writes(self) -> pa.Schema:
+        return pa.schema([vector("vector", self.model.dim)])
+
+    def params(self) -> dict[str, Any]:
+        return {"model": self.model.key, "batch": self.source.batch}
+
+    def prepare(self, piece: list[str]) -> tuple[int, NDArray[np.int64]]:
+        # Padded to full batches, as images are: the shape of the forward pass is part of the bits.
+        return len(piece), self.model.encoder().tokenize(piece + [""] * (self.source.batch - len(piece)))
+
+    def finish(self, rows: pa.RecordBatch, prepared: list[tuple[int, NDArray[np.int64]]]) -> pa.RecordBatch:
+        n, tokens = prepared[0]
+        vectors = np.asarray(self.model.encoder().encode_texts(tokens))[:n]
+        return pa.record_batch([vector_array(vectors, np.ones(n, bool))], schema=self.writes)

@@ -1,0 +1,73 @@
+"""Counts of a finished step, spelled as `--json` spells them. Read from tables, never counted along the way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.compute as pc
+
+from curation.chain import STEPS
+from schemas.budget import Budget
+
+if TYPE_CHECKING:
+    from curation.store import Store
+    from schemas.config import Config
+
+
+def counts(store: Store, config: Config, until: str) -> dict[str, Any]:
+    """What there is after step `until`; each step adds its own."""
+    steps = STEPS[: STEPS.index(until) + 1]
+    found = _ingested(store)
+    if "embed" in steps:
+        found["n_image_vectors"] = _rows(store, "image_vectors")
+        found["n_chunk_vectors"] = _rows(store, "chunk_vectors")
+        found["model"] = config.embed.model
+    if "cluster" in steps:
+        found["n_clusters"] = _rows(store, "centroids")
+    if "prune" in steps:
+        found.update(_pruned(store, found))
+    if "select" in steps:
+        found.update(_selected(store, config, found))
+    return found
+
+
+def _ingested(store: Store) -> dict[str, Any]:
+    checked = store.manifest("checked")
+    assert checked is not None
+    errors = pc.drop_null(store.read("checked", ["error"])["error"])
+    by_code = {item["values"].as_py(): item["counts"].as_py() for item in pc.value_counts(errors.combine_chunks())}
+    return {
+        "n_read": checked.rows,
+        "n_quarantined": len(errors),
+        "quarantined": dict(sorted(by_code.items())),
+        "n_images": _rows(store, "images"),
+    }
+
+
+def _pruned(store: Store, found: dict[str, Any]) -> dict[str, Any]:
+    reasons = store.read("pruned", ["reason"])["reason"].combine_chunks()
+    by_reason = {item["values"].as_py(): item["counts"].as_py() for item in pc.value_counts(reasons)}
+    n_readable = found["n_read"] - found["n_quarantined"]
+    return {
+        "n_pruned": len(reasons),
+        "pruned": dict(sorted(by_reason.items())),
+        "n_candidates": n_readable - len(reasons),
+    }
+
+
+def _selected(store: Store, config: Config, found: dict[str, Any]) -> dict[str, Any]:
+    n_selected = int(pc.sum(store.read("selection", ["keep"])["keep"]).as_py() or 0)
+    budget = Budget.parse(config.select.budget or "")
+    asked = budget.samples(found["n_read"] - found["n_quarantined"]) if budget.unit in ("fraction", "samples") else None
+    return {
+        "budget": config.select.budget,
+        "strategy": config.select.strategy,
+        "seed": config.run.seed,
+        "n_selected": n_selected,
+        "shortfall": max(asked - n_selected, 0) if asked is not None else 0,
+    }
+
+
+def _rows(store: Store, table: str) -> int:
+    manifest = store.manifest(table)
+    return manifest.rows if manifest else 0

@@ -1,0 +1,200 @@
+"""`Workspace`: a folder with curate.toml and .curate/, and the chain from pool to subset as methods."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curation.chain import STEPS, chain
+from curation.local import LocalEngine
+from curation.lock import writer
+from curation.memory import Limit, peak_gb
+from curation.planner import Planner, State
+from curation.progress import Progress, Silent
+from curation.store import Store
+from schemas.config import Config, load, parse_bytes
+from schemas.errors import ConfigError, WorkspaceError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from curation.models.resolved import Model
+
+CONFIG = "curate.toml"
+FOLDER = ".curate"
+
+
+@dataclass
+class Workspace:
+    """A pool and everything computed of it.
+
+        ws = Workspace.init("work", {"mix": "mixture.json"}, images=["."], model="builtin")
+        ws.select(budget="30%")
+        ws.export("subset", format="hf")
+
+    Args:
+        path: the folder that holds curate.toml.
+        overrides: settings by dotted name that win over curate.toml, such as {"embed.model": "builtin"}.
+        progress: where to say what is going on; nothing by default.
+    """
+
+    path: Path | str = "."
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    progress: Progress = field(default_factory=Silent)
+
+    def __post_init__(self) -> None:
+        self.path = Path(self.path)
+        if not (self.path / CONFIG).exists():
+            raise WorkspaceError(
+                f"there is no {CONFIG} in {self.path.resolve()}; start with `curate init DATA --images DIR`, "
+                "or change to the folder where you did"
+            )
+
+    @classmethod
+    def init(
+        cls,
+        path: Path | str,
+        datasets: Mapping[str, str | Path],
+        *,
+        images: Sequence[str | Path] = (),
+        model: str | None = None,
+        format: str = "auto",
+        progress: Progress | None = None,
+    ) -> Workspace:
+        """Write curate.toml, or add the datasets to the one that is there, and open the workspace.
+
+        Raises:
+            ConfigError: a name is taken, or a path does not exist.
+        """
+        from curation.setup import write_config
+
+        write_config(Path(path), datasets, images=images, model=model, format=format)
+        return cls(path, progress=progress or Silent())
+
+    # --- the pieces ------------------------------------------------------------------------------------
+
+    @property
+    def base(self) -> Path:
+        assert isinstance(self.path, Path)
+        return self.path
+
+    @cached_property
+    def config(self) -> Config:
+        """curate.toml with the overrides; image roots made absolute."""
+        config = load(self.base / CONFIG).override(self.overrides)
+        if not config.datasets:
+            raise ConfigError(f"{CONFIG} names no dataset; add one with `curate init NAME=PATH`")
+        roots = tuple(str((self.base / Path(root).expanduser()).resolve()) for root in config.images.roots)
+        return config.override({"images.roots": roots})
+
+    @cached_property
+    def store(self) -> Store:
+        return Store(self.base / FOLDER)
+
+    @cached_property
+    def model(self) -> Model:
+        from curation.resolve import resolve_model
+
+        return resolve_model(self.config.embed.model, self.config.run.device, self.store.root, self.progress)
+
+    def _planner(self) -> Planner:
+        from curation.sources import find_spans
+
+        run = self.config.run
+        engine = LocalEngine(self.store, Limit(parse_bytes(run.memory)), run.workers)
+        spans = find_spans(self.config, self.store.root, self.base, self.progress)
+        return Planner(self.store, engine, self.progress, spans, parse_share(run.max_errors))
+
+    # --- the chain -------------------------------------------------------------------------------------
+
+    def run(self, until: str = "select") -> dict[str, Any]:
+        """Run whatever step `until` still needs, and return its counts.
+
+        Raises:
+            CurateError: with one or two sentences that say what to do.
+        """
+        if until not in STEPS:
+            raise ConfigError(f"there is no step {until!r}; there are {', '.join(STEPS)}")
+        start = time.monotonic()
+        with writer(self.store.root, f"curate {until}"):
+            planner = self._planner()
+            planner.run(chain(self.config, until, lambda: self.model))
+        counts = self.counts(until)
+        counts["computed"] = planner.computed
+        counts["seconds"] = round(time.monotonic() - start, 2)
+        counts["peak_gb"] = peak_gb()
+        return counts
+
+    def ingest(self) -> dict[str, Any]:
+        """Read, check and hash every record and image."""
+        return self.run("ingest")
+
+    def embed(self) -> dict[str, Any]:
+        """Embed each distinct image and text chunk."""
+        return self.run("embed")
+
+    def score(self) -> dict[str, Any]:
+        """Score alignment and hygiene."""
+        return self.run("score")
+
+    def cluster(self) -> dict[str, Any]:
+        """Group the samples into pseudo-skills."""
+        return self.run("cluster")
+
+    def prune(self) -> dict[str, Any]:
+        """Find exact and near-duplicates."""
+        return self.run("prune")
+
+    def select(self, budget: str | None = None, strategy: str | None = None) -> dict[str, Any]:
+        """Choose a subset of exactly the budget.
+
+        Args:
+            budget: `30%`, `0.3`, `200000` samples, `50Mtok`, `2GB` of images; else curate.toml's.
+            strategy: a name of `curation.selection.SELECTORS`, with its argument after a colon.
+        """
+        chosen = {"select.budget": budget, "select.strategy": strategy}
+        given = {name: value for name, value in chosen.items() if value is not None}
+        return Workspace(self.base, {**self.overrides, **given}, self.progress).run("select")
+
+    def export(self, out: Path | str, *, format: str = "hf", overwrite: bool = False) -> dict[str, Any]:
+        """Write the selected samples. See `curation.writers.WRITERS` for the formats."""
+        from curation.export import export
+
+        return export(self, Path(out), format=format, overwrite=overwrite)
+
+    # --- looking ---------------------------------------------------------------------------------------
+
+    def plan(self, until: str = "select") -> list[State]:
+        """How far each stage up to `until` is; computes nothing."""
+        return self._planner().states(chain(self.config, until, lambda: self.model))
+
+    def counts(self, until: str) -> dict[str, Any]:
+        """The counts of a finished step, as `--json` names them."""
+        from curation.summary import counts
+
+        return counts(self.store, self.config, until)
+
+
+def parse_share(text: str) -> float:
+    """`--max-errors`: `5%` or `0.05` is a share below 1; `100` is a count.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    try:
+        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        raise ConfigError(f"max_errors is {text!r}; write a share such as 5% or a count such as 100") from None
+    if value < 0:
+        raise ConfigError(f"max_errors is {text!r}; it cannot be negative")
+    # 100 % is "never stop", which as a number would read as one record.
+    return float(sys.maxsize) if text.endswith("%") and value >= 1 else value
+
+
+def write_json(path: Path, tree: object) -> None:
+    path.write_text(json.dumps(tree, indent=1, sort_keys=True) + "\n")

@@ -1,0 +1,121 @@
+"""Every column is spelled once, and every table is a list of columns. Arrow only.
+
+Ids are bytes in tables and hex at the border. A value that could not be computed is null, never NaN.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from schemas.errors import SchemaError
+
+UID = pa.field("uid", pa.binary(16), nullable=False)
+DATASET = pa.field("dataset", pa.string(), nullable=False)
+KEY = pa.field("key", pa.string(), nullable=False)
+FILE = pa.field("file", pa.string(), nullable=False)
+LINE = pa.field("line", pa.int64())
+RECORD_ID = pa.field("record_id", pa.string())
+RECORD = pa.field("record", pa.large_binary(), nullable=False)
+TURNS = pa.field(
+    "turns",
+    pa.list_(pa.struct([pa.field("role", pa.string()), pa.field("text", pa.string())])),
+    nullable=False,
+)
+# Where the bytes of an image lie: a whole file (offset 0, length -1), a span of a file such as a tar
+# member, or row `row` of an Arrow or Parquet file, in the column path `column`.
+IMAGE_REF = pa.struct(
+    [
+        pa.field("path", pa.string()),
+        pa.field("offset", pa.int64()),
+        pa.field("length", pa.int64()),
+        pa.field("column", pa.string()),
+        pa.field("row", pa.int64()),
+        pa.field("name", pa.string()),
+        pa.field("sha256", pa.binary(32)),
+        pa.field("n_bytes", pa.int64()),
+    ]
+)
+IMAGE_REFS = pa.field("images", pa.list_(IMAGE_REF), nullable=False)
+N_IMAGES = pa.field("n_images", pa.int32(), nullable=False)
+N_TURNS = pa.field("n_turns", pa.int32(), nullable=False)
+N_TOKENS = pa.field("n_tokens", pa.int64(), nullable=False)
+SOURCE = pa.field("source", pa.string())
+CONTENT_HASH = pa.field("content_hash", pa.binary(16), nullable=False)
+ERROR = pa.field("error", pa.string())
+ERROR_MESSAGE = pa.field("error_message", pa.string())
+
+SAMPLES = pa.schema(
+    [
+        UID,
+        DATASET,
+        KEY,
+        FILE,
+        LINE,
+        RECORD_ID,
+        RECORD,
+        TURNS,
+        IMAGE_REFS,
+        N_IMAGES,
+        N_TURNS,
+        N_TOKENS,
+        SOURCE,
+        CONTENT_HASH,
+        ERROR,
+        ERROR_MESSAGE,
+    ]
+)
+
+SHA256 = pa.field("sha256", pa.binary(32), nullable=False)
+WIDTH = pa.field("width", pa.int32())
+HEIGHT = pa.field("height", pa.int32())
+IMAGE_FORMAT = pa.field("format", pa.string())
+MODE = pa.field("mode", pa.string())
+N_BYTES = pa.field("n_bytes", pa.int64(), nullable=False)
+PHASH = pa.field("phash", pa.binary(8))
+BRIGHTNESS = pa.field("brightness", pa.float32())
+CONTRAST = pa.field("contrast", pa.float32())
+BLUR = pa.field("blur", pa.float32())
+ENTROPY = pa.field("entropy", pa.float32())
+
+IMAGES = pa.schema(
+    [
+        SHA256,
+        WIDTH,
+        HEIGHT,
+        IMAGE_FORMAT,
+        MODE,
+        N_BYTES,
+        PHASH,
+        BRIGHTNESS,
+        CONTRAST,
+        BLUR,
+        ENTROPY,
+        ERROR,
+        ERROR_MESSAGE,
+    ]
+)
+
+
+def vector(name: str, dim: int, *, nullable: bool = True) -> pa.Field:
+    """A column of unit vectors: float32, `dim` wide, null where the modality is absent."""
+    return pa.field(name, pa.list_(pa.float32(), dim), nullable=nullable)
+
+
+def conform(batch: pa.RecordBatch, declared: pa.Schema, *, stage: str) -> pa.RecordBatch:
+    """Return `batch` with exactly the declared columns, in the declared order.
+
+    Raises:
+        SchemaError: a declared column is absent, has another type, or holds a forbidden null.
+    """
+    missing = [name for name in declared.names if name not in batch.schema.names]
+    if missing:
+        raise SchemaError(f"{stage}: columns {missing} are missing; the batch has {batch.schema.names}")
+    arrays = []
+    for field in declared:
+        column = batch.column(field.name)
+        if column.type != field.type:
+            raise SchemaError(f"{stage}: {field.name} is {column.type}, declared {field.type}")
+        if not field.nullable and column.null_count:
+            raise SchemaError(f"{stage}: {field.name} holds {column.null_count} nulls and is declared not null")
+        arrays.append(column)
+    return pa.RecordBatch.from_arrays(arrays, schema=declared)

@@ -1,0 +1,184 @@
+"""curate.toml: every setting, its default and its meaning. Unknown keys and wrong values are refused by name."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from schemas.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+
+
+class Section(BaseModel):
+    """A part of curate.toml. Frozen; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Dataset(Section):
+    """One dataset of the pool. Its name stands in every uid, so it is fixed once."""
+
+    path: str
+    format: str = "auto"
+
+
+class Images(Section):
+    """Where the images of the records lie, and what is refused."""
+
+    roots: tuple[str, ...] = ()
+    follow_links: bool = False
+    allow_remote: bool = False
+    max_pixels: Annotated[int, Field(ge=1)] = 100_000_000
+
+
+class Run(Section):
+    """How a run behaves. Nothing here but `seed` and `shard_rows` changes a result."""
+
+    engine: Literal["local"] = "local"
+    seed: int = 0
+    shard_rows: Annotated[int, Field(ge=16, le=65536)] = 1024
+    memory: str = "3GB"
+    workers: Annotated[int, Field(ge=1)] = 1
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    max_errors: str = "50%"
+
+
+class Embed(Section):
+    """The encoder. `batch` is part of the result: it decides the shape of every forward pass."""
+
+    model: str = "ViT-B-32/laion2b_s34b_b79k"
+    batch: Annotated[int, Field(ge=1, le=4096)] = 32
+
+
+class Cluster(Section):
+    """Spherical k-means over image and text vectors side by side."""
+
+    k: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
+    iterations: Annotated[int, Field(ge=1)] = 20
+    image_weight: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+
+class Prune(Section):
+    """Near-duplicates: joint cosine of at least 1 - eps inside a cluster."""
+
+    eps: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+    exact: bool = True
+    semantic: bool = True
+
+
+class Select(Section):
+    """How many to keep, and which."""
+
+    budget: str | None = None
+    strategy: str = "random-per-cluster"
+
+
+class Config(Section):
+    """The whole of curate.toml."""
+
+    datasets: dict[Annotated[str, Field(pattern=NAME)], Dataset] = {}
+    images: Images = Images()
+    run: Run = Run()
+    embed: Embed = Embed()
+    cluster: Cluster = Cluster()
+    prune: Prune = Prune()
+    select: Select = Select()
+
+    def override(self, values: Mapping[str, Any]) -> Config:
+        """A copy with `{"embed.model": "builtin", ...}` set. None leaves a key as it is.
+
+        Raises:
+            ConfigError: a value is not allowed.
+        """
+        tree = self.model_dump()
+        for dotted, value in values.items():
+            section, key = dotted.split(".")
+            if value is not None:
+                tree[section][key] = value
+        return parse(tree)
+
+
+def parse(tree: Mapping[str, Any], text: str = "", where: str = "") -> Config:
+    """A checked `Config` from a tree of plain values.
+
+    Raises:
+        ConfigError: naming each wrong key, its line in `text`, and what is allowed.
+    """
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        problems = [_problem(item["loc"], item["msg"], item["type"], text) for item in error.errors()]
+        prefix = f"{where}: " if where else ""
+        raise ConfigError(prefix + "; ".join(dict.fromkeys(problems))) from None
+
+
+def load(path: Path) -> Config:
+    """Read curate.toml.
+
+    Raises:
+        ConfigError: it is no TOML, or a key or value is wrong.
+    """
+    text = path.read_text(encoding="utf-8")
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path.name}: {error}") from None
+    return parse(tree, text, path.name)
+
+
+def _problem(location: tuple[int | str, ...], message: str, kind: str, text: str) -> str:
+    names = [str(part) for part in location if isinstance(part, str) and not part.startswith(("constrained", "literal"))]
+    names = [name for name in names if name not in {"int", "[key]"}]
+    line = _line_of(names, text)
+    at = f" (line {line})" if line else ""
+    dotted = ".".join(names)
+    if kind == "extra_forbidden":
+        return f"unknown key {dotted}{at}; allowed here: {', '.join(_allowed(names[:-1]))}"
+    return f"{dotted}{at}: {message[0].lower()}{message[1:]}"
+
+
+def _allowed(path: list[str]) -> list[str]:
+    model: type[BaseModel] = Config
+    for name in path:
+        annotation = model.model_fields[name].annotation if name in model.model_fields else Dataset
+        model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else Dataset
+    return list(model.model_fields)
+
+
+def _line_of(names: list[str], text: str) -> int | None:
+    """The line of `section.key` in TOML text as people write it: a [section] line, then `key = …`."""
+    if not names:
+        return None
+    section, key = ".".join(names[:-1]), names[-1]
+    current = ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        header = re.match(r"\s*\[([^\]]+)\]", line)
+        if header:
+            current = header.group(1).replace('"', "").strip()
+            if current == ".".join(names):
+                return number
+        elif current == section and re.match(rf'\s*"?{re.escape(key)}"?\s*=', line):
+            return number
+    return None
+
+
+def parse_bytes(text: str) -> int:
+    """`3GB`, `500MB`, `1.5GiB` or a plain number of bytes. Decimal units are powers of 1000.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?)(i?)B?\s*", text, re.IGNORECASE)
+    if not match:
+        raise ConfigError(f"{text!r} is not a size: write 3GB, 500MB or 2GiB")
+    number, unit, binary = match.groups()
+    base = 1024 if binary else 1000
+    return int(float(number) * base ** " KMGT".index(unit.upper() or " "))

@@ -1,0 +1,79 @@
+"""Every error that a user can meet, on one page.
+
+    CurateError                      exit code 1; the message is one or two sentences and says what to do
+    ├── ConfigError                  curate.toml or a flag is wrong
+    ├── WorkspaceError               no workspace here, or it is in use, or it is damaged
+    │   └── WorkspaceLocked          another process writes to it
+    ├── ReadError                    a whole input file cannot be read (a bad record is quarantined instead)
+    ├── ModelUnavailable             weights are neither cached nor reachable, or do not match their checksum
+    ├── SchemaError                  a table does not have the columns that it declares
+    ├── BudgetError                  a budget cannot be parsed or met
+    ├── TooManyErrors                more records are bad than --max-errors allows
+    ├── NotDeterministic             two runs of one shard gave different bytes
+    └── ExportError                  the output folder is in use, or a record cannot be written
+
+A bug stays what Python calls it (TypeError, AssertionError, …) and shows a traceback.
+"""
+
+
+class CurateError(Exception):
+    """An error that the user can fix."""
+
+
+class ConfigError(CurateError):
+    """curate.toml or a flag is wrong."""
+
+
+class WorkspaceError(CurateError):
+    """There is no workspace here, or it is damaged."""
+
+
+class WorkspaceLocked(WorkspaceError):
+    """Another process writes to this workspace."""
+
+
+class ReadError(CurateError):
+    """A whole input file cannot be read."""
+
+
+class ModelUnavailable(CurateError):
+    """A model's weights are neither cached nor reachable, or do not match their checksum."""
+
+
+class SchemaError(CurateError):
+    """A table does not have the columns that it declares."""
+
+
+class BudgetError(CurateError):
+    """A budget cannot be parsed or met."""
+
+
+class TooManyErrors(CurateError):
+    """More records are bad than --max-errors allows."""
+
+
+class NotDeterministic(CurateError):
+    """Two runs of one shard gave different bytes."""
+
+
+class ExportError(CurateError):
+    """The output folder is in use, or a record cannot be written."""
+
+
+# Codes of quarantined records: why one record, not the run, failed.
+BAD_JSON = "bad_json"
+NOT_AN_OBJECT = "not_an_object"
+NO_TURNS = "no_turns"
+BAD_TURN = "bad_turn"
+BAD_ROLES = "bad_roles"
+BAD_IMAGE_FIELD = "bad_image_field"
+IMAGE_TOKEN_COUNT = "image_token_count"
+MISSING_IMAGE = "missing_image"
+IMAGE_OUTSIDE_ROOTS = "image_outside_roots"
+REMOTE_IMAGE = "remote_image"
+ZERO_BYTE_IMAGE = "zero_byte_image"
+NOT_AN_IMAGE = "not_an_image"
+TRUNCATED_IMAGE = "truncated_image"
+IMAGE_TOO_LARGE = "image_too_large"
+IMAGE_CHANGED = "image_changed"
+BAD_ARCHIVE = "bad_archive"

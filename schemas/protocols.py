@@ -1,0 +1,245 @@
+"""What a plug-in or an engine implements. Protocols and the small frozen values they exchange; no behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    import polars as pl
+    import pyarrow as pa
+    from numpy.typing import NDArray
+    from PIL import Image
+
+# --- reading ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Span:
+    """A contiguous run of records in one file: what one worker reads, and what one shard holds.
+
+    `offset` and `length` are bytes for text and tar files, rows for Parquet and Arrow files.
+    """
+
+    offset: int
+    length: int
+    first_record: int
+    n_records: int
+    first_line: int | None = None  # 1-based; None where the format has no lines
+
+
+@dataclass(frozen=True)
+class ImageAt:
+    """Where an image's bytes lie: a path as the record spells it, or a place inside a container file."""
+
+    path: str  # as in the record (container is None), or the name the container gives the image
+    container: str | None = None  # absolute path of the tar, Parquet or Arrow file
+    offset: int = 0  # bytes
+    length: int = -1  # bytes; -1: to the end of the file
+    column: str | None = None  # column path in a Parquet or Arrow file, such as "image.bytes" or "images.1.bytes"
+    row: int | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record as a reader found it. `error` is (code, sentence) where it could not be understood."""
+
+    key: str  # unique in its file: the record's index, or the `__key__` of a WebDataset
+    raw: bytes  # the record as read, byte for byte
+    line: int | None = None  # 1-based
+    record_id: str | None = None
+    source: str | None = None
+    turns: tuple[tuple[str, str], ...] = ()  # (role, text), role in system | user | assistant | as read
+    images: tuple[ImageAt, ...] = ()
+    error: tuple[str, str] | None = None
+
+
+class Reader(Protocol):
+    """One input format. Never holds a file in memory; never decodes an image."""
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+
+    def files(self, path: Path) -> list[Path]:
+        """The data files at `path` (a file or a folder), in a fixed order. Empty if none is of this format."""
+        ...
+
+    def spans(self, file: Path, rows: int) -> Iterator[Span]:
+        """Cut `file` into runs of at most `rows` records, in order, reading it once in bounded memory.
+
+        Raises:
+            ReadError: the file as a whole is not of this format.
+        """
+        ...
+
+    def read(self, file: Path, span: Span) -> Iterator[Record]:
+        """The records of `span`, in order: exactly `span.n_records`, the bad ones with an `error`."""
+        ...
+
+
+class Writer(Protocol):
+    """One output format. Gets the kept rows in pool order, one batch after the other."""
+
+    name: ClassVar[str]
+
+    def write(self, out: Path, batches: Iterator[pa.RecordBatch], context: Any) -> dict[str, Any]:
+        """Write under `out` and return what to print: files, rows, bytes."""
+        ...
+
+
+# --- models ----------------------------------------------------------------------------------------------
+
+
+class Encoder(Protocol):
+    """An image tower and a text tower into one space. Unit vectors out."""
+
+    name: str
+    dim: int
+    context_length: int
+    image_size: tuple[int, int]
+
+    def preprocess(self, image: Image.Image) -> NDArray[np.uint8]:
+        """(3, H, W) uint8. Thread-safe; touches no model."""
+        ...
+
+    def encode_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(n, 3, H, W) uint8 -> (n, d) float32 rows of unit length."""
+        ...
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of `text` with the special ones, not truncated."""
+        ...
+
+    def split(self, text: str) -> list[str]:
+        """Pieces of `text` that each fit the context. Never drops a word."""
+        ...
+
+    def tokenize(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """(n, context_length) int64. Thread-safe; touches no model."""
+        ...
+
+    def encode_texts(self, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(n, context_length) int64 -> (n, d) float32 rows of unit length."""
+        ...
+
+
+class VisionLanguageModel(Protocol):
+    """A causal language model that sees images. Its methods come with the scorers that need it."""
+
+    name: str
+
+
+# --- stages ----------------------------------------------------------------------------------------------
+
+
+class Batch(Protocol):
+    """Up to `batch_rows` rows of one shard, and what was loaded for them (decoded images, gathered vectors)."""
+
+    rows: pa.RecordBatch
+
+
+class Source(Protocol):
+    """How the input of a map stage is loaded. Stages with equal sources are fused: one load serves them all."""
+
+    def plan(self, task: Task) -> Iterator[pa.RecordBatch]:
+        """Cut the task's shard into batches of fixed size. Cheap: narrow rows only."""
+        ...
+
+    def load(self, task: Task, rows: pa.RecordBatch) -> Any:
+        """Fetch what the stages need for `rows`: read, decode, gather. Runs in a thread."""
+        ...
+
+
+@dataclass(frozen=True)
+class ShardRef:
+    """One committed shard of a table: its number in the manifest, its key, and the checksum that names its file."""
+
+    number: int
+    key: str
+    checksum: str
+    rows: int
+    errors: int = 0
+    links: tuple[int, ...] = ()  # numbers of the shards of another table that its rows point into
+
+
+@dataclass(frozen=True)
+class Task:
+    """One shard to compute. `inputs` maps a table's name to the paths of the shards that may be read."""
+
+    number: int
+    rows: int
+    inputs: dict[str, dict[int, str]] = field(default_factory=dict)  # table -> shard number -> path
+    keys: dict[str, str] = field(default_factory=dict)  # table to write -> key of the shard
+    value: Any = None  # what a source needs besides tables: the span of a file
+    links: tuple[int, ...] = ()
+
+
+class MapStage(Protocol):
+    """One shard in, one shard out, a batch at a time: `prepare` in any thread, `finish` in order.
+
+    A frozen, picklable dataclass. The output of a batch has one row for each row in, and depends on that
+    batch alone.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+
+    @property
+    def source(self) -> Source: ...
+
+    @property
+    def writes(self) -> pa.Schema: ...
+
+    def params(self) -> dict[str, Any]:
+        """What stands in the shard's key besides name, version and inputs. JSON values."""
+        ...
+
+    def prepare(self, loaded: Any) -> Any:
+        """Everything that needs no model: resize, tokenise, measure. Thread-safe."""
+        ...
+
+    def finish(self, rows: pa.RecordBatch, prepared: Any) -> pa.RecordBatch:
+        """The model's part, on the engine's own thread, batches in order."""
+        ...
+
+
+class Engine(Protocol):
+    """Where stages run. The same stage objects give the same bytes on every engine."""
+
+    name: ClassVar[str]
+
+    def map(self, stages: Sequence[MapStage], tasks: Sequence[Task], done: Callable[[Task], None]) -> None:
+        """Run the fused `stages` over every task, committing each shard through the store."""
+        ...
+
+
+# --- scores and selections -------------------------------------------------------------------------------
+
+
+class Scorer(Protocol):
+    """A batch in, named columns out, null where it cannot score. The arrays' rows are the batch's."""
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+
+    @property
+    def writes(self) -> pa.Schema:
+        """The columns, each with metadata `unit`, `range` and `better` (higher | lower | neither)."""
+        ...
+
+    def score(self, batch: Any) -> pa.RecordBatch: ...
+
+
+class Selector(Protocol):
+    """Picks rows of a score table. A pure function: equal table, budget and seed give equal picks."""
+
+    name: ClassVar[str]
+    needs: tuple[str, ...]  # columns of the score table
+
+    def select(self, table: pl.DataFrame, n: int, seed: int) -> NDArray[np.int64]:
+        """Row positions of exactly `min(n, len(table))` picks, in pick order, without repeats."""
+        ...
