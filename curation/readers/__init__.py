@@ -1,0 +1,63 @@
+"""Readers: one file each, and a line in READERS. Another package adds one by an entry point."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from curation.readers.detection import KNOWN, format_of
+from curation.readers.hf_disk import HfDisk
+from curation.readers.llava import Llava
+from curation.readers.messages import Messages
+from curation.readers.parquet import Parquet
+from curation.readers.sharegpt import ShareGpt
+from curation.readers.webdataset import WebDataset
+from schemas.errors import ReadError
+from schemas.protocols import Reader
+
+READERS: dict[str, Reader] = {
+    "llava": Llava(),
+    "messages": Messages(),
+    "sharegpt": ShareGpt(),
+    "parquet": Parquet(),
+    "hf": HfDisk(),
+    "webdataset": WebDataset(),
+}
+
+__all__ = ["KNOWN", "READERS", "detect", "reader", "readers"]
+
+
+@cache
+def readers() -> dict[str, Reader]:
+    """READERS and those of other packages (entry points `curation.readers`), which cannot replace ours."""
+    others = {entry.name: entry.load()() for entry in entry_points(group="curation.readers")}
+    return {**others, **READERS}
+
+
+def reader(name: str) -> Reader:
+    """The reader called `name`.
+
+    Raises:
+        ReadError: there is none of that name.
+    """
+    if name in READERS:  # without a look at what is installed
+        return READERS[name]
+    if name not in readers():
+        raise ReadError(f"there is no format {name!r}; known are {', '.join(sorted(readers()))}")
+    return readers()[name]
+
+
+def detect(path: Path) -> Reader:
+    """The reader for `path`, a file or a folder. Other packages' readers are asked where ours see nothing.
+
+    Raises:
+        ReadError: no format is recognised, or several; names the path, what it holds and the formats known.
+    """
+    try:
+        return READERS[format_of(path)]
+    except ReadError:
+        claimed = [other for name, other in readers().items() if name not in READERS and other.files(path)]
+        if len(claimed) != 1:
+            raise
+        return claimed[0]

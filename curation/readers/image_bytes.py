@@ -1,0 +1,188 @@
+"""The bytes of images, from files, tars, Parquet and Arrow. Nothing is decoded."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from schemas.errors import (
+    BAD_IMAGE_FIELD,
+    IMAGE_CHANGED,
+    IMAGE_TOO_LARGE,
+    MISSING_IMAGE,
+    NOT_AN_IMAGE,
+    TRUNCATED_IMAGE,
+    ReadError,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MAX_IMAGE_BYTES = 512 << 20
+_PAGE_ROWS = 64  # rows of a row group decoded at once; image columns are wide
+
+
+class BadImage(Exception):
+    """One image cannot be used: an error code and a sentence."""
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(code, sentence)
+        self.code = code
+        self.sentence = sentence
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+def fetch(refs: Sequence[Mapping[str, Any]]) -> list[bytes | BadImage]:
+    """The bytes of each of `refs` (rows of IMAGE_REF), in order, or why they cannot be had.
+
+    A container is opened, and a row group read, once a call: pass what lies together in one call. Where a
+    ref carries a sha256, bytes of another length than `n_bytes` are IMAGE_CHANGED. Thread-safe.
+    """
+    found: dict[int, bytes | BadImage] = {}
+    containers: dict[tuple[str, str | None], list[int]] = defaultdict(list)
+    for at, ref in enumerate(refs):
+        column = ref["column"]
+        containers[ref["path"], None if column is None else column.split(".")[0]].append(at)
+    for (path, column), places in containers.items():
+        if column is None:
+            found.update(_from_file(path, refs, places))
+        else:
+            found.update(_from_table(path, column, refs, places))
+    return [_checked(found[at], ref) for at, ref in enumerate(refs)]
+
+
+def _checked(data: bytes | BadImage, ref: Mapping[str, Any]) -> bytes | BadImage:
+    if isinstance(data, BadImage) or not ref["sha256"] or ref["n_bytes"] in (None, len(data)):
+        return data
+    sentence = f"{ref['name']!r} had {ref['n_bytes']} bytes when it was read first and has {len(data)} now"
+    return BadImage(IMAGE_CHANGED, sentence)
+
+
+def _from_file(
+    path: str, refs: Sequence[Mapping[str, Any]], places: list[int]
+) -> dict[int, bytes | BadImage]:
+    """Whole files, and spans of a tar in the order of their offsets."""
+    if "://" in path:
+        return dict.fromkeys(places, _from_url(path))
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe must not block
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        return dict.fromkeys(places, BadImage(MISSING_IMAGE, f"{path!r} cannot be opened: {reason}"))
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return dict.fromkeys(places, BadImage(NOT_AN_IMAGE, f"{path!r} is no regular file"))
+        return {
+            at: _span(descriptor, refs[at]) for at in sorted(places, key=lambda at: refs[at]["offset"] or 0)
+        }
+    finally:
+        os.close(descriptor)
+
+
+def _span(descriptor: int, ref: Mapping[str, Any]) -> bytes | BadImage:
+    offset = ref["offset"] or 0
+    length = -1 if ref["length"] is None else ref["length"]
+    wanted = max(0, os.fstat(descriptor).st_size - offset) if length < 0 else length
+    if wanted > MAX_IMAGE_BYTES:
+        return BadImage(IMAGE_TOO_LARGE, f"{ref['name']!r} has {wanted} bytes, more than {MAX_IMAGE_BYTES}")
+    try:
+        data = os.pread(descriptor, wanted, offset)
+    except OSError as error:
+        return BadImage(MISSING_IMAGE, f"{ref['name']!r} cannot be read: {error.strerror}")
+    if len(data) < wanted:
+        return BadImage(
+            TRUNCATED_IMAGE, f"{ref['path']!r} ends {wanted - len(data)} bytes before {ref['name']!r} does"
+        )
+    return data
+
+
+def _from_url(url: str) -> bytes | BadImage:
+    """Only a URL that was allowed when the record was read gets into a ref."""
+    import fsspec
+
+    try:
+        with fsspec.open(url, "rb") as handle:
+            data: bytes = handle.read(MAX_IMAGE_BYTES + 1)
+    except Exception as error:  # each file system, and its HTTP client, raises errors of its own
+        return BadImage(MISSING_IMAGE, f"{url!r} cannot be fetched: {type(error).__name__}: {error}")
+    if len(data) > MAX_IMAGE_BYTES:
+        return BadImage(IMAGE_TOO_LARGE, f"{url!r} has more than {MAX_IMAGE_BYTES} bytes")
+    return data
+
+
+def _from_table(
+    path: str, column: str, refs: Sequence[Mapping[str, Any]], places: list[int]
+) -> dict[int, bytes | BadImage]:
+    wanted: dict[int, list[int]] = defaultdict(list)
+    for at in places:
+        wanted[refs[at]["row"]].append(at)
+    found: dict[int, bytes | BadImage] = {}
+    try:
+        for row, cell in _cells(path, column, sorted(wanted)):
+            found.update({at: _cell_bytes(cell, refs[at]) for at in wanted[row]})
+    except (ReadError, OSError, ValueError, KeyError) as error:  # pyarrow: ArrowInvalid is a ValueError
+        for at in places:
+            found.setdefault(at, BadImage(MISSING_IMAGE, f"{path!r} cannot be read: {error}"))
+    for at in places:
+        found.setdefault(at, BadImage(MISSING_IMAGE, f"{path!r} has no row {refs[at]['row']}"))
+    return found
+
+
+def _cells(path: str, column: str, rows: list[int]) -> Iterator[tuple[int, pa.Scalar]]:
+    """The cells of `column` at `rows` (sorted), reading no more of the file than it must."""
+    position = 0
+    for first, values in _runs(path, column, rows):
+        while position < len(rows) and rows[position] < first:
+            position += 1
+        while position < len(rows) and rows[position] < first + len(values):
+            yield rows[position], values[rows[position] - first]
+            position += 1
+        if position == len(rows):
+            return
+
+
+def _runs(path: str, column: str, rows: list[int]) -> Iterator[tuple[int, pa.Array]]:
+    """(first row, bytes of the images in a run of rows), for the runs that hold some of `rows`."""
+    from curation.readers.hf_disk import batches
+    from curation.readers.parquet import open_parquet
+
+    with open(path, "rb") as handle:
+        parquet = handle.read(4) == b"PAR1"
+    if not parquet:
+        for first, batch in batches(Path(path)):
+            yield first, batch.column(column)
+        return
+    with open_parquet(Path(path)) as table:
+        leaves = [table.schema.column(i).path for i in range(len(table.schema))]
+        inside = [leaf for leaf in leaves if leaf.startswith(f"{column}.") and leaf.endswith(".bytes")]
+        first = 0
+        for group in range(table.num_row_groups):
+            end = first + table.metadata.row_group(group).num_rows
+            if any(first <= row < end for row in rows):
+                for batch in table.iter_batches(
+                    _PAGE_ROWS, row_groups=[group], columns=inside, use_threads=False
+                ):
+                    yield first, batch.column(0)
+                    first += batch.num_rows
+            first = end
+
+
+def _cell_bytes(cell: pa.Scalar, ref: Mapping[str, Any]) -> bytes | BadImage:
+    """The bytes at the column path, such as "image.bytes" or "images.1.bytes"."""
+    parts = ref["column"].split(".")
+    value = cell
+    try:
+        for part in parts[1:]:
+            value = value[int(part) if part.isdigit() else part]
+        data = value.as_py()
+    except (LookupError, TypeError) as error:
+        return BadImage(BAD_IMAGE_FIELD, f"row {ref['row']} has nothing at {ref['column']}: {error}")
+    if not isinstance(data, bytes):
+        return BadImage(BAD_IMAGE_FIELD, f"row {ref['row']} has no bytes at {ref['column']}")
+    return data
