@@ -49,7 +49,8 @@ def vectors(column: pa.ChunkedArray | pa.FixedSizeListArray) -> NDArray[np.float
         valid = array.is_valid().to_numpy(zero_copy_only=False)
         out[valid] = array.drop_null().flatten().to_numpy(zero_copy_only=False).reshape(-1, dim)
         return out
-    return array.flatten().to_numpy(zero_copy_only=False).reshape(-1, dim)
+    rows: NDArray[np.float32] = array.flatten().to_numpy(zero_copy_only=False).reshape(-1, dim)
+    return rows
 
 
 def vector_array(rows: NDArray[np.float32], present: NDArray[np.bool_]) -> pa.FixedSizeListArray:

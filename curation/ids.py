@@ -34,8 +34,8 @@ def first_equal(columns: Sequence[pa.Array | pa.ChunkedArray]) -> NDArray[np.int
 
 def positions(values: pa.ChunkedArray, among: pa.ChunkedArray) -> NDArray[np.int64]:
     """Where each of `values` stands in `among`; -1 where it does not."""
-    found = pc.index_in(values, value_set=among.combine_chunks())
-    return pc.fill_null(found, -1).to_numpy().astype(np.int64)
+    found = pc.fill_null(pc.index_in(values, value_set=among.combine_chunks()), -1)
+    return np.asarray(found.to_numpy(), np.int64)
 
 
 def hashed(column: pa.Array | pa.ChunkedArray, seed: int = 0) -> NDArray[np.uint64]:

@@ -15,9 +15,8 @@ from curation.memory import Limit
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from curation.stages.neighbours import NearPairs
     from curation.store import Store
-    from schemas.protocols import MapStage, Task
+    from schemas.protocols import GroupStage, MapStage, Task
 
     Advance = Callable[[int], None]
 
@@ -52,7 +51,7 @@ class LocalEngine:
 
     def group(
         self,
-        stage: NearPairs,
+        stage: GroupStage,
         rows: Callable[[], Iterable[tuple[int, pa.Table]]],
         keys: dict[int, str],
         advance: Advance,

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from curation.stages.inputs import Aligned, Linked, Whole
-from curation.stages.neighbours import NearPairs
 from curation.stages.pool import Pool
 from curation.store import key_of
 from schemas.errors import NotDeterministic, TooManyErrors
-from schemas.protocols import MapStage, ShardRef, Task
+from schemas.protocols import GroupStage, MapStage, PoolStage, ShardRef, Task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from curation.local import LocalEngine
     from curation.progress import Progress
     from curation.sources import FoundSpan
     from curation.stages.inputs import Input
-    from curation.stages.pool import PoolStage
     from curation.store import Manifest, Store
+    from schemas.protocols import Engine
 
-    Stage = MapStage | PoolStage | NearPairs
+    Stage = MapStage | PoolStage | GroupStage
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class Planner:
     """Walks a chain of stages in order. Holds no tables, only manifests."""
 
     store: Store
-    engine: LocalEngine
+    engine: Engine
     progress: Progress
     spans: Sequence[FoundSpan]
     max_errors: float  # a share of the records, or a count where it is 1 or more
@@ -54,15 +52,14 @@ class Planner:
         pending = list(stages)
         while pending:
             first = pending[0]
-            if isinstance(first, NearPairs):
-                done: list[Stage] = [first]
-                self._group(first)
-            elif _is_map(first):
+            done = [first]
+            if _is_map(first):
                 fused = [stage for stage in pending if _is_map(stage) and self._fuses(first, stage, pending)]
                 self._map(fused)
-                done = list(fused)
-            else:
-                done = [first]
+                done = [*fused]
+            elif _is_group(first):
+                self._group(first)
+            elif _is_whole(first):
                 self._decide(first)
             pending = [stage for stage in pending if not any(stage is other for other in done)]
 
@@ -112,7 +109,7 @@ class Planner:
             self.computed[table] = len(shards[table])
             self.store.publish(table, {**describe(stage), "key": base}, shards[table])
 
-    def _group(self, stage: NearPairs) -> None:
+    def _group(self, stage: GroupStage) -> None:
         pool = Pool(self.store)
         bins = stage.bins(pool)
         plan = self._group_keys(stage, int(bins.max()) + 1)
@@ -121,9 +118,8 @@ class Planner:
         if keys:
 
             def rows() -> Iterator[tuple[int, Any]]:
-                columns = {"vectors": None, "clusters": ["cluster"], "checked": ["content_hash", "n_images"]}
-                for number in range(len(self._manifest("vectors").shards)):
-                    parts = {table: self.store.read(table, names, number) for table, names in columns.items()}
+                for number in range(len(self._manifest(stage.reads[0]).shards)):
+                    parts = {table: self.store.read(table, names, number) for table, names in stage.columns.items()}
                     yield from stage.rows(parts, bins)
 
             with self.progress.bar(stage.name, len(keys), "bins") as bar:
@@ -192,7 +188,7 @@ class Planner:
     def _whole_key(self, stage: PoolStage) -> str:
         return key_of([describe(stage), [self._manifest(table).fingerprint for table in stage.reads]])
 
-    def _group_keys(self, stage: NearPairs, n_bins: int) -> list[str]:
+    def _group_keys(self, stage: GroupStage, n_bins: int) -> list[str]:
         read = [self._manifest(table).fingerprint for table in stage.reads]
         return [key_of([describe(stage), read, number, n_bins]) for number in range(n_bins)]
 
@@ -235,11 +231,12 @@ class Planner:
         there = "missing" if held is None else "stale"
         if not set(reads(stage)) <= fresh:
             return State(stage.name, there, None, 0, None)
-        if isinstance(stage, NearPairs):
+        if _is_group(stage):
             keys = self._group_keys(stage, int(stage.bins(Pool(self.store)).max()) + 1)
         elif _is_map(stage):
             keys = self._map_keys(stage)
         else:
+            assert _is_whole(stage)
             base = self._whole_key(stage)
             done = held is not None and held.stage.get("key") == base and self._intact(held)
             return State(stage.name, "fresh" if done else there, 1, int(done), held.rows if held and done else None)
@@ -252,15 +249,16 @@ class Planner:
 
 def outputs(stage: Stage) -> list[str]:
     """The tables that a stage writes."""
-    return [stage.name] if _is_map(stage) or isinstance(stage, NearPairs) else list(stage.writes)
+    return list(stage.writes) if _is_whole(stage) else [stage.name]
 
 
 def reads(stage: Stage) -> list[str]:
     """The tables that must be finished before a stage can run."""
-    if not _is_map(stage):
-        return list(stage.reads)
-    through = [item.through for item in _inputs(stage) if isinstance(item, Linked)]
-    return [item.table for item in _inputs(stage)] + through
+    if _is_map(stage):
+        through = [item.through for item in _inputs(stage) if isinstance(item, Linked)]
+        return [item.table for item in _inputs(stage)] + through
+    assert _is_group(stage) or _is_whole(stage)
+    return list(stage.reads)
 
 
 def describe(stage: Stage) -> dict[str, Any]:
@@ -268,8 +266,16 @@ def describe(stage: Stage) -> dict[str, Any]:
     return {"name": stage.name, "version": stage.version, "params": stage.params()}
 
 
-def _is_map(stage: Stage) -> Any:
-    return hasattr(stage, "source")
+def _is_map(stage: Stage) -> TypeGuard[MapStage]:
+    return stage.shape == "map"
+
+
+def _is_group(stage: Stage) -> TypeGuard[GroupStage]:
+    return stage.shape == "group"
+
+
+def _is_whole(stage: Stage) -> TypeGuard[PoolStage]:
+    return stage.shape in ("fit", "decide")
 
 
 def _inputs(stage: MapStage) -> tuple[Input, ...]:

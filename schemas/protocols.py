@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -97,10 +97,19 @@ class Writer(Protocol):
 class Encoder(Protocol):
     """An image tower and a text tower into one space. Unit vectors out."""
 
-    name: str
-    dim: int
-    context_length: int
-    image_size: tuple[int, int]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def dim(self) -> int: ...
+
+    @property
+    def context_length(self) -> int: ...
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        ...
 
     def preprocess(self, image: Image.Image) -> NDArray[np.uint8]:
         """(3, H, W) uint8. Thread-safe; touches no model."""
@@ -136,21 +145,20 @@ class VisionLanguageModel(Protocol):
 # --- stages ----------------------------------------------------------------------------------------------
 
 
-class Batch(Protocol):
-    """Up to `batch_rows` rows of one shard, and what was loaded for them (decoded images, gathered vectors)."""
-
-    rows: pa.RecordBatch
-
-
 class Source(Protocol):
-    """How the input of a map stage is loaded. Stages with equal sources are fused: one load serves them all."""
+    """How the input of a map stage is loaded. Stages with equal sources are fused: one load serves them all.
+
+    `inputs` says which shards it reads (`curation.stages.inputs`); the first one gives the rows.
+    """
+
+    inputs: ClassVar[tuple[Any, ...]]
 
     def plan(self, task: Task) -> Iterator[pa.RecordBatch]:
         """Cut the task's shard into batches of fixed size. Cheap: narrow rows only."""
         ...
 
-    def load(self, task: Task, rows: pa.RecordBatch) -> Any:
-        """Fetch what the stages need for `rows`: read, decode, gather. Runs in a thread."""
+    def load(self, task: Task, rows: pa.RecordBatch) -> Iterator[Any]:
+        """Fetch what the stages need for `rows`, in one or more pieces: read, decode, gather. Runs in a thread."""
         ...
 
 
@@ -187,9 +195,12 @@ class MapStage(Protocol):
 
     name: ClassVar[str]
     version: ClassVar[int]
+    shape: ClassVar[str]  # "map"
 
     @property
-    def source(self) -> Source: ...
+    def source(self) -> Any:
+        """A `Source`; stages with equal ones are fused."""
+        ...
 
     @property
     def writes(self) -> pa.Schema: ...
@@ -198,12 +209,65 @@ class MapStage(Protocol):
         """What stands in the shard's key besides name, version and inputs. JSON values."""
         ...
 
-    def prepare(self, loaded: Any) -> Any:
-        """Everything that needs no model: resize, tokenise, measure. Thread-safe."""
+    def prepare(self, piece: Any) -> Any:
+        """Everything that needs no model, for one piece: resize, tokenise, measure. Thread-safe."""
         ...
 
     def finish(self, rows: pa.RecordBatch, prepared: Any) -> pa.RecordBatch:
-        """The model's part, on the engine's own thread, batches in order."""
+        """The model's part, for all pieces of a batch, on the engine's own thread, batches in order."""
+        ...
+
+
+class PoolStage(Protocol):
+    """A fit (a bounded sample in, one artefact out) or a decide (narrow columns in, tables out)."""
+
+    version: ClassVar[int]
+    shape: ClassVar[str]  # "fit" | "decide"
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Tables, whole."""
+        ...
+
+    @property
+    def writes(self) -> Any:
+        """Schema of each table that is written."""
+        ...
+
+    def params(self) -> dict[str, Any]: ...
+
+    def run(self, pool: Any) -> Iterator[Any]:
+        """`curation.stages.pool.Output`s, the shards of each table in order."""
+        ...
+
+
+class GroupStage(Protocol):
+    """Rows regrouped into bins, then one bin in, a shard out."""
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    shape: ClassVar[str]  # "group"
+    reads: ClassVar[tuple[str, ...]]
+    columns: ClassVar[dict[str, list[str] | None]]  # what `rows` needs of each table; None: all columns
+
+    @property
+    def writes(self) -> pa.Schema: ...
+
+    def params(self) -> dict[str, Any]: ...
+
+    def bins(self, pool: Any) -> NDArray[np.int64]:
+        """The bin of each group, from narrow columns; balanced by cost."""
+        ...
+
+    def rows(self, parts: dict[str, pa.Table], bins: NDArray[np.int64]) -> Iterator[tuple[int, pa.Table]]:
+        """The rows of one shard, bin by bin."""
+        ...
+
+    def run(self, rows: pa.Table) -> Iterator[pa.RecordBatch]:
+        """One bin; its rows are sorted by uid."""
         ...
 
 
@@ -212,8 +276,18 @@ class Engine(Protocol):
 
     name: ClassVar[str]
 
-    def map(self, stages: Sequence[MapStage], tasks: Sequence[Task], done: Callable[[Task], None]) -> None:
-        """Run the fused `stages` over every task, committing each shard through the store."""
+    def map(self, stages: Sequence[MapStage], tasks: Sequence[Task], advance: Callable[[int], None]) -> None:
+        """Run the fused `stages` over every task and commit each shard; `advance` is told rows."""
+        ...
+
+    def group(
+        self,
+        stage: GroupStage,
+        rows: Callable[[], Iterable[tuple[int, pa.Table]]],
+        keys: dict[int, str],
+        advance: Callable[[int], None],
+    ) -> None:
+        """Regroup `rows` by bin, run the bins in `keys` and commit each; `advance` is told bins."""
         ...
 
 
@@ -238,7 +312,11 @@ class Selector(Protocol):
     """Picks rows of a score table. A pure function: equal table, budget and seed give equal picks."""
 
     name: ClassVar[str]
-    needs: tuple[str, ...]  # columns of the score table
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Columns of the score table, besides uid, content_hash and cluster."""
+        ...
 
     def select(self, table: pl.DataFrame, n: int, seed: int) -> NDArray[np.int64]:
         """Row positions of exactly `min(n, len(table))` picks, in pick order, without repeats."""

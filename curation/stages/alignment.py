@@ -79,6 +79,7 @@ class Align:
     source: ClassVar[CosinesAndMismatch] = CosinesAndMismatch()
     name: ClassVar[str] = "alignment"
     version: ClassVar[int] = Alignment.version
+    shape: ClassVar[str] = "map"
     writes: ClassVar[pa.Schema] = pa.schema([UID, *Alignment.writes])
 
     def params(self) -> dict[str, Any]:

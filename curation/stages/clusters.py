@@ -107,6 +107,7 @@ class AssignClusters:
     source: ClassVar[VectorsAndCentroids] = VectorsAndCentroids()
     name: ClassVar[str] = "clusters"
     version: ClassVar[int] = 1
+    shape: ClassVar[str] = "map"
     writes: ClassVar[pa.Schema] = pa.schema([UID, CLUSTER, SIMILARITY])
 
     def params(self) -> dict[str, Any]:

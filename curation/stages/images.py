@@ -86,6 +86,7 @@ class Figures:
 
     name: ClassVar[str] = "images"
     version: ClassVar[int] = 1
+    shape: ClassVar[str] = "map"
     writes: ClassVar[pa.Schema] = IMAGES
 
     def params(self) -> dict[str, Any]:
@@ -111,6 +112,7 @@ class EmbedImages:
 
     name: ClassVar[str] = "image_vectors"
     version: ClassVar[int] = 1
+    shape: ClassVar[str] = "map"
 
     @property
     def writes(self) -> pa.Schema:

@@ -62,6 +62,7 @@ class Ingest:
 
     name: ClassVar[str] = "samples"
     version: ClassVar[int] = 1
+    shape: ClassVar[str] = "map"
     source: ClassVar[Spans] = Spans()
     writes: ClassVar[pa.Schema] = SAMPLES
 

@@ -44,7 +44,13 @@ class NearPairs:
 
     name: ClassVar[str] = "neighbours"
     version: ClassVar[int] = 1
+    shape: ClassVar[str] = "group"
     reads: ClassVar[tuple[str, ...]] = ("vectors", "clusters", "checked")
+    columns: ClassVar[dict[str, list[str] | None]] = {
+        "vectors": None,
+        "clusters": ["cluster"],
+        "checked": ["content_hash", "n_images"],
+    }
     writes: ClassVar[pa.Schema] = PAIRS
 
     def params(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,23 +37,3 @@ class Pool:
 
     def iterate(self, table: str, columns: Sequence[str]) -> Iterator[pa.Table]:
         return self.store.iterate(table, columns)
-
-
-class PoolStage(Protocol):
-    """A fit (a bounded sample in, one artefact out) or a decide (narrow columns in, tables out)."""
-
-    version: ClassVar[int]
-    shape: ClassVar[str]
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def reads(self) -> tuple[str, ...]: ...
-
-    @property
-    def writes(self) -> dict[str, pa.Schema]: ...
-
-    def params(self) -> dict[str, Any]: ...
-
-    def run(self, pool: Pool) -> Iterator[Output]: ...

@@ -83,6 +83,7 @@ class Check:
     source: ClassVar[SamplesWithImages] = SamplesWithImages()
     name: ClassVar[str] = "checked"
     version: ClassVar[int] = 1
+    shape: ClassVar[str] = "map"
     writes: ClassVar[pa.Schema] = CHECKED
 
     def params(self) -> dict[str, Any]:
@@ -121,6 +122,7 @@ class MeasureHygiene:
     source: ClassVar[SamplesWithImages] = SamplesWithImages()
     name: ClassVar[str] = "hygiene"
     version: ClassVar[int] = Hygiene.version
+    shape: ClassVar[str] = "map"
     writes: ClassVar[pa.Schema] = pa.schema([columns.UID, *Hygiene().writes])
 
     def params(self) -> dict[str, Any]:

@@ -57,6 +57,7 @@ class Chunks:
     source: ClassVar[Turns] = Turns()
     name: ClassVar[str] = "chunks"
     version: ClassVar[int] = 1
+    shape: ClassVar[str] = "map"
     writes: ClassVar[pa.Schema] = CHUNKS
 
     def params(self) -> dict[str, Any]:
@@ -119,6 +120,7 @@ class EmbedTexts:
 
     name: ClassVar[str] = "chunk_vectors"
     version: ClassVar[int] = 1
+    shape: ClassVar[str] = "map"
 
     @property
     def writes(self) -> pa.Schema:

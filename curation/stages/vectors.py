@@ -91,6 +91,7 @@ class MeanVectors:
 
     name: ClassVar[str] = "vectors"
     version: ClassVar[int] = 1
+    shape: ClassVar[str] = "map"
 
     @property
     def writes(self) -> pa.Schema:
@@ -139,6 +140,7 @@ class Cosines:
 
     name: ClassVar[str] = "cosines"
     version: ClassVar[int] = 1
+    shape: ClassVar[str] = "map"
     writes: ClassVar[pa.Schema] = pa.schema([UID, COSINE])
 
     def params(self) -> dict[str, Any]:

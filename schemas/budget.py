@@ -1,0 +1,172 @@
+"""How much to keep: a budget is a type. Exact numbers only: 30 % of 10 is 3, never 2.9999."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from schemas.errors import BudgetError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+Unit = Literal["fraction", "samples", "tokens", "bytes"]
+
+FORMS = "30%, 0.3, 200000 (samples), 50Mtok (tokens) or 2GB (bytes)"
+_NUMBER = re.compile(r"([0-9]{1,18})?(\.[0-9]{0,18})?", re.ASCII)
+_SPELLING = re.compile(r"\s*([0-9.]+)\s*(%|[kmgbt]?tok|[kmgt]?b)?\s*", re.ASCII | re.IGNORECASE)
+_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "b": 3, "t": 4}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a selection may keep: a share of the readable records, a number of samples, or a total cost.
+
+    Args:
+        value: > 0 and exact. A fraction lies in (0, 1]; of the other units it is a whole number.
+        unit: `tokens` and `bytes` are costs: never exceeded, and filled by `fill`.
+
+    Raises:
+        BudgetError: the value is outside its range.
+    """
+
+    value: Fraction
+    unit: Unit
+
+    def __post_init__(self) -> None:
+        """Check the range."""
+        if self.value <= 0:
+            raise BudgetError(f"a budget must be more than nothing; write {FORMS}")
+        if self.unit == "fraction" and self.value > 1:
+            percent = float(self.value * 100)
+            raise BudgetError(f"a budget of {percent:g}% is more than the whole pool; write {FORMS}")
+        if self.unit != "fraction" and self.value.denominator != 1:
+            raise BudgetError(
+                f"a budget of {float(self.value):g} {self.unit} is no whole number; write {FORMS}"
+            )
+
+    @classmethod
+    def parse(cls, text: str | float) -> Budget:
+        """A budget as people write it: `30%`, `0.3`, `200000`, `50Mtok`, `2GB`.
+
+        A number with a point is a fraction (`1.0` is the whole pool), one without is a number of samples (`1`
+        is one sample). k, M, G (or B) and T are powers of 1,000; case and spaces do not matter.
+
+        Raises:
+            BudgetError: it is none of these, zero, negative, or more than 100 %.
+        """
+        match = _SPELLING.fullmatch(str(text))
+        number = match and _NUMBER.fullmatch(match[1])
+        if not match or not number or match[1] == ".":
+            raise BudgetError(f"{str(text)!r} is no budget; write {FORMS}")
+        value, suffix = Fraction(match[1]), (match[2] or "").lower()
+        if suffix == "%":
+            return cls(value / 100, "fraction")
+        if suffix.endswith("tok"):
+            return cls(value * 1000 ** _POWERS[suffix.removesuffix("tok")], "tokens")
+        if suffix:
+            return cls(value * 1000 ** _POWERS[suffix.removesuffix("b")], "bytes")
+        return cls(value, "fraction" if "." in match[1] else "samples")
+
+    @property
+    def is_cost(self) -> bool:
+        """True for tokens and bytes, where samples differ in what they take."""
+        return self.unit in {"tokens", "bytes"}
+
+    def samples(self, n_readable: int) -> int:
+        """How many samples to pick of a pool with `n_readable` readable records, rounded down.
+
+        May be more than there are candidates, and 0 for a small share of a small pool.
+
+        Raises:
+            TypeError: the budget is a cost; it has no number of samples.
+        """
+        if self.is_cost:
+            raise TypeError(f"a budget of {self} is a cost; fill it with `fill`")
+        return int(self.value * n_readable) if self.unit == "fraction" else int(self.value)
+
+    def __str__(self) -> str:
+        """As `parse` reads it."""
+        if self.unit == "fraction":
+            return f"{_decimal(self.value * 100)}%"
+        return f"{int(self.value)}{ {'samples': '', 'tokens': 'tok', 'bytes': 'B'}[self.unit] }"
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Costs that several samples share and that are paid once, such as the bytes of an image.
+
+    Things of sample i are `things[offsets[i] : offsets[i + 1]]`, positions into `costs`.
+    """
+
+    offsets: NDArray[np.int64]  # (n + 1,)
+    things: NDArray[np.int64]  # (m,)
+    costs: NDArray[np.int64]  # (c,) >= 0
+
+
+def fill(costs: ArrayLike, limit: int, *, shared: Shared | None = None) -> NDArray[np.int64]:
+    """Positions taken, ascending: walk in pick order and take every sample that still fits.
+
+    The sum never exceeds `limit`, and what is left is smaller than the cheapest sample not taken. With shared
+    costs a sample gets cheaper once others paid for what it shares, so the walk over those passed by is
+    repeated until it takes nothing more. O(n) without shared costs, in Python integers (exact).
+
+    Args:
+        costs: (n,) whole numbers >= 0 in pick order: the cost of each sample alone.
+        limit: in the unit of the costs.
+        shared: what samples share, besides; its rows are in pick order too.
+
+    Raises:
+        ValueError: a cost is negative or no whole number.
+    """
+    own = np.asarray(costs)
+    if own.size and (own.dtype.kind not in "iu" or own.min() < 0):
+        raise ValueError(f"costs must be whole numbers of at least 0; they are {own.dtype}")
+    if shared is not None:
+        return _fill_shared(own.tolist(), limit, shared)
+    taken, left = [], limit
+    cheapest = own.min() if own.size else 0
+    # A Python loop over the candidates: each depends on what the ones before it left.
+    for position, cost in enumerate(own.tolist()):
+        if cost <= left:
+            taken.append(position)
+            left -= cost
+            if left < cheapest:
+                break
+    return np.array(taken, np.int64)
+
+
+def _fill_shared(own: list[int], limit: int, shared: Shared) -> NDArray[np.int64]:
+    offsets, costs = shared.offsets.tolist(), shared.costs.tolist()
+    things = shared.things.tolist()
+    paid: set[int] = set()
+    taken: list[int] = []
+    waiting, left, before = list(range(len(own))), limit, -1
+    while len(taken) != before:
+        before = len(taken)
+        passed = []
+        for position in waiting:
+            new = set(things[offsets[position] : offsets[position + 1]]) - paid
+            cost = own[position] + sum(costs[thing] for thing in new)
+            if cost <= left:
+                taken.append(position)
+                paid |= new
+                left -= cost
+            else:
+                passed.append(position)
+        waiting = passed
+    return np.array(sorted(taken), np.int64)
+
+
+def _decimal(value: Fraction) -> str:
+    """An exact decimal where there is a short one. Parsed percentages always have one."""
+    for digits in range(40):
+        scaled = value * 10**digits
+        if scaled.denominator == 1:
+            whole, rest = divmod(int(scaled), 10**digits)
+            return f"{whole}.{rest:0{digits}d}" if digits else str(whole)
+    return f"{float(value):g}"
