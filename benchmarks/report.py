@@ -1,0 +1,58 @@
+"""What every benchmark shares: its flags, the machine it ran on, medians, and one way to print them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+SHARED = Path(os.environ.get("CURATE_SHARED", Path(__file__).parents[2] / "shared" / "data"))
+
+
+def arguments(description: str | None) -> argparse.Namespace:
+    """--quick, --json and --repeat."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--quick", action="store_true", help="ends within a minute on 2 cores")
+    parser.add_argument("--json", action="store_true", help="one object on stdout")
+    parser.add_argument("--repeat", type=int, default=5, help="alternations")
+    return parser.parse_args()
+
+
+def alternate(runs: dict[str, Callable[[], float]], repeat: int) -> dict[str, float]:
+    """Run all of them in turn `repeat` times; the median figure of each."""
+    figures: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(repeat):
+        for name, run in runs.items():
+            figures[name].append(run())
+    return {name: statistics.median(values) for name, values in figures.items()}
+
+
+def machine() -> str:
+    """Processor and cores."""
+    model = platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        lines = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        model = lines[0].partition(":")[2].strip() if lines else model
+    return f"{model}, {os.cpu_count()} cores"
+
+
+def show(name: str, figures: dict[str, float], packages: Sequence[str], *, as_json: bool) -> None:
+    """A table, or with `as_json` the object that DESIGN §10 fixes."""
+    if as_json:
+        versions = {package: version(package) for package in packages}
+        tree = {"name": name, "machine": machine(), "versions": versions, "figures": figures}
+        sys.stdout.write(json.dumps(tree) + "\n")
+        return
+    sys.stdout.write(f"{name} on {machine()}\n")
+    for figure, value in figures.items():
+        sys.stdout.write(f"  {figure:<52} {value:>12,.3f}\n")
