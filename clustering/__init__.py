@@ -1,0 +1,1 @@
+"""Kernels on vectors: normalise, cluster, find near neighbours, balance. Arrays in, arrays out."""

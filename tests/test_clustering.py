@@ -1,0 +1,287 @@
+"""Clustering kernels: fast paths against their definitions, and bits that depend on the rows alone."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clustering.bins import balance
+from clustering.kmeans import assign, auto_k, fit
+from clustering.neighbours import near_pairs
+from clustering.vectors import cosines, joint, margin, unit
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def unit_rows(n, d=32, seed=0):
+    return unit(np.random.default_rng(seed).standard_normal((n, d)))
+
+
+def near_rows(n, d=32, seed=0):
+    """Rows of which many are near-copies or copies of one another."""
+    rng = np.random.default_rng(seed)
+    rows = unit_rows(max(n // 4, 1), d, seed)[rng.integers(0, max(n // 4, 1), n)]
+    return unit(rows + rng.choice([0, 0.01, 0.05], (n, 1)) * rng.standard_normal((n, d)))
+
+
+def test_unit_rows_have_length_one_and_zero_stays_zero():
+    rows = np.array([[3.0, 4.0], [0.0, 0.0], [1e-200, 0.0], [1e200, 1e200], [1e-310, 0.0]])
+    lengths = np.linalg.norm(unit(rows), axis=1)
+    np.testing.assert_allclose(lengths, [1, 0, 1, 1, 1], rtol=1e-6)
+    assert unit(rows).dtype == np.float32
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_row_that_is_no_number_is_refused_by_its_position(value):
+    with pytest.raises(ValueError, match="row 1 holds NaN"):
+        unit(np.array([[1.0, 0.0], [0.0, value]]))
+
+
+def test_joint_rows_weigh_the_cosines_of_their_parts():
+    images, texts = unit_rows(6), unit_rows(6, seed=1)
+    rows = joint(images, texts, image_weight=0.25)
+    assert rows.shape == (6, 64)
+    np.testing.assert_allclose(rows @ rows.T, 0.25 * images @ images.T + 0.75 * texts @ texts.T, atol=1e-6)
+
+
+def test_an_absent_modality_is_zeros_and_the_other_carries_the_row():
+    images, texts = unit_rows(3), unit_rows(3, seed=1)
+    rows = joint(
+        images, texts, has_image=np.array([True, False, False]), has_text=np.array([True, True, False])
+    )
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), [1, 1, 0], rtol=1e-6)
+    assert not rows[1, :32].any()
+    np.testing.assert_allclose(rows[1, 32:], texts[1], atol=1e-7)
+    assert not joint(None, texts)[:, :32].any()
+    assert not joint(images, None)[:, 32:].any()
+
+
+def test_a_masked_row_may_hold_anything():
+    images = np.full((1, 4), np.nan, np.float32)
+    assert np.isfinite(joint(images, unit_rows(1, 4), has_image=np.array([False]))).all()
+
+
+def test_joint_refuses_what_it_cannot_join():
+    with pytest.raises(ValueError, match=r"must lie in \[0, 1\]"):
+        joint(unit_rows(1), unit_rows(1), image_weight=1.5)
+    with pytest.raises(ValueError, match="both are None"):
+        joint(None, None)
+    with pytest.raises(ValueError, match="same samples"):
+        joint(unit_rows(1), unit_rows(2))
+
+
+@given(st.integers(1, 700), st.integers(0, 5))
+def test_a_float32_cosine_is_within_the_margin_of_the_exact_one(d, seed):
+    left, right = unit_rows(4, d, seed), unit_rows(4, d, seed + 1)
+    i, j = (index.ravel() for index in np.indices((4, 4)))
+    exact = cosines(left, right, i, j).reshape(4, 4)
+    assert np.abs(left @ right.T - exact).max() <= margin(d)
+    np.testing.assert_allclose(exact, left.astype(float) @ right.astype(float).T, atol=1e-6)
+
+
+def test_exact_cosines_do_not_depend_on_how_they_are_computed():
+    left, right = unit_rows(300, 512), unit_rows(200, 512, 1)
+    i, j = (index.ravel() for index in np.indices((300, 200)))
+    dense = cosines(left, right, i, j)  # one matrix product
+    few = np.arange(0, 60_000, 777)
+    np.testing.assert_array_equal(cosines(left, right, i[few], j[few]), dense[few])
+    backwards = cosines(left[:, ::-1].copy(), right[:, ::-1].copy(), i, j)
+    np.testing.assert_array_equal(backwards, dense)
+
+
+def test_k_means_finds_clusters_that_are_far_apart():
+    truth = np.random.default_rng(1).integers(0, 5, 400)
+    centres = unit_rows(5, 32, 3)
+    rows = unit(centres[truth] + 0.05 * np.random.default_rng(2).standard_normal((400, 32)))
+    cluster, similarity = assign(rows, fit(rows, 5, seed=0))
+    assert len({(int(t), int(c)) for t, c in zip(truth, cluster, strict=True)}) == 5
+    assert similarity.min() > 0.9
+
+
+def test_centroids_are_unit_rows_and_follow_from_the_seed():
+    rows = unit_rows(500)
+    centroids = fit(rows, 20, seed=3)
+    assert centroids.shape == (20, 32)
+    assert centroids.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(centroids, axis=1), 1, rtol=1e-6)
+    np.testing.assert_array_equal(centroids, fit(rows, 20, seed=3))
+    assert (centroids != fit(rows, 20, seed=4)).any()
+    assert fit(rows, 20, seed=-(2**40)).shape == (20, 32)
+
+
+def test_there_are_no_more_centroids_than_distinct_rows():
+    rows = np.vstack([np.repeat(unit_rows(3), 50, axis=0), np.zeros((4, 32), np.float32)])
+    np.testing.assert_array_equal(fit(rows, 8, seed=0), unit_rows(3))
+
+
+@pytest.mark.parametrize(("rows", "k"), [(unit_rows(3), 0), (np.zeros((2, 4), np.float32), 1)])
+def test_k_means_without_clusters_or_directions_is_refused(rows, k):
+    with pytest.raises(ValueError, match="at least"):
+        fit(rows, k, seed=0)
+
+
+def test_rows_that_are_not_unit_rows_are_refused():
+    with pytest.raises(ValueError, match="must be a unit row or zero"):
+        assign(2 * unit_rows(3), unit_rows(2))
+    with pytest.raises(ValueError, match="must be a unit row or zero"):
+        near_pairs([np.full((2, 4), np.nan, np.float32)], 0.9)
+
+
+@settings(max_examples=25)
+@given(st.integers(1, 60), st.integers(1, 12), st.integers(0, 99))
+def test_assignment_is_the_nearest_centroid_with_ties_to_the_smaller_id(n, k, seed):
+    rows, centroids = near_rows(n, seed=seed), near_rows(k, seed=seed)
+    cluster, similarity = assign(rows, centroids)
+    i, j = (index.ravel() for index in np.indices((n, k)))
+    exact = cosines(rows, centroids, i, j).reshape(n, k)
+    np.testing.assert_array_equal(cluster, exact.argmax(axis=1))
+    np.testing.assert_array_equal(similarity, exact.max(axis=1).astype(np.float32))
+    assert (cluster.dtype, similarity.dtype) == (np.int32, np.float32)
+
+
+def test_an_assignment_does_not_depend_on_the_rows_beside_it_nor_on_the_chunk():
+    rows, centroids = near_rows(1500, 96), near_rows(70, 96)
+    cluster, similarity = assign(rows, centroids)
+    for start, stop, chunk in ((0, 1, 4096), (700, 1003, 4096), (0, 1500, 37), (0, 1500, 1)):
+        part, part_similarity = assign(rows[start:stop], centroids, chunk)
+        np.testing.assert_array_equal(part, cluster[start:stop])
+        np.testing.assert_array_equal(part_similarity, similarity[start:stop])
+
+
+def test_a_zero_row_goes_to_the_first_cluster_with_cosine_zero():
+    cluster, similarity = assign(np.zeros((2, 32), np.float32), unit_rows(4))
+    assert (cluster.tolist(), similarity.tolist()) == ([0, 0], [0.0, 0.0])
+    assert len(assign(np.zeros((0, 32), np.float32), unit_rows(4))[0]) == 0
+
+
+def digests():
+    """Checksums of everything whose bits must not depend on threads."""
+    rows = near_rows(3000, 100)
+    centroids = fit(rows, 40, seed=0, iterations=5)
+    results = [centroids, *assign(rows, centroids), *near_pairs([rows], 0.95)]
+    return [hashlib.sha256(result.tobytes()).hexdigest()[:16] for result in results]
+
+
+def test_bits_are_the_same_for_one_and_two_threads():
+    program = "from tests.test_clustering import digests\nprint(digests())"
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={
+                **os.environ,
+                "OMP_NUM_THREADS": threads,
+                "OPENBLAS_NUM_THREADS": threads,
+                "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
+            },
+            capture_output=True,
+            check=True,
+        ).stdout
+        for threads in ("1", "2")
+    }
+    assert len(outputs) == 1
+
+
+def test_fitting_leaves_the_threads_of_faiss_as_they_were():
+    import faiss
+
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(2)
+    try:
+        fit(unit_rows(50), 3, seed=0)
+        assert faiss.omp_get_max_threads() == 2
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+def test_the_number_of_clusters_grows_with_the_root_of_the_pool():
+    assert [auto_k(n) for n in (0, 1, 8, 8205, 665_000, 10**9)] == [1, 1, 2, 64, 577, 10_000]
+
+
+def all_pairs(views, threshold):
+    """The definition: every pair, one at a time."""
+    found = []
+    for i, j in itertools.combinations(range(len(views[0])), 2):
+        exact = min(cosines(view, view, np.array([i]), np.array([j]))[0] for view in views)
+        if np.float32(exact) >= np.float32(threshold):
+            found.append((i, j, np.float32(exact)))
+    return found
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 40), st.sampled_from([1, 2, 7, 16, 1024]), st.integers(1, 3), st.integers(0, 50))
+def test_near_pairs_are_those_of_brute_force_for_every_block(n, block, n_views, seed):
+    views = [near_rows(n, 8 + view, seed + view)[:n] for view in range(n_views)]
+    left, right, similarity = near_pairs(views, 0.8, block)
+    assert (left.dtype, right.dtype, similarity.dtype) == (np.int64, np.int64, np.float32)
+    assert list(zip(left.tolist(), right.tolist(), similarity.tolist(), strict=True)) == all_pairs(views, 0.8)
+
+
+def test_pairs_have_the_same_bits_for_every_block_and_order_of_rows():
+    rows = near_rows(1200, 256)
+    expected = near_pairs([rows], 0.95, 1024)
+    assert len(expected[0]) > 500
+    for block in (64, 333, 5000):
+        for got, wanted in zip(near_pairs([rows], 0.95, block), expected, strict=True):
+            np.testing.assert_array_equal(got, wanted)
+    backwards = near_pairs([rows[::-1]], 0.95)
+    np.testing.assert_array_equal(np.sort(backwards[2]), np.sort(expected[2]))
+
+
+def test_two_samples_are_as_near_as_their_least_similar_view():
+    image = np.repeat(unit_rows(1), 2, axis=0)
+    text = unit(np.array([[1.0, 0.0], [0.8, 0.6]]))
+    assert near_pairs([image, text], 0.79)[2] == pytest.approx([0.8])
+    assert len(near_pairs([image, text], 0.81)[0]) == 0
+
+
+def test_copies_are_near_at_any_threshold_and_zeros_are_near_nothing():
+    rows = np.vstack([np.repeat(unit_rows(1, 512), 3, axis=0), np.zeros((2, 512), np.float32)])
+    left, right, similarity = near_pairs([rows], 1.0)
+    assert list(zip(left.tolist(), right.tolist(), strict=True)) == [(0, 1), (0, 2), (1, 2)]
+    assert similarity.tolist() == [1.0, 1.0, 1.0]
+
+
+def test_rows_kept_in_half_precision_are_normalised_again():
+    rows = near_rows(200, 64).astype(np.float16)
+    expected = near_pairs([unit(rows)], 0.95)
+    for got, wanted in zip(near_pairs([rows.astype(np.float32)], 0.95), expected, strict=True):
+        np.testing.assert_allclose(got, wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("views", "threshold", "sentence"),
+    [
+        ([], 0.9, "one or more"),
+        ([unit_rows(2), unit_rows(3)], 0.9, r"\[2, 3\]"),
+        ([unit_rows(2)], 0.0, "cosine"),
+    ],
+)
+def test_near_pairs_refuse_what_makes_no_sense(views, threshold, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        near_pairs(views, threshold)
+
+
+@given(st.lists(st.integers(0, 100), max_size=30), st.integers(1, 6))
+def test_the_fullest_bin_is_near_the_best_possible(costs, n_bins):
+    bins = balance(costs, n_bins)
+    loads = np.bincount(bins, weights=costs, minlength=n_bins) if costs else np.zeros(n_bins)
+    assert len(loads) == n_bins
+    # Graham's bound for any list schedule; longest-first is better still.
+    assert loads.max() <= sum(costs) / n_bins + (1 - 1 / n_bins) * max(costs, default=0) + 1e-9
+
+
+def test_the_dearest_groups_go_first_and_ties_to_the_smaller():
+    assert balance([1, 5, 5, 2], 2).tolist() == [1, 0, 1, 0]
+    with pytest.raises(ValueError, match="n_bins is 0"):
+        balance([1], 0)
+    with pytest.raises(ValueError, match="negative"):
+        balance([1, -1], 2)
