@@ -1,0 +1,21 @@
+"""One file a scorer: a batch in, scores out. Kernels on arrays and Arrow batches; only `schemas` is imported.
+
+A new scorer is one file here and one line below, or an entry point `curation.scorers` of another package.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scorers.alignment import Alignment
+from scorers.hygiene import Hygiene
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from schemas.protocols import Scorer
+
+SCORERS: dict[str, Callable[..., Scorer]] = {
+    "hygiene": Hygiene,
+    "alignment": Alignment,
+}
