@@ -1,0 +1,45 @@
+"""`random`: the baseline that every other strategy has to beat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from curation.selection.order import TIES, demand, pick_order, random_keys
+from schemas.errors import ConfigError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Random:
+    """Uniformly at random, without repeats, by a hash of (seed, uid).
+
+    Whether a sample is picked before another depends on the two alone: a smaller budget is a prefix, and
+    a pool that grows keeps most of its picks.
+    """
+
+    name: ClassVar[str] = "random"
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def parse(cls, argument: str | None) -> Random:
+        """The selector of the spec `random`.
+
+        Raises:
+            ConfigError: there is an argument.
+        """
+        if argument is not None:
+            raise ConfigError(f"random takes no argument, not {argument!r}; write --strategy random")
+        return cls()
+
+    def select(self, table: pl.DataFrame, n: int, seed: int) -> NDArray[np.int64]:
+        """See `schemas.protocols.Selector`."""
+        import polars as pl
+
+        demand(table, TIES)
+        keys = pl.Series(random_keys(table["uid"], seed))
+        return pick_order(table, [keys], [False])[:n]

@@ -1,0 +1,287 @@
+"""Selectors: a contract that each one in the dict keeps, and the arithmetic of quotas and duplicates."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curation.selection import SELECTORS, selector
+from curation.selection.apportion import apportion
+from curation.selection.duplicates import leader
+from curation.selection.order import random_keys
+from schemas.errors import ConfigError, SchemaError
+
+SPECS = {
+    "random": ["random"],
+    "random-per-cluster": ["random-per-cluster"],
+    "top": ["top:score", "top:-score"],
+    "top-per-cluster": ["top-per-cluster:score", "top-per-cluster:-score"],
+}
+ALL_SPECS = [spec for specs in SPECS.values() for spec in specs]
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def digest(*parts):
+    return hashlib.blake2b(repr(parts).encode(), digest_size=16).digest()
+
+
+def table(n=97, clusters=7):
+    """Scores with ties and nulls, unequal clusters, rows without a cluster, copies of one content."""
+    return pl.DataFrame(
+        {
+            "uid": [digest("uid", row) for row in range(n)],
+            "content_hash": [digest("content", row // 2) for row in range(n)],
+            "cluster": pl.Series(
+                [None if row % 11 == 0 else (row * row) % clusters for row in range(n)], dtype=pl.Int32
+            ),
+            "score": pl.Series([None if row % 13 == 0 else row % 5 for row in range(n)], dtype=pl.Float32),
+        }
+    )
+
+
+def picked(spec, rows, n, seed=0):
+    return rows["uid"].gather(selector(spec).select(rows, n, seed)).to_list()
+
+
+def test_every_selector_of_the_dict_is_under_contract():
+    assert set(SPECS) == set(SELECTORS)
+
+
+@pytest.mark.parametrize("spec", ALL_SPECS)
+@pytest.mark.parametrize("n", [0, 1, 6, 40, 97, 200])
+def test_exactly_the_budget_or_all_candidates_are_picked_without_repeats(spec, n):
+    picks = selector(spec).select(table(), n, 3)
+    assert picks.dtype == np.int64
+    assert len(picks) == min(n, 97) == len(set(picks.tolist()))
+
+
+@pytest.mark.parametrize("spec", ALL_SPECS)
+def test_an_empty_table_gives_no_picks(spec):
+    assert len(selector(spec).select(table().clear(), 5, 0)) == 0
+
+
+@pytest.mark.parametrize("spec", ALL_SPECS)
+def test_the_order_of_the_rows_does_not_matter(spec):
+    rows = table()
+    shuffled = rows.sample(fraction=1.0, shuffle=True, seed=5)
+    assert picked(spec, rows, 40) == picked(spec, shuffled, 40) == picked(spec, rows.reverse(), 40)
+
+
+@pytest.mark.parametrize("spec", ALL_SPECS)
+def test_a_smaller_budget_is_a_prefix(spec):
+    assert picked(spec, table(), 60)[:23] == picked(spec, table(), 23)
+
+
+@pytest.mark.parametrize("spec", ALL_SPECS)
+def test_a_selector_reads_only_what_it_says_and_travels(spec):
+    chosen = selector(spec)
+    assert pickle.loads(pickle.dumps(chosen)) == chosen
+    read = ["uid", "content_hash", *(["cluster"] if "cluster" in spec else []), *chosen.needs]
+    assert picked(spec, table().select(read), 20) == picked(spec, table(), 20)
+    for column in read:
+        with pytest.raises(SchemaError, match=f"has no column {column}"):
+            chosen.select(table().drop(column), 5, 0)
+
+
+def test_picks_are_the_same_for_every_hash_seed():
+    program = (
+        "from tests.test_selection import ALL_SPECS, picked, table\n"
+        "print([[uid.hex() for uid in picked(spec, table(), 30)] for spec in ALL_SPECS])"
+    )
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("0", "1")
+    }
+    assert len(outputs) == 1
+
+
+@pytest.mark.parametrize("spec", ["random", "random-per-cluster"])
+def test_another_seed_picks_others(spec):
+    assert picked(spec, table(), 40, seed=1) != picked(spec, table(), 40, seed=2)
+
+
+def test_random_picks_every_row_about_as_often():
+    rows = table(50)
+    counts = np.zeros(50)
+    for seed in range(400):
+        counts[selector("random").select(rows, 10, seed)] += 1
+    # Binomial(400, 1/5): mean 80, standard deviation 8.
+    assert abs(counts - 80).max() < 40
+
+
+def test_random_keys_do_not_repeat_and_follow_from_uid_and_seed():
+    uids = pl.Series([digest(row) for row in range(20_000)])
+    keys = random_keys(uids, -1)
+    assert len(np.unique(keys)) == len(uids)
+    assert random_keys(uids[7:8], -1)[0] == keys[7]
+    assert np.mean(keys >> np.uint64(63)) == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_uid_of_another_length_is_refused():
+    with pytest.raises(SchemaError, match="16 bytes"):
+        random_keys(pl.Series([b"short", b"x" * 16]), 0)
+
+
+def test_top_takes_the_highest_and_nulls_and_nan_last():
+    rows = table(6).with_columns(score=pl.Series([None, 1.0, float("nan"), 3.0, 2.0, -1.0]))
+    assert selector("top:score").select(rows, 4, 0).tolist() == [3, 4, 1, 5]
+    assert selector("top:-score").select(rows, 4, 0).tolist() == [5, 1, 4, 3]
+    assert set(selector("top:score").select(rows, 6, 0)[4:].tolist()) == {0, 2}
+
+
+def test_ties_go_to_the_smaller_content_hash_and_uid():
+    rows = table(20).with_columns(score=pl.lit(1.0))
+    expected = rows.sort("content_hash", "uid")["uid"].to_list()
+    assert picked("top:score", rows, 20) == expected
+
+
+@pytest.mark.parametrize("spec", ["random-per-cluster", "top-per-cluster:score"])
+@pytest.mark.parametrize("n", [1, 5, 30, 77, 96])
+def test_clusters_get_the_quotas_of_the_apportionment(spec, n):
+    rows = table()
+    sizes = rows.group_by("cluster").len()["len"].to_numpy()
+    got = rows[selector(spec).select(rows, n, 0)].group_by("cluster").len()["len"].to_list()
+    expected = [quota for quota in apportion(np.ones(len(sizes)), sizes, n).tolist() if quota]
+    assert sorted(got) == sorted(expected)
+
+
+def test_top_per_cluster_takes_the_best_of_each():
+    rows = table(6).with_columns(
+        cluster=pl.Series([0, 0, 0, 1, 1, 1], dtype=pl.Int32), score=pl.Series([1.0, 5.0, 3.0, 9.0, 8.0, 7.0])
+    )
+    assert selector("top-per-cluster:score").select(rows, 4, 0).tolist() == [3, 1, 4, 2]
+
+
+@pytest.mark.parametrize(
+    ("spec", "sentence"),
+    [
+        ("best", "there is no selection strategy 'best'; there are random, random-per-cluster, top"),
+        ("random:3", "random takes no argument"),
+        ("top", "top needs a column"),
+        ("top:-", "top needs a column"),
+        ("top-per-cluster:", "top-per-cluster needs a column"),
+    ],
+)
+def test_a_wrong_spec_says_what_to_write(spec, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        selector(spec)
+
+
+def test_an_absent_column_is_named_with_those_that_exist():
+    with pytest.raises(SchemaError, match="no column clarity; it has uid, content_hash, cluster, score"):
+        selector("top:clarity").select(table(), 3, 0)
+
+
+groups = st.lists(
+    st.tuples(st.one_of(st.integers(0, 20), st.floats(0, 5, width=32)), st.integers(0, 15)), max_size=12
+)
+
+
+@given(groups, st.integers(0, 200))
+def test_quotas_sum_to_the_total_and_respect_the_caps(pairs, total):
+    weights, caps = [w for w, _ in pairs], np.array([c for _, c in pairs], np.int64)
+    quotas = apportion(np.array(weights, object) if pairs else [], caps, total)
+    assert quotas.dtype == np.int64
+    assert quotas.sum() == min(total, caps.sum())
+    assert (quotas <= caps).all()
+    assert (quotas >= 0).all()
+
+
+@given(groups, st.integers(0, 200))
+def test_no_quota_is_a_whole_one_away_from_the_water_filled_share(pairs, total):
+    pairs = [(Fraction(w), c) for w, c in pairs if w > 0]
+    quotas = apportion(np.array([w for w, _ in pairs], object), [c for _, c in pairs], total)
+    for quota, share in zip(quotas.tolist(), shares_by_raising_the_level(pairs, total), strict=True):
+        assert abs(quota - share) < 1
+
+
+def shares_by_raising_the_level(pairs, total):
+    """min(cap, level * weight) with the level at which they sum to the total: the definition."""
+    left = Fraction(min(total, sum(cap for _, cap in pairs)))
+    shares, open_groups = [Fraction(0)] * len(pairs), [i for i, (_, cap) in enumerate(pairs) if cap]
+    while open_groups and left:
+        weight = sum(pairs[i][0] for i in open_groups)
+        step = min(left / weight, *((pairs[i][1] - shares[i]) / pairs[i][0] for i in open_groups))
+        for i in open_groups:
+            shares[i] += step * pairs[i][0]
+        left -= step * weight
+        open_groups = [i for i in open_groups if shares[i] < pairs[i][1]]
+    return shares
+
+
+def test_equal_remainders_go_to_the_smaller_index():
+    assert apportion([1, 1, 1], [9, 9, 9], 5).tolist() == [2, 2, 1]
+    assert apportion([0.1, 0.2, 0.7], [1, 9, 9], 10).tolist() == [1, 2, 7]
+    assert apportion([0, 1], [5, 2], 4).tolist() == [2, 2]
+
+
+def test_quotas_refuse_what_is_negative_or_not_finite():
+    for weights in ([-1.0], [float("nan")], [float("inf")]):
+        with pytest.raises(ValueError, match="weight"):
+            apportion(weights, [1], 1)
+
+
+@st.composite
+def similar_rows(draw):
+    n = draw(st.integers(1, 14))
+    pairs = draw(
+        st.sets(st.tuples(st.integers(0, n - 1), st.integers(0, n - 1)).filter(lambda p: p[0] < p[1]))
+    )
+    left = np.array([i for i, _ in sorted(pairs)], np.int64)
+    right = np.array([j for _, j in sorted(pairs)], np.int64)
+    values = draw(st.lists(st.sampled_from([0.5, 0.7, 0.8, 0.9]), min_size=len(pairs), max_size=len(pairs)))
+    return n, left, right, np.array(values, np.float32), np.array(draw(st.permutations(range(n))), np.int64)
+
+
+@given(similar_rows())
+def test_no_two_rows_that_stay_are_near_and_every_other_points_at_one_that_stays(rows):
+    n, left, right, similarity, order = rows
+    kept_by, kept_similarity = leader(n, left, right, similarity, 0.7, order)
+    cosine = {}
+    for i, j, s in zip(left.tolist(), right.tolist(), similarity.tolist(), strict=True):
+        cosine[i, j] = cosine[j, i] = s
+    stays = []
+    for row in order.tolist():  # the definition, one row at a time
+        if all(cosine.get((row, other), 0.0) < np.float32(0.7) for other in stays):
+            stays.append(row)
+    assert np.flatnonzero(kept_by == -1).tolist() == sorted(stays)
+    for row in set(range(n)) - set(stays):
+        best = max(stays, key=lambda other: (cosine.get((row, other), 0.0), -stays.index(other)))
+        assert kept_by[row] == best
+        assert kept_similarity[row] == cosine[row, best]
+    assert (kept_similarity[kept_by == -1] == 0).all()
+
+
+def test_the_preferred_copy_of_two_stays():
+    one, two = np.array([0]), np.array([2])
+    kept_by, _ = leader(3, one, two, np.array([0.99], np.float32), 0.9, np.array([2, 1, 0]))
+    assert kept_by.tolist() == [2, -1, -1]
+
+
+def test_an_order_that_is_no_permutation_is_refused():
+    none = np.empty(0, np.int64)
+    with pytest.raises(ValueError, match="each of the 2 rows once"):
+        leader(2, none, none, np.empty(0, np.float32), 0.9, np.array([0, 0]))
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 2**70), st.integers(1, 60))
+def test_any_seed_is_accepted(seed, n):
+    assert len(picked("random", table(), n, seed)) == n
