@@ -100,9 +100,11 @@ class ImageRoots:
 
     def _holds(self, at: str) -> bool:
         """Is `at`, links aside, in a root, or in the folder that a root is a link to?"""
-        return any(
-            _within(at, os.path.abspath(root)) or _within(at, _real_folder(root)) for root in self.roots
-        )
+        lexical = (os.path.abspath(root) for root in self.roots)
+        return any(_within(at, root) or _within(at, _real_folder(root)) for root in lexical)
+
+    def _holds_real(self, real: str) -> bool:
+        return any(_within(real, _real_folder(os.path.abspath(root))) for root in self.roots)
 
     def _open(self, at: str) -> str | None:
         """The file at `at`; None if there is nothing."""
@@ -115,7 +117,9 @@ class ImageRoots:
                 status = os.stat(real)
         except OSError:
             return None
-        if not self.follow_links and not any(_within(real, _real_folder(root)) for root in self.roots):
+        if not self.follow_links and not any(
+            _within(real, _real_folder(os.path.abspath(root))) for root in self.roots
+        ):
             raise BadImage(
                 IMAGE_OUTSIDE_ROOTS,
                 f"{_short(at)} is a link to {_short(real)}, outside the folders of images; "
@@ -196,6 +200,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 _PILLOW = (
     OSError,
     SyntaxError,
+    Warning,  # where the caller turns warnings into errors
     ValueError,
     TypeError,
     EOFError,

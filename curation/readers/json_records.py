@@ -43,6 +43,11 @@ class Layout:
     line: int = 1
     restart: re.Pattern[bytes] = _NEWLINE  # behind a match a record begins, whatever is broken before it
 
+    @property
+    def end(self) -> bytes:
+        """What the text ends with."""
+        return b"" if self.lines else b"]"
+
     def separators(self) -> Separators:
         return Newlines() if self.lines else Commas()
 
@@ -87,7 +92,7 @@ def read(file: Path, span: Span, schema: Schema) -> Iterator[Record]:
     if span.n_records == 1:
         yield _alone(data, span, schema)
         return
-    found = list(scanner.whole_pieces(io.BytesIO(data), layout.separators(), first_line))
+    found = list(scanner.whole_pieces(io.BytesIO(data + layout.end), layout.separators(), first_line))
     if len(found) != span.n_records or len(data) != span.length:
         raise ReadError(
             f"{file}: {len(found)} records at byte {span.offset} where {span.n_records} were indexed; "

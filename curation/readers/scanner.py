@@ -174,6 +174,11 @@ def pieces(
             return
         begin, line = broken
         end, resume = _resume(handle, begin, restart)
+        if resume is None and separators.missing_end() and not separators.inside():
+            if end > begin:
+                yield Piece(begin, end, line, True)
+            yield Piece(end, end, line + _count_newlines(handle, begin, end), False)
+            return
         yield Piece(begin, end, line, False)
         if resume is None:
             return
@@ -209,11 +214,11 @@ def whole_pieces(
         base += len(chunk)
         if start and base - start[0] > MAX_RECORD_BYTES:
             return start
-    if start and separators.inside():
-        return start
+    if separators.missing_end():
+        return start or (base, lines.line)
     if start:
         yield Piece(start[0], base, start[1], True)
-    return (base, lines.line) if separators.missing_end() else None
+    return None
 
 
 class _Lines:
