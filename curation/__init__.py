@@ -1,9 +1,9 @@
-"""The public Python API: `Workspace`, and the Protocols that plug-ins implement. Importing it costs next to nothing.
+"""The public Python API: `Workspace`, and the Protocols that plug-ins implement. Cheap to import.
 
-    from curation import Workspace
-
-    ws = Workspace.init("work", {"mix": "mixture.json"}, images=["."], model="builtin")
-    print(ws.select(budget="30%")["n_selected"])
+Example:
+    >>> from curation import Workspace
+    >>> ws = Workspace.init("work", {"mix": "mixture.json"}, images=["."], model="builtin")
+    >>> ws.select(budget="30%")["n_selected"]
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _demand_siblings(home: Path) -> None:
         if found is None or found.resolve() != (home / name).resolve():
             raise ImportError(
                 f"curate needs its own package {name!r} from {home}, but `import {name}` finds "
-                f"{found or 'nothing'}; remove or rename that one, or install curate in an environment of its own"
+                f"{found or 'nothing'}; rename that one, or give curate an environment of its own"
             )
 
 

@@ -1,0 +1,136 @@
+"""The flags, each spelled once. A flag with a key sets that key of curate.toml for this command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from jobs.session import STEPS, Session
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+Option = Callable[[Command], Command]
+
+
+def setting(key: str, *names: str, help: str, **attributes: Any) -> Option[Any]:
+    """A flag that overrides `key` (section.name) of curate.toml where it is given."""
+
+    def store(context: click.Context, parameter: click.Parameter, value: object) -> None:
+        if value is not None:
+            context.ensure_object(Session).overrides[key] = value
+
+    return click.option(*names, help=help, default=None, expose_value=False, callback=store, **attributes)
+
+
+def mode(name: str, *names: str, help: str) -> Option[Any]:
+    """A flag that changes how a command speaks, not what it computes: field `name` of the session."""
+
+    def store(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+        setattr(context.ensure_object(Session), name, value)
+
+    return click.option(*names, help=help, is_flag=True, expose_value=False, callback=store)
+
+
+def options(*groups: Sequence[Option[Any]]) -> Callable[[Command], Command]:
+    """A decorator that adds every option of `groups`, listed by `--help` in this order."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed([option for group in groups for option in group]):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+SPEAKING = (
+    mode("as_json", "--json", help="Print one JSON object on stdout; everything else goes to stderr."),
+    mode("quiet", "--quiet", help="No progress on stderr."),
+    mode("debug", "--debug", help="Log to stderr, and show the traceback of an error."),
+)
+RESOURCES = (
+    setting(
+        "run.memory", "--memory", metavar="SIZE", help="Memory to stay inside, such as 3GB (all processes)."
+    ),
+    setting("run.workers", "--workers", type=int, metavar="N", help="Processes to compute with."),
+    setting(
+        "run.max_errors", "--max-errors", metavar="N|%", help="Stop when more records than this are bad."
+    ),
+)
+RUNNING = (
+    *RESOURCES,
+    mode("dry_run", "--dry-run", help="Show what would be computed and how long it takes; compute nothing."),
+    *SPEAKING,
+)
+
+INGEST = (
+    setting(
+        "run.shard_rows", "--shard-rows", type=int, metavar="N", help="Records a shard: the unit of resuming."
+    ),
+    setting("embed.batch", "--batch", type=int, metavar="N", help="Images or texts a forward pass."),
+    setting(
+        "images.follow_links",
+        "--follow-links/--no-follow-links",
+        help="Follow links that leave an image folder.",
+    ),
+    setting("images.allow_remote", "--allow-remote/--no-allow-remote", help="Fetch images that are URLs."),
+    setting(
+        "images.max_pixels", "--max-pixels", type=int, metavar="N", help="Refuse larger images undecoded."
+    ),
+)
+EMBED = (
+    setting(
+        "embed.model",
+        "--model",
+        metavar="MODEL",
+        help="builtin, ARCH/PRETRAINED of open_clip, hf-hub:ORG/NAME, or a local checkpoint.",
+    ),
+    setting(
+        "run.device", "--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where the model runs."
+    ),
+    *INGEST,
+)
+SEED = setting("run.seed", "--seed", type=int, metavar="N", help="Seed of whatever is drawn at random.")
+CLUSTER = (
+    setting("cluster.k", "--clusters", metavar="N|auto", help="Number of skill clusters."),
+    setting("cluster.iterations", "--iterations", type=int, metavar="N", help="Rounds of k-means."),
+    setting(
+        "cluster.image_weight",
+        "--image-weight",
+        type=float,
+        metavar="SHARE",
+        help="Weight of the image against the text, 0 to 1.",
+    ),
+    SEED,
+    *EMBED,
+)
+PRUNE = (
+    setting(
+        "prune.eps",
+        "--eps",
+        type=float,
+        metavar="E",
+        help="Near-duplicates have a joint cosine of at least 1 - E.",
+    ),
+    setting("prune.semantic", "--semantic/--no-semantic", help="Look for near-duplicates."),
+    setting("prune.exact", "--exact/--no-exact", help="Look for exact duplicates."),
+    *CLUSTER,
+)
+SELECT = (
+    setting(
+        "select.budget",
+        "--budget",
+        metavar="BUDGET",
+        help="How much to keep: 30%, 0.3, 200000 (samples), 50Mtok (tokens) or 2GB (bytes of images).",
+    ),
+    setting(
+        "select.strategy",
+        "--strategy",
+        metavar="NAME[:ARG]",
+        help="How to choose: random, random-per-cluster, top:COLUMN, top-per-cluster:COLUMN.",
+    ),
+    *PRUNE,
+)
+UNTIL = click.option(
+    "--until", type=click.Choice(STEPS), default=STEPS[-1], show_default=True, help="The last step to run."
+)

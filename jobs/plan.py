@@ -1,0 +1,132 @@
+"""What `--dry-run` says: stages, shards to do, and an estimate of what they take, from past runs if any."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from curation.planner import State
+    from curation.workspace import Workspace
+
+# Rows a second on 2 cores, measured once on the demo pool with `builtin` and rounded down: what
+# an estimate starts from where this workspace has no history. Other stages are as fast as `OTHER_RATE`.
+RATES = {
+    "samples": 2000,
+    "images": 400,
+    "image_vectors": 200,
+    "chunks": 3000,
+    "chunk_vectors": 120,
+    "neighbours": 1500,
+}
+OTHER_RATE = 4000
+# A ViT-B-32 instead of `builtin` (DESIGN §7: 38 images a second with bf16 weights, 16 without).
+LARGE_RATES = {"image_vectors": 30, "chunk_vectors": 30}
+# Bytes a row on disk, of the same run; a unit vector takes 4 bytes a dimension.
+SIZES = {"samples": 250, "images": 110, "checked": 90, "hygiene": 95, "chunks": 70}
+OTHER_SIZE = 35
+VECTOR_SIZES = {"image_vectors": 4, "chunk_vectors": 4, "vectors": 8}
+# Tables whose rows are pictures or pieces of text; of all others there is one a sample.
+OF_IMAGES = ("images", "image_vectors")
+OF_CHUNKS = ("chunk_vectors",)
+# Their rows are not those they read, so the log's rows say nothing about their speed.
+NO_HISTORY = ("mismatch", "centroids", "neighbours", "pruned")
+LIBRARIES_GB = 1.2  # resident once torch and open_clip are imported, and a small model is loaded
+DECISION_BYTES = 400  # a sample, in the narrow columns that a decision holds
+
+
+def estimate(workspace: Workspace, until: str) -> dict[str, Any]:
+    """The plan up to step `until`. Computes nothing; what is not known yet it takes as one image a sample."""
+    from curation.sources import find_spans
+    from schemas.config import parse_bytes
+
+    config, store = workspace.config, workspace.store
+    states = workspace.plan(until)
+    spans = find_spans(config, store.root, workspace.base, workspace.progress)
+    n_samples = sum(found.value.span.n_records for found in spans)
+    small = config.embed.model == "builtin"
+    rates = {**RATES, **({} if small else LARGE_RATES), **history(store.root / "log.jsonl")}
+    dim = 256 if small else 512
+    todo = {state.stage: _rows(state, workspace, n_samples) for state in states}
+    if todo.get("image_vectors"):
+        rates["images"] = float("inf")  # embedded as they are loaded, at the rate of image_vectors
+    plan = [_stage(state, todo[state.stage], rates, dim) for state in states]
+    pending = any(stage["state"] != "fresh" for stage in plan)
+    needs_model = any(stage["rows"] and stage["stage"] in LARGE_RATES for stage in plan)
+    limit = parse_bytes(config.run.memory) / 1e9
+    memory = (LIBRARIES_GB if needs_model else 0.2) + n_samples * DECISION_BYTES / 1e9 if pending else 0.0
+    return {
+        "until": until,
+        "n_records": n_samples,
+        "plan": plan,
+        "seconds": round(sum(stage["seconds"] for stage in plan), 1),
+        "memory_gb": round(memory, 2),
+        "memory_limit_gb": limit,
+        "disk_gb": round(sum(stage["bytes"] for stage in plan) / 1e9, 3),
+    }
+
+
+def _rows(state: State, workspace: Workspace, n_samples: int) -> int:
+    """The rows that are still to be computed."""
+    if state.state == "fresh":
+        return 0
+    table = (
+        "distinct_images"
+        if state.stage in OF_IMAGES
+        else "distinct_chunks"
+        if state.stage in OF_CHUNKS
+        else None
+    )
+    manifest = workspace.store.manifest(table) if table else None
+    total = manifest.rows if manifest else n_samples
+    return round(total * (1 - state.done / state.shards)) if state.shards else total
+
+
+def _stage(state: State, rows: int, rates: Mapping[str, float], dim: int) -> dict[str, Any]:
+    size = (
+        VECTOR_SIZES[state.stage] * dim if state.stage in VECTOR_SIZES else SIZES.get(state.stage, OTHER_SIZE)
+    )
+    return {
+        "stage": state.stage,
+        "state": state.state,
+        "shards": state.shards,
+        "shards_to_do": None if state.shards is None else state.shards - state.done,
+        "rows": rows,
+        "seconds": round(rows / rates.get(state.stage, OTHER_RATE), 1),
+        "bytes": rows * size,
+    }
+
+
+def history(log: Path) -> dict[str, float]:
+    """Rows a second by table, from the times between the commits of each process.
+
+    Images are measured as they are loaded for the encoder: the first table to commit is charged with the
+    time, so it is added to the second.
+    """
+    rows: dict[str, int] = {}
+    seconds: dict[str, float] = {}
+    for table, n, took in _commits(log):
+        rows[table] = rows.get(table, 0) + n
+        seconds[table] = seconds.get(table, 0.0) + took
+    if "images" in seconds and "image_vectors" in seconds:
+        seconds["image_vectors"] += seconds["images"] * rows["image_vectors"] / rows["images"]
+    return {table: rows[table] / max(seconds[table], 1e-3) for table in rows if table not in NO_HISTORY}
+
+
+def _commits(log: Path) -> Iterable[tuple[str, int, float]]:
+    if not log.exists():
+        return
+    last: dict[int, float] = {}
+    with log.open(encoding="utf-8") as file:
+        for line in file:
+            try:
+                entry = json.loads(line)
+            except json.JSONDecodeError:
+                continue  # the line that a killed process did not finish
+            before = last.get(entry["pid"])
+            last[entry["pid"]] = entry["time"]
+            if before is not None and entry["event"] == "commit":
+                yield entry["table"], entry["rows"], entry["time"] - before

@@ -1,0 +1,75 @@
+"""One invocation of the command line: where, with which settings, and how it speaks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from curation.progress import Progress
+    from curation.workspace import Workspace
+
+# As curation.chain has them, where importing them would cost --help its 0.3 s; a test compares the two.
+STEPS = ("ingest", "embed", "score", "cluster", "prune", "select")
+
+
+@dataclass
+class Session:
+    """What the flags said. The options fill it in (jobs/options.py), the commands read it."""
+
+    folder: str = "."
+    overrides: dict[str, Any] = field(default_factory=dict)
+    as_json: bool = False
+    quiet: bool = False
+    debug: bool = False
+    dry_run: bool = False
+
+    def progress(self) -> Progress:
+        """Where a run says what it is doing: stderr."""
+        from curation.progress import default
+
+        return default(quiet=self.quiet)
+
+    def workspace(self) -> Workspace:
+        """The workspace in the folder, with the flags over curate.toml.
+
+        Raises:
+            WorkspaceError: there is none.
+        """
+        from curation.workspace import Workspace
+
+        self.log()
+        return Workspace(self.folder, self.overrides, self.progress())
+
+    def log(self) -> None:
+        """Warnings to stderr; with --debug everything that curate itself says."""
+        import logging
+
+        logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+        for name in ("schemas", "scorers", "clustering", "curation", "jobs"):
+            logging.getLogger(name).setLevel(logging.DEBUG if self.debug else logging.WARNING)
+
+    def run(self, step: str) -> None:
+        """Run the chain up to `step` and show its counts, or the plan with --dry-run."""
+        if self.dry_run:
+            from jobs.plan import estimate
+            from jobs.show import plan
+
+            self.show(estimate(self.workspace(), step), plan)
+        else:
+            from jobs.show import result, with_signals
+
+            self.show(with_signals(self.workspace().run(step)), result)
+
+    def show(self, tree: dict[str, Any], text: Callable[[dict[str, Any]], Iterable[str]]) -> None:
+        """Print `tree` as one JSON object, or the lines that `text` makes of it."""
+        if self.as_json:
+            import json
+
+            click.echo(json.dumps(tree, ensure_ascii=False, default=str))
+        else:
+            click.echo("\n".join(text(tree)))

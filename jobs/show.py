@@ -1,0 +1,238 @@
+"""Results as lines of text. What `--json` prints is the tree itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+Tree = dict[str, Any]
+
+
+def result(counts: Tree) -> Iterator[str]:
+    """The counts of a step of the chain, and what to do next."""
+    yield from _counts(counts)
+    if not counts["computed"]:
+        yield "nothing to compute: everything was there"
+    else:
+        yield line("took", f"{counts['seconds']:,.1f} s, at most {counts['peak_gb']:.1f} GB of memory")
+    if "n_selected" in counts:
+        yield line("next", "curate export --format hf --out subset")
+    elif "n_pruned" in counts:
+        yield line("next", "curate select --budget 30%")
+    if counts["n_quarantined"]:
+        yield line("", "curate status --errors")
+
+
+def _counts(counts: Tree) -> Iterator[str]:
+    bad = f", {counts['n_quarantined']:,} in quarantine" if counts["n_quarantined"] else ""
+    yield line("read", f"{counts['n_read']:,} records{bad}, {counts['n_images']:,} distinct images")
+    yield from _by_name(counts["quarantined"])
+    if "n_image_vectors" in counts:
+        vectors = f"{counts['n_image_vectors']:,} images and {counts['n_chunk_vectors']:,} texts"
+        yield line("embedded", f"{vectors} by {counts['model']}")
+    if "n_clusters" in counts:
+        yield line("clustered", f"into {counts['n_clusters']:,}")
+    if "n_pruned" in counts:
+        yield line(
+            "pruned", f"{counts['n_pruned']:,} duplicates; {counts['n_candidates']:,} candidates are left"
+        )
+        yield from _by_name(counts["pruned"])
+    if "n_selected" in counts:
+        short = f", {counts['shortfall']:,} short of the budget" if counts["shortfall"] else ""
+        yield line("selected", f"{counts['n_selected']:,} for a budget of {counts['budget']}{short}")
+        yield line("decided by", f"{counts['strategy']}: {_signals(counts)}")
+
+
+def with_signals(counts: Tree) -> Tree:
+    """`counts` and, of a selection, the `signals` that decided: score columns, `cluster`, `chance`.
+
+    `needs` names score columns only; that a strategy looks at clusters or draws lots stands in its name.
+    """
+    if "strategy" not in counts:
+        return counts
+    from curation.selection import selector
+
+    chosen = selector(counts["strategy"])
+    by_cluster = ["cluster"] if chosen.name.endswith("per-cluster") else []
+    by_chance = ["chance"] if chosen.name.startswith("random") else []
+    columns = [name for name in chosen.needs if name not in {"uid", "content_hash", "cluster"}]
+    return {**counts, "signals": [*by_cluster, *columns, *by_chance]}
+
+
+def _signals(counts: Tree) -> str:
+    names = [f"chance (seed {counts['seed']})" if name == "chance" else name for name in counts["signals"]]
+    return " and ".join(names)
+
+
+def _by_name(counts: Mapping[str, int]) -> Iterator[str]:
+    for name, n in counts.items():
+        yield line("", f"{n:>7,}  {name}")
+
+
+def demo(found: Tree) -> Iterator[str]:
+    """The defects, kind by kind, and where the result lies."""
+    yield from _counts(with_signals(found))
+    yield ""
+    rows = [(p["kind"], f"{p['planted']:,}", f"{p['caught']:,}", p["how"]) for p in found["planted"]]
+    total = [sum(p[name] for p in found["planted"]) for name in ("planted", "caught")]
+    yield from table(
+        ("defect", "planted", "caught", "how"), [*rows, ("all", *map(str, total), "")], right=(1, 2)
+    )
+    yield ""
+    yield line("clean", f"{found['n_clean_quarantined']:,} records without a defect went into quarantine")
+    yield line("", f"{found['n_clean_pruned']:,} were pruned as too much alike")
+    yield line("took", f"{found['seconds']:,.1f} s, at most {found['peak_gb']:.1f} GB of memory")
+    yield line("result", f"{found['out']}/subset, which datasets.load_from_disk opens")
+    yield line("next", f"curate -C {found['out']} status --errors")
+    yield line("", f"curate -C {found['out']} select --budget 10% --strategy top:alignment")
+    yield line("", f"curate -C {found['out']} status")
+
+
+def initialised(found: Tree) -> Iterator[str]:
+    """What curate.toml names now."""
+    yield line("wrote", found["config"])
+    for name, dataset in found["datasets"].items():
+        images = f", images under {', '.join(dataset['images'])}" if dataset["images"] else ""
+        yield line("dataset", f"{name} = {dataset['path']}{images}")
+    yield line("model", found["model"])
+    yield line("next", "curate select --budget 30%")
+
+
+def plan(found: Tree) -> Iterator[str]:
+    """What would be computed."""
+    rows = [
+        (
+            stage["stage"],
+            stage["state"],
+            "?" if stage["shards"] is None else f"{stage['shards_to_do']:,} of {stage['shards']:,}",
+            f"{stage['rows']:,}",
+            duration(stage["seconds"]),
+        )
+        for stage in found["plan"]
+    ]
+    yield from table(("stage", "state", "shards to do", "rows", "about"), rows, right=(2, 3, 4))
+    yield ""
+    yield line("records", f"{found['n_records']:,}")
+    yield line("time", f"about {duration(found['seconds'])}")
+    yield line("memory", f"about {found['memory_gb']:.1f} GB; --memory is {found['memory_limit_gb']:g} GB")
+    yield line("disk", f"about {found['disk_gb']:.2f} GB more")
+
+
+def state(found: Tree) -> Iterator[str]:
+    """The chain as a table."""
+    rows = [
+        (
+            stage["stage"],
+            stage["state"],
+            "" if stage["rows"] is None else f"{stage['rows']:,}",
+            "" if stage["shards"] is None else f"{stage['done']:,} of {stage['shards']:,}",
+            size(stage["bytes"]),
+        )
+        for stage in found["stages"]
+    ]
+    yield from table(("stage", "state", "rows", "shards", "size"), rows, right=(2, 3, 4))
+    yield ""
+    yield line("model", found["model"])
+    if found["budget"] is not None:
+        yield line("selection", f"{found['budget']} by {found['strategy']}")
+    yield line("on disk", size(found["bytes"]))
+    if found["note"]:
+        yield line("note", found["note"])
+
+
+def quarantined(found: Tree) -> Iterator[str]:
+    """One bad record after the other, and how many there are of each kind."""
+    for record in found["records"]:
+        where = record["file"] if record["line"] is None else f"{record['file']}:{record['line']}"
+        yield f"{record['code']}  {where}  id {record['id']}  uid {record['uid']}"
+        yield f"    {record['message']}"
+    yield line("quarantine", f"{found['n_quarantined']:,} records, {len(found['records']):,} of them listed")
+    yield from _by_name(found["quarantined"])
+    if found["n_quarantined"] > len(found["records"]):
+        yield line("more", f"curate status --errors --limit {found['n_quarantined']}")
+
+
+def explained(found: Tree) -> Iterator[str]:
+    """What is known of each record that has this id."""
+    for match in found["matches"]:
+        where = match["file"] if match["line"] is None else f"{match['file']}:{match['line']}"
+        yield line("record", f"{match['dataset']}  {where}  id {match['id']}")
+        yield line("uid", match["uid"])
+        yield line("outcome", match["why"])
+        if match["error"]:
+            yield line("error", f"{match['error']['code']}: {match['error']['message']}")
+        if match["pruned"]:
+            pruned, kept = match["pruned"], match["pruned"]["kept"]
+            alike = "" if pruned["similarity"] is None else f", similarity {pruned['similarity']:.4f}"
+            yield line("pruned", f"{pruned['reason']} of {kept['uid']} (id {kept['id']}){alike}")
+        if match["cluster"] is not None:
+            yield line(
+                "cluster", f"{match['cluster']}, similarity {match['cluster_similarity']:.3f} to its centre"
+            )
+        for image in match["images"]:
+            yield line("image", f"{image['name']}  {size(image['bytes'])}")
+        yield from (line("score", f"{name} {_number(value)}") for name, value in match["scores"].items())
+        yield from (line("", text) for text in match["text"].splitlines())
+        yield ""
+    yield f"{found['n_matches']:,} record{'s' * (found['n_matches'] != 1)} called {found['ident']}"
+
+
+def _number(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def exported(written: Tree) -> Iterator[str]:
+    """What was written, and how to open it."""
+    yield line(
+        "exported", f"{written['n_kept']:,} samples, {written['n_images']:,} images, {size(written['bytes'])}"
+    )
+    yield line("to", f"{written['out']} as {written['format']}")
+    if written["format"] == "hf":
+        yield line("open", f"datasets.load_from_disk({written['out']!r})")
+
+
+def verified(found: Tree) -> Iterator[str]:
+    """Every problem, or that there is none."""
+    yield from found["problems"]
+    if not found["problems"]:
+        yield f"{len(found['tables']):,} tables checked: all is well"
+
+
+def collected(found: Tree) -> Iterator[str]:
+    """What was removed."""
+    yield f"removed {found['n_files']:,} files, {size(found['bytes'])}"
+
+
+def line(label: str, text: str) -> str:
+    """A label and what it says, in columns."""
+    return f"{label:<11}{text}"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> Iterator[str]:
+    """Columns as wide as they must be, two spaces apart; those numbered in `right` end at the same place."""
+    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
+    for row in (head, *rows):
+        cells = [
+            cell.rjust(w) if i in right else cell.ljust(w)
+            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        yield "  ".join(cells).rstrip()
+
+
+def size(n_bytes: int) -> str:
+    """`312 B`, `4.1 kB`, `3.2 GB`: powers of 1,000."""
+    value = float(n_bytes)
+    for unit in ("B", "kB", "MB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:,.1f} GB"
+
+
+def duration(seconds: float) -> str:
+    """As the progress bar spells it."""
+    from curation.progress import duration as spell
+
+    return spell(seconds)
