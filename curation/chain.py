@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 # The last stages of each step. A step runs whatever of the steps before it is not done.
 STEPS = ("ingest", "embed", "score", "cluster", "prune", "select")
 
-# Stages that look at the whole pool: a new dataset changes what they decide, so they run again, and so does
-# what reads their result. Every other stage computes the new dataset's shards only.
+# Tables that follow from the whole pool: with a new dataset their stages run again. Every other table gets the
+# new dataset's shards and keeps the rest.
 WHOLE_POOL = (
     "distinct_images",
+    "image_places",
     "distinct_chunks",
+    "chunk_places",
     "mismatch",
     "alignment",
     "centroids",
@@ -46,7 +48,7 @@ def _ingest(config: Config, model: Callable[[], Model]) -> list[Stage]:
 
     images = config.images
     return [
-        Ingest(images.roots, images.follow_links, images.allow_remote),
+        Ingest(images.follow_links, images.allow_remote),
         Distinct("distinct_images", "samples", "images.list.element.sha256", "distinct_images", "image_places"),
         Figures(DistinctImages(config.embed.batch, images.max_pixels)),
         Check(),
@@ -102,7 +104,7 @@ def _select(config: Config, model: Callable[[], Model]) -> list[Stage]:
 
     settings = config.select
     if settings.budget is None:
-        raise BudgetError("say how much to keep: --budget 30%, or budget = \"30%\" under [select] in curate.toml")
+        raise BudgetError('say how much to keep: --budget 30%, or budget = "30%" under [select] in curate.toml')
     tables = () if not selector(settings.strategy).needs else ("hygiene", "alignment")
     return [Select(settings.budget, settings.strategy, config.run.seed, tables)]
 

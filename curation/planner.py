@@ -14,6 +14,9 @@ from schemas.protocols import GroupStage, MapStage, PoolStage, ShardRef, Task
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from curation.progress import Progress
     from curation.sources import FoundSpan
     from curation.stages.inputs import Input
@@ -72,9 +75,12 @@ class Planner:
         plans = {stage.name: self._map_keys(stage) for stage in stages}
         missing: dict[int, list[MapStage]] = {}
         for stage in stages:
-            found = self._found(stage.name, plans[stage.name])
-            for number, key in enumerate(plans[stage.name]):
-                if key not in found:
+            keys = plans[stage.name]
+            known = set(self._found(stage.name, keys))
+            for number, key in enumerate(keys):
+                # Two shards that follow from the same inputs, such as two empty ones, are computed once.
+                if key not in known:
+                    known.add(key)
                     missing.setdefault(number, []).append(stage)
         by_stages: dict[tuple[str, ...], list[int]] = {}
         for number, needed in sorted(missing.items()):
@@ -90,29 +96,28 @@ class Planner:
             self._publish(stage.name, describe(stage), plans[stage.name])
 
     def _decide(self, stage: PoolStage) -> None:
-        tables = list(stage.writes)
-        base = self._whole_key(stage)
-        held = {table: self.store.manifest(table) for table in tables}
-        if all(m is not None and m.stage.get("key") == base and self._intact(m) for m in held.values()):
-            return
-        shards: dict[str, list[ShardRef]] = {table: [] for table in tables}
-        total = sum(self._manifest(table).rows for table in stage.reads[:1])
-        with self.progress.bar(stage.name, total, "rows") as bar:
-            for output in stage.run(Pool(self.store)):
-                ordinal = len(shards[output.table])
-                key = key_of([base, output.table, ordinal])
-                schema = stage.writes[output.table]
-                ref = self.store.commit(output.table, key, schema, [output.batch], links=output.links)
-                shards[output.table].append(ref)
-            bar.advance(total)
-        for table in tables:
-            self.computed[table] = len(shards[table])
-            self.store.publish(table, {**describe(stage), "key": base}, shards[table])
+        plan = self._pool_keys(stage)
+        found = {table: self._found(table, keys) for table, keys in plan.items()}
+        if any(len(found[table]) < len(set(keys)) for table, keys in plan.items()):
+            total = self._manifest(stage.reads[0]).rows
+            written = dict.fromkeys(plan, 0)
+            with self.progress.bar(stage.name, total, "rows") as bar:
+                for output in stage.run(Pool(self.store)):
+                    key = plan[output.table][written[output.table]]
+                    written[output.table] += 1
+                    if key not in found[output.table]:
+                        schema = stage.writes[output.table]
+                        self.store.commit(output.table, key, schema, [output.batch], links=output.links)
+                bar.advance(total)
+            for table, keys in plan.items():
+                self.computed[table] = len(keys) - len(found[table])
+        for table, keys in plan.items():
+            self._publish(table, describe(stage), keys)
 
     def _group(self, stage: GroupStage) -> None:
         pool = Pool(self.store)
         bins = stage.bins(pool)
-        plan = self._group_keys(stage, int(bins.max()) + 1)
+        plan = self._group_keys(stage, bins)
         found = self._found(stage.name, plan)
         keys = {number: key for number, key in enumerate(plan) if key not in found}
         if keys:
@@ -160,8 +165,14 @@ class Planner:
         assert manifest is not None, f"{table} is read before it is written"
         return manifest
 
-    def _intact(self, manifest: Manifest) -> bool:
-        return all(self.store.shard_path(manifest.table, shard.checksum).exists() for shard in manifest.shards)
+    def _keys(self, stage: Stage) -> dict[str, list[str]]:
+        """The keys of every shard that a stage will write, by table. What it reads is finished."""
+        if _is_map(stage):
+            return {stage.name: self._map_keys(stage)}
+        if _is_group(stage):
+            return {stage.name: self._group_keys(stage, stage.bins(Pool(self.store)))}
+        assert _is_whole(stage)
+        return self._pool_keys(stage)
 
     def _map_keys(self, stage: MapStage) -> list[str]:
         """The key of each shard of a map stage. The tables that it reads are finished."""
@@ -185,10 +196,13 @@ class Planner:
             keys.append(key_of([base, read]))
         return keys
 
-    def _whole_key(self, stage: PoolStage) -> str:
-        return key_of([describe(stage), [self._manifest(table).fingerprint for table in stage.reads]])
+    def _pool_keys(self, stage: PoolStage) -> dict[str, list[str]]:
+        base = [describe(stage), [self._manifest(table).fingerprint for table in stage.reads]]
+        n_shards = stage.shards(Pool(self.store))
+        return {table: [key_of([base, table, n]) for n in range(n_shards)] for table in stage.writes}
 
-    def _group_keys(self, stage: GroupStage, n_bins: int) -> list[str]:
+    def _group_keys(self, stage: GroupStage, bins: NDArray[np.int64]) -> list[str]:
+        n_bins = int(bins.max()) + 1
         read = [self._manifest(table).fingerprint for table in stage.reads]
         return [key_of([describe(stage), read, number, n_bins]) for number in range(n_bins)]
 
@@ -231,15 +245,7 @@ class Planner:
         there = "missing" if held is None else "stale"
         if not set(reads(stage)) <= fresh:
             return State(stage.name, there, None, 0, None)
-        if _is_group(stage):
-            keys = self._group_keys(stage, int(stage.bins(Pool(self.store)).max()) + 1)
-        elif _is_map(stage):
-            keys = self._map_keys(stage)
-        else:
-            assert _is_whole(stage)
-            base = self._whole_key(stage)
-            done = held is not None and held.stage.get("key") == base and self._intact(held)
-            return State(stage.name, "fresh" if done else there, 1, int(done), held.rows if held and done else None)
+        keys = self._keys(stage)[table]
         found = self._found(table, keys)
         rows = sum(found[key].rows for key in keys if key in found)
         if len(found) == len(set(keys)) and held is not None and [s.key for s in held.shards] == keys:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -36,7 +37,7 @@ def write_config(
     model: str | None = None,
     format: str = "auto",
 ) -> None:
-    """Create or extend `folder/curate.toml`. Paths are written as given, relative ones to the working folder.
+    """Create or extend `folder/curate.toml`. `images` and `format` hold for the datasets that are added.
 
     Raises:
         ConfigError: a dataset's name is taken, its path does not exist, or a setting is there already.
@@ -52,32 +53,28 @@ def write_config(
     for folder_of_images in images:
         if not Path(folder_of_images).expanduser().is_dir():
             raise ConfigError(f"--images {folder_of_images}: there is no such folder")
-    if images:
-        text = _set(text, held, "images", "roots", [_relative(root, folder) for root in images])
     if model is not None:
-        text = _set(text, held, "embed", "model", model)
+        text = _set_model(text, held, model)
     for name, data in datasets.items():
-        text += f"\n[datasets.{json.dumps(name) if '.' in name else name}]\npath = {_quote(_relative(data, folder))}\n"
+        text += f"\n[datasets.{_quote(name) if '.' in name else name}]\npath = {_quote(_relative(data, folder))}\n"
         if format != "auto":
             text += f"format = {_quote(format)}\n"
+        if images:
+            text += f"images = {json.dumps([_relative(root, folder) for root in images], ensure_ascii=False)}\n"
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
 
 
-def _set(text: str, held: dict[str, dict[str, object]], section: str, key: str, value: object) -> str:
-    """Text with `[section] key = value` added; roots are joined to those that are there."""
-    present = held.get(section, {}).get(key)
-    if present == value:
+def _set_model(text: str, held: dict[str, dict[str, object]], model: str) -> str:
+    present = held.get("embed", {}).get("model")
+    if present == model:
         return text
-    if isinstance(value, list) and isinstance(present, list):
-        value = [*present, *[item for item in value if item not in present]]
-        return re.sub(rf"(?m)^{key}\s*=.*$", lambda _: f"{key} = {json.dumps(value, ensure_ascii=False)}", text, count=1)
     if present is not None:
-        raise ConfigError(f"{CONFIG} says {section}.{key} = {present!r} already; change it there")
-    line = f"{key} = {json.dumps(value, ensure_ascii=False)}\n"
-    if section in held:
-        return re.sub(rf"(?m)^\[{section}\]\n", lambda match: match.group(0) + line, text, count=1)
-    return f"{text}\n[{section}]\n{line}"
+        raise ConfigError(f"{CONFIG} says embed.model = {present!r} already; change it there")
+    line = f"model = {_quote(model)}\n"
+    if "embed" in held:
+        return re.sub(r"(?m)^\[embed\]\n", lambda match: match.group(0) + line, text, count=1)
+    return f"{text}\n[embed]\n{line}"
 
 
 def _relative(path: str | Path, folder: Path) -> str:
@@ -85,8 +82,6 @@ def _relative(path: str | Path, folder: Path) -> str:
     given = Path(path).expanduser()
     if given.is_absolute():
         return str(given)
-    import os
-
     return Path(os.path.relpath(given, folder)).as_posix()
 
 

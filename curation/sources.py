@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FoundSpan:
-    """A span, and what its shard's key takes from the file: name, size and time, but no absolute path."""
+    """A span, and a hash of what its shard follows from: the file's place, size and time, and the roots."""
 
     value: SpanOfFile
-    fingerprint: dict[str, Any]
+    fingerprint: str
 
 
 def find_spans(config: Config, root: Path, base: Path, progress: Progress) -> list[FoundSpan]:
@@ -44,13 +44,14 @@ def find_spans(config: Config, root: Path, base: Path, progress: Progress) -> li
             raise ReadError(f"dataset {name}: {path} does not exist; correct its path in curate.toml")
         reader = _reader(dataset.format, path)
         folder = path if path.is_dir() else path.parent
+        roots = tuple(str((base / Path(root).expanduser()).resolve()) for root in dataset.images)
         files = reader.files(path)
         if not files:
             raise ReadError(f"dataset {name}: there is no {reader.name} file at {path}")
         for file in files:
             entry = _index(reader, file, config.run.shard_rows, cache, progress)
             fresh[str(file)] = entry
-            found += _spans(name, folder, file, entry)
+            found += _spans(name, folder, file, entry, roots)
     if fresh != cache:
         put(cache_path, json.dumps(fresh).encode())
     return found
@@ -82,12 +83,16 @@ def _index(reader: Reader, file: Path, rows: int, cache: dict[str, Any], progres
     return {"state": state, "spans": spans}
 
 
-def _spans(dataset: str, folder: Path, file: Path, entry: dict[str, Any]) -> Iterator[FoundSpan]:
+def _spans(
+    dataset: str, folder: Path, file: Path, entry: dict[str, Any], roots: tuple[str, ...]
+) -> Iterator[FoundSpan]:
     name = file.relative_to(folder).as_posix()
     for fields in entry["spans"]:
-        value = SpanOfFile(dataset, entry["state"]["reader"], str(folder), name, Span(**fields))
-        fingerprint = {"dataset": dataset, "folder": str(folder), "file": name, **entry["state"], "span": fields}
-        yield FoundSpan(value, {"key": key_of(fingerprint)})
+        value = SpanOfFile(dataset, entry["state"]["reader"], str(folder), name, Span(**fields), roots)
+        # `rows` only decides where spans end, and the span itself says that.
+        state = {key: value for key, value in entry["state"].items() if key != "rows"}
+        fingerprint = {"dataset": dataset, "folder": str(folder), "file": name, "images": roots, **state}
+        yield FoundSpan(value, key_of([fingerprint, fields]))
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from dataclasses import dataclass, field
@@ -85,12 +84,11 @@ class Workspace:
 
     @cached_property
     def config(self) -> Config:
-        """curate.toml with the overrides; image roots made absolute."""
+        """curate.toml with the overrides."""
         config = load(self.base / CONFIG).override(self.overrides)
         if not config.datasets:
             raise ConfigError(f"{CONFIG} names no dataset; add one with `curate init NAME=PATH`")
-        roots = tuple(str((self.base / Path(root).expanduser()).resolve()) for root in config.images.roots)
-        return config.override({"images.roots": roots})
+        return config
 
     @cached_property
     def store(self) -> Store:
@@ -194,7 +192,3 @@ def parse_share(text: str) -> float:
         raise ConfigError(f"max_errors is {text!r}; it cannot be negative")
     # 100 % is "never stop", which as a number would read as one record.
     return float(sys.maxsize) if text.endswith("%") and value >= 1 else value
-
-
-def write_json(path: Path, tree: object) -> None:
-    path.write_text(json.dumps(tree, indent=1, sort_keys=True) + "\n")

@@ -28,12 +28,12 @@ class Dataset(Section):
 
     path: str
     format: str = "auto"
+    images: tuple[str, ...] = ()  # folders that the records' image paths are relative to; default: beside the data
 
 
 class Images(Section):
-    """Where the images of the records lie, and what is refused."""
+    """What is refused of the images that records name."""
 
-    roots: tuple[str, ...] = ()
     follow_links: bool = False
     allow_remote: bool = False
     max_pixels: Annotated[int, Field(ge=1)] = 100_000_000

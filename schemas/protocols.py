@@ -239,6 +239,10 @@ class PoolStage(Protocol):
 
     def params(self) -> dict[str, Any]: ...
 
+    def shards(self, pool: Any) -> int:
+        """How many shards each output table will have."""
+        ...
+
     def run(self, pool: Any) -> Iterator[Any]:
         """`curation.stages.pool.Output`s, the shards of each table in order."""
         ...

@@ -44,6 +44,9 @@ class Mismatch:
     def params(self) -> dict[str, Any]:
         return {"limit": self.limit}
 
+    def shards(self, pool: Pool) -> int:
+        return 1
+
     def run(self, pool: Pool) -> Iterator[Output]:
         shards = pool.iterate("vectors", ["uid", "image", "text"])
         both = smallest(shards, self.limit, _has_both)

@@ -73,6 +73,9 @@ class FitClusters:
             "points": self.points,
         }
 
+    def shards(self, pool: Pool) -> int:
+        return 1
+
     def run(self, pool: Pool) -> Iterator[Output]:
         n = sum(len(shard) for shard in pool.iterate("vectors", ["uid"]))
         k = auto_k(n) if self.k == "auto" else self.k

@@ -56,6 +56,9 @@ class Distinct:
     def params(self) -> dict[str, Any]:
         return {"column": self.column}
 
+    def shards(self, pool: Pool) -> int:
+        return len(pool.manifest(self.table).shards)
+
     def run(self, pool: Pool) -> Iterator[Output]:
         lists = [shard.column(0).combine_chunks() for shard in pool.iterate(self.table, [self.column])]
         sizes = [len(_leaf(column)) for column in lists]

@@ -32,6 +32,7 @@ class SpanOfFile:
     root: str  # absolute folder that `file` is relative to
     file: str
     span: Span
+    images: tuple[str, ...]  # absolute folders that image paths are relative to
 
     @property
     def path(self) -> Path:
@@ -56,7 +57,6 @@ class Spans:
 class Ingest:
     """One row a record, bad ones too."""
 
-    roots: tuple[str, ...]
     follow_links: bool
     allow_remote: bool
 
@@ -67,11 +67,11 @@ class Ingest:
     writes: ClassVar[pa.Schema] = SAMPLES
 
     def params(self) -> dict[str, Any]:
-        return {"roots": self.roots, "follow_links": self.follow_links, "allow_remote": self.allow_remote}
+        return {"follow_links": self.follow_links, "allow_remote": self.allow_remote}
 
     def prepare(self, piece: tuple[SpanOfFile, list[Record]]) -> pa.RecordBatch:
         where, records = piece
-        roots = ImageRoots(self.roots or (where.root,), self.follow_links, self.allow_remote)
+        roots = ImageRoots(where.images or (where.root,), self.follow_links, self.allow_remote)
         rows = [_Row(where, record, roots) for record in records]
         _hash_images(rows)
         return pa.RecordBatch.from_pylist([row.finish() for row in rows], schema=SAMPLES)

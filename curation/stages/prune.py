@@ -51,6 +51,9 @@ class Prune:
     def params(self) -> dict[str, Any]:
         return {"eps": self.eps, "semantic": self.semantic}
 
+    def shards(self, pool: Pool) -> int:
+        return 1
+
     def run(self, pool: Pool) -> Iterator[Output]:
         table = pool.read("checked", ["uid", "content_hash", "error"])
         in_pool = np.flatnonzero(table["error"].is_null().to_numpy())

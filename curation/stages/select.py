@@ -54,6 +54,9 @@ class Select:
     def params(self) -> dict[str, Any]:
         return {"budget": self.budget, "strategy": self.strategy, "seed": self.seed}
 
+    def shards(self, pool: Pool) -> int:
+        return 1
+
     def run(self, pool: Pool) -> Iterator[Output]:
         import polars as pl
 

@@ -1,0 +1,255 @@
+"""`curate export`: the selected samples in a folder that is there whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import time
+from dataclasses import replace
+from importlib.metadata import packages_distributions, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.compute as pc
+
+from curation.lock import writer as lock
+from curation.planner import describe
+from curation.selection import selector
+from curation.stages.select import Select
+from curation.store import key_of, put
+from curation.summary import counts
+from curation.writers import writer
+from curation.writers.kept import Context, Kept
+from schemas.errors import ExportError, WorkspaceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+    from curation.progress import Bar
+    from curation.store import Manifest, Store
+    from curation.workspace import Workspace
+
+SUMMARY = "curate.json"
+
+
+def export(workspace: Workspace, out: Path, *, format: str, overwrite: bool) -> dict[str, Any]:
+    """Write the kept samples under `out` in pool order, in bounded memory; the counts come back.
+
+    The selection that was made last is exported. Where there is none, or its inputs have changed since, it is
+    made first: with the settings of that last one, else with those of curate.toml. Nothing stands at `out`
+    before it is complete.
+
+    Args:
+        workspace: where the selection is.
+        out: a folder that does not exist or is empty.
+        format: a name of `curation.writers.WRITERS`.
+        overwrite: replace what is at `out`, if that is an export.
+
+    Raises:
+        ExportError: `out` is in use, or an image has changed since it was ingested.
+        CurateError: nothing is selected, and no budget is known.
+    """
+    start = time.monotonic()
+    chosen = writer(format)
+    target = Path(os.path.abspath(out.expanduser()))  # noqa: PTH100  # links stay: it is the user's name for it
+    _check_target(workspace, target, overwrite)
+    selection = _selected(workspace)
+    with lock(workspace.store.root, "curate export"):
+        context = _context(workspace, selection)
+        _check_space(workspace.store, target, format)
+        partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+        _clear(target)
+        try:
+            partial.mkdir(parents=True)
+            with workspace.progress.bar(f"export {format}", context.counts["n_selected"], "samples") as bar:
+                written = chosen.write(partial, _counted(Kept(workspace.store).batches(), bar), context)
+            put(partial / SUMMARY, _summary(context, format, written))
+            size = sum(path.stat().st_size for path in partial.rglob("*") if path.is_file())
+            _move(partial, target)
+        except OSError as error:
+            raise ExportError(f"{target} could not be written: {error}") from error
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return {
+        "format": format,
+        "out": str(target),
+        "n_kept": context.counts["n_selected"],
+        "n_images": context.n_images,
+        **written,
+        "bytes": size,
+        "seconds": round(time.monotonic() - start, 2),
+    }
+
+
+# --- the selection --------------------------------------------------------------------------------------
+
+
+def _selected(workspace: Workspace) -> Manifest:
+    """The selection to export, made where it is missing or not of these tables."""
+    store = workspace.store
+    held = store.manifest("selection")
+    asked = {
+        "select.budget": workspace.overrides.get("select.budget"),
+        "select.strategy": workspace.overrides.get("select.strategy"),
+        "run.seed": workspace.overrides.get("run.seed"),
+    }
+    last = _settings(held) if held else {}
+    is_asked = all(value in (None, last.get(name)) for name, value in asked.items())
+    if held and is_asked and _is_current(store, held):
+        return held
+    settings = {**last, **{name: value for name, value in asked.items() if value is not None}}
+    if settings.get("select.budget") is None and workspace.config.select.budget is None:
+        raise WorkspaceError("nothing is selected yet; choose a subset first: `curate select --budget 30%`")
+    replace(workspace, overrides={**workspace.overrides, **settings}).run("select")
+    made = store.manifest("selection")
+    assert made is not None
+    return made
+
+
+def _settings(selection: Manifest) -> dict[str, Any]:
+    """What a selection was made with, under the names of curate.toml."""
+    params = selection.stage["params"]
+    return {
+        "select.budget": params["budget"],
+        "select.strategy": params["strategy"],
+        "run.seed": params["seed"],
+    }
+
+
+def _is_current(store: Store, selection: Manifest) -> bool:
+    """Was `selection` decided on the tables as they are now, and is its file there?"""
+    params = selection.stage["params"]
+    tables = ("hygiene", "alignment") if selector(params["strategy"]).needs else ()
+    stage = Select(params["budget"], params["strategy"], params["seed"], tables)
+    read = [manifest.fingerprint for table in stage.reads if (manifest := store.manifest(table))]
+    key = key_of([[describe(stage), read], "selection", 0])
+    there = all(store.shard_path("selection", shard.checksum).exists() for shard in selection.shards)
+    return there and [shard.key for shard in selection.shards] == [key]
+
+
+# --- what the writers are told --------------------------------------------------------------------------
+
+
+def _context(workspace: Workspace, selection: Manifest) -> Context:
+    store, settings = workspace.store, _settings(selection)
+    # Paths stay as curate.toml spells them: absolute ones would tell readers of the card about this machine.
+    config = workspace.config.override(settings)
+    kept = store.read("selection", ["keep"])["keep"]
+    n_images = pc.sum(store.read("checked", ["n_images"])["n_images"].filter(kept)).as_py() or 0
+    found = counts(store, config, "select")
+    return Context(
+        store, config, found, n_images, Kept(store).schema(), _image_roots(workspace), _made_by(store)
+    )
+
+
+def _image_roots(workspace: Workspace) -> dict[str, list[str]]:
+    """The absolute folders in which each dataset's image paths are looked up: by default, beside the data."""
+    found = {}
+    for name, dataset in workspace.config.datasets.items():
+        data = _resolved(workspace, dataset.path)
+        roots = [_resolved(workspace, root) for root in dataset.images]
+        found[name] = [str(root) for root in roots or [data if data.is_dir() else data.parent]]
+    return found
+
+
+def _resolved(workspace: Workspace, path: str) -> Path:
+    return (workspace.base / Path(path).expanduser()).resolve()
+
+
+def _made_by(store: Store) -> dict[str, Any]:
+    """The stages with their parameters, the model, and versions of what reads and writes."""
+    stages = {}
+    for table in store.tables():
+        manifest = store.manifest(table)
+        stage = dict(manifest.stage) if manifest else {}
+        stages[table] = stage
+    model = stages.get("image_vectors", {}).get("params", {}).get("model", {})
+    own = packages_distributions().get("curation", [])
+    packages = ["datasets", "pillow", "pyarrow"]
+    versions = {"curate": version(own[0])} if own else {}
+    versions |= {"python": platform.python_version(), **{name: version(name) for name in packages}}
+    versions |= {name: value for name, value in model.get("environment", {}).items() if name not in versions}
+    return {"stages": stages, "model": model, "versions": versions}
+
+
+def _summary(context: Context, format: str, written: dict[str, Any]) -> bytes:
+    """curate.json: everything that decided what is in the folder. No time stamp: equal exports are equal."""
+    tree = {
+        "format": format,
+        "config": context.config.model_dump(mode="json"),
+        "counts": context.counts,
+        "n_kept": context.counts["n_selected"],
+        "n_kept_images": context.n_images,
+        "written": written,
+        **context.made_by,
+    }
+    return (json.dumps(tree, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def _counted(batches: Iterator[pa.RecordBatch], bar: Bar) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        yield batch
+        bar.advance(len(batch))
+
+
+# --- the folder -----------------------------------------------------------------------------------------
+
+
+def _check_target(workspace: Workspace, target: Path, overwrite: bool) -> None:
+    """Refuse to write over anything but an earlier export."""
+    if target.exists() and not target.is_dir():
+        raise ExportError(f"{target} is a file; give a folder that does not exist yet")
+    if not target.exists() or not any(target.iterdir()):
+        return
+    if not overwrite:
+        raise ExportError(f"{target} is not empty; choose another folder, or replace it with --overwrite")
+    inputs = [".", *(dataset.path for dataset in workspace.config.datasets.values())]
+    inputs += [root for roots in _image_roots(workspace).values() for root in roots]
+    resolved = (_resolved(workspace, path) for path in inputs)
+    held = next((path for path in resolved if path.is_relative_to(target.resolve())), None)
+    if held is not None:
+        raise ExportError(f"{target} holds {held}, which the export is made of; choose another folder")
+    if not (target / SUMMARY).is_file():
+        raise ExportError(
+            f"{target} is no earlier export (it has no {SUMMARY}); remove it, or choose another folder"
+        )
+
+
+def _check_space(store: Store, target: Path, format: str) -> None:
+    """Fail before the work rather than after it. Formats other than llava copy every image."""
+    if format == "llava":
+        return
+    kept = store.read("selection", ["keep"])["keep"]
+    needed = pc.sum(store.read("checked", ["image_bytes"])["image_bytes"].filter(kept)).as_py() or 0
+    there = next(folder for folder in target.parents if folder.is_dir())
+    free = shutil.disk_usage(there).free
+    if needed > free:
+        raise ExportError(f"the images need {needed / 1e9:.1f} GB and {there} has {free / 1e9:.1f} GB left")
+
+
+def _move(partial: Path, target: Path) -> None:
+    """Put the finished folder in its place; what is there goes away only then."""
+    old = target.with_name(f".{target.name}.{os.getpid()}.old")
+    if target.is_dir():
+        target.rename(old)
+    try:
+        partial.rename(target)
+    except OSError:
+        if old.is_dir():
+            old.rename(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _clear(target: Path) -> None:
+    """Remove what killed exports to `target` left beside it. The lock says that none is running."""
+    if not target.parent.is_dir():
+        return
+    for path in target.parent.iterdir():
+        before, _, number = path.name.removesuffix(".partial").rpartition(".")
+        if path.name.endswith(".partial") and before == f".{target.name}" and number.isdigit():
+            shutil.rmtree(path, ignore_errors=True)

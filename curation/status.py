@@ -1,0 +1,190 @@
+"""What became of the records, as plain data: which are bad, and why one is kept or not."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curation.scores import TABLES
+from schemas.errors import CurateError, WorkspaceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from curation.store import Store
+    from curation.workspace import Workspace
+
+HEX = re.compile(r"[0-9a-f]{4,32}")
+FACTS = ("dataset", "key", "file", "line", "source", "n_images", "n_turns", "n_tokens")
+SHOWN = 5
+
+
+# --- bad records ----------------------------------------------------------------------------------------
+
+
+def errors(workspace: Workspace, limit: int = 100) -> list[dict[str, Any]]:
+    """The first `limit` bad records in pool order: uid, id, dataset, file, line, code, message.
+
+    Raises:
+        WorkspaceError: nothing is ingested yet.
+    """
+    store = workspace.store
+    # Before the images are decoded, what reading found is all there is.
+    table = "checked" if store.manifest("checked") else _ingested(store)
+    names = ["uid", "record_id", "dataset", "file", "line", "error", "error_message"]
+    found: list[dict[str, Any]] = []
+    for shard in store.iterate(table, names):
+        if len(found) >= limit:
+            break
+        found += shard.filter(pc.is_valid(shard["error"])).slice(0, limit - len(found)).to_pylist()
+    return [
+        {
+            "uid": row["uid"].hex(),
+            "id": row["record_id"],
+            **{name: row[name] for name in ("dataset", "file", "line")},
+            "code": row["error"],
+            "message": row["error_message"],
+        }
+        for row in found
+    ]
+
+
+# --- one record -----------------------------------------------------------------------------------------
+
+
+def explain(workspace: Workspace, ident: str) -> dict[str, Any]:
+    """Everything known of the records called `ident`: {"ident", "n_matches", "matches"}.
+
+    Args:
+        workspace: where they are.
+        ident: a record's own id (several may share it), a uid in hex, or the beginning of one.
+
+    Raises:
+        CurateError: there is no such record, or several uids begin so.
+    """
+    store = workspace.store
+    _ingested(store)
+    places = _find(store, ident.strip())
+    return {
+        "ident": ident,
+        "n_matches": len(places),
+        "matches": [_explained(store, shard, row, start + row) for shard, start, row in places],
+    }
+
+
+def _find(store: Store, ident: str) -> list[tuple[int, int, int]]:
+    """(shard, position in the pool of its first row, row) of each record that `ident` names."""
+    by_id: list[tuple[int, int, int]] = []
+    by_uid: dict[str, tuple[int, int, int]] = {}
+    low, high = _bounds(ident.lower())
+    start = 0
+    for number, shard in enumerate(store.iterate("samples", ["uid", "record_id"])):
+        uids = shard["uid"].cast(pa.binary())
+        within = pc.and_(pc.greater_equal(uids, low), pc.less_equal(uids, high))
+        by_id += [(number, start, row) for row in _rows(pc.equal(shard["record_id"], ident))]
+        by_uid |= {uids[row].as_py().hex(): (number, start, row) for row in _rows(within)}
+        start += len(shard)
+    if by_id:
+        return by_id
+    if not by_uid:
+        raise CurateError(
+            f"there is no record {ident!r}: give its id, its uid, or the first 4 or more digits of its uid"
+        )
+    if len(by_uid) > 1:
+        some = ", ".join(list(by_uid)[:SHOWN]) + (", …" if len(by_uid) > SHOWN else "")
+        raise CurateError(f"{len(by_uid)} uids begin with {ident!r}: {some}; give more digits")
+    return list(by_uid.values())
+
+
+def _bounds(ident: str) -> tuple[bytes, bytes]:
+    """The smallest and the largest uid that begin with `ident`; none lies between where it is no uid."""
+    if not HEX.fullmatch(ident):
+        return b"\xff", b""
+    return bytes.fromhex(ident.ljust(32, "0")), bytes.fromhex(ident.ljust(32, "f"))
+
+
+def _rows(mask: pa.ChunkedArray) -> list[int]:
+    rows: list[int] = pc.indices_nonzero(pc.fill_null(mask, False)).to_pylist()
+    return rows
+
+
+def _explained(store: Store, shard: int, row: int, position: int) -> dict[str, Any]:
+    sample = store.read("samples", number=shard).slice(row, 1).to_pylist()[0]
+    facts = {"uid": sample["uid"].hex(), "id": sample["record_id"], **{name: sample[name] for name in FACTS}}
+    known = _columns(store, shard, row, sample["uid"])
+    error = known.pop("error", sample["error"])
+    facts["error"] = None if error is None else {"code": error, "message": known.pop("error_message", None)}
+    facts["cluster"], facts["cluster_similarity"] = known.pop("cluster", None), known.pop("similarity", None)
+    facts["scores"] = {name: value for name, value in known.items() if name not in {*sample, "record_id"}}
+    facts["text"] = text_of(sample["turns"])
+    facts["images"] = [
+        {"name": ref["name"], "path": ref["path"], "bytes": ref["n_bytes"], "sha256": ref["sha256"].hex()}
+        for ref in sample["images"]
+    ]
+    pruned = _pruned(store, sample["uid"])
+    return {**facts, **_decision(store, sample["uid"], position, pruned), "pruned": pruned}
+
+
+def _columns(store: Store, shard: int, row: int, uid: bytes) -> dict[str, Any]:
+    """Every narrow column of the sample, from the tables that are of this state of the pool."""
+    known: dict[str, Any] = {}
+    for table in TABLES:
+        manifest = store.manifest(table)
+        if manifest is None or shard >= len(manifest.shards) or row >= manifest.shards[shard].rows:
+            continue
+        found = store.read(table, number=shard).slice(row, 1).to_pylist()[0]
+        if found["uid"] == uid:
+            known = {**found, **known}
+    return {name: value for name, value in known.items() if name not in ("uid", "content_hash")}
+
+
+def _decision(store: Store, uid: bytes, position: int, pruned: dict[str, Any] | None) -> dict[str, Any]:
+    """keep, rank and reason, and a sentence. keep is None where nothing is selected yet."""
+    manifest = store.manifest("selection")
+    if manifest is None or position >= manifest.rows:
+        return {"keep": None, "rank": None, "reason": None, "why": "nothing is selected yet"}
+    decided = store.read("selection").slice(position, 1).to_pylist()[0]
+    if decided["uid"] != uid:
+        return {"keep": None, "rank": None, "reason": None, "why": "it came after the last selection"}
+    why = {
+        "kept": f"kept, as pick number {(decided['rank'] or 0) + 1:,}",
+        "over_budget": "not kept: others came first, and the budget is spent",
+        "quarantined": "not kept: the record cannot be used",
+    }.get(decided["reason"], f"not kept: {decided['reason'].replace('_', ' ')}")
+    if pruned is not None:
+        why = f"{why} of {pruned['kept']['id'] or pruned['kept']['uid']}, which stands for it"
+    return {**{name: decided[name] for name in ("keep", "rank", "reason")}, "why": why}
+
+
+def _pruned(store: Store, uid: bytes) -> dict[str, Any] | None:
+    """Why the sample was pruned, and the sample that is kept instead."""
+    if store.manifest("pruned") is None:
+        return None
+    rows = store.read("pruned", ["uid", "reason", "kept_uid", "similarity"])
+    found = rows.filter(pc.equal(rows["uid"], pa.scalar(uid, pa.binary(16)))).to_pylist()
+    if not found:
+        return None
+    kept = {"uid": found[0]["kept_uid"].hex(), "id": None, "text": None}
+    for sample in _with_uid(store, found[0]["kept_uid"]):
+        kept.update(id=sample["record_id"], text=text_of(sample["turns"]))
+    return {"reason": found[0]["reason"], "similarity": found[0]["similarity"], "kept": kept}
+
+
+def _with_uid(store: Store, uid: bytes) -> Iterator[dict[str, Any]]:
+    for number, shard in enumerate(store.iterate("samples", ["uid"])):
+        for row in _rows(pc.equal(shard["uid"], pa.scalar(uid, pa.binary(16)))):
+            yield store.read("samples", ["record_id", "turns"], number).slice(row, 1).to_pylist()[0]
+
+
+def text_of(turns: list[dict[str, str]]) -> str:
+    """Turns as lines of `role: text`."""
+    return "\n".join(f"{turn['role']}: {turn['text']}" for turn in turns)
+
+
+def _ingested(store: Store) -> str:
+    if store.manifest("samples") is None:
+        raise WorkspaceError("nothing is ingested yet; run `curate ingest`, or `curate select --budget 30%`")
+    return "samples"
