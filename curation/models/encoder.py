@@ -1,0 +1,199 @@
+"""The one wrapper around open_clip: uint8 pixels and token ids in, unit float32 vectors out."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from pickle import UnpicklingError
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from curation.models.spec import OFFLINE_CHOICE, ModelSpec, model_identity, parse_spec
+from schemas.errors import ModelUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+    from curation.models.tokens import Tokens
+
+__all__ = ["OpenClipEncoder", "bf16_cosine", "load_encoder", "model_identity"]
+
+PRECISIONS = {"float32": "fp32", "bfloat16": "bf16"}
+RANDOM_SEED = 0  # of the weights of ARCH/random
+
+
+@dataclass(eq=False)
+class OpenClipEncoder:
+    """An open_clip model as `schemas.protocols.Encoder`. Vectors are rows of unit length, float32."""
+
+    name: str  # the spec it was loaded from
+    dim: int  # of the vectors
+    context_length: int  # tokens, special ones included
+    image_size: tuple[int, int]  # height, width in px
+    device: str
+    dtype: str  # of the weights: float32 or bfloat16
+    model: Any
+    tokens: Tokens
+    resize: Callable[[Image], Image]  # PIL part of open_clip's own preprocessing
+    mean: tuple[float, ...]  # of the channels, in units of [0, 1]
+    std: tuple[float, ...]
+
+    def preprocess(self, image: Image) -> NDArray[np.uint8]:
+        """Return (3, H, W) uint8: resized and cropped by open_clip's own transforms. Thread-safe."""
+        return np.ascontiguousarray(np.asarray(self.resize(image), dtype=np.uint8).transpose(2, 0, 1))
+
+    def encode_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return (n, d) unit vectors of (n, 3, H, W) uint8 pixels. Not for several threads at once."""
+        import torch
+
+        with torch.inference_mode():
+            x = self._normalised(torch.from_numpy(pixels).to(self.device))
+            return self._unit(self.model.encode_image(x))
+
+    def count_tokens(self, text: str) -> int:
+        """Return the tokens of `text` with the special ones, not truncated."""
+        return self.tokens.count(text)
+
+    def split(self, text: str) -> list[str]:
+        """Return pieces of `text` that each fit the context; every word is kept, blank text has no piece."""
+        return self.tokens.split(text)
+
+    def tokenize(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """Return (n, context_length) token ids, truncated where a text was not `split`. Thread-safe."""
+        return self.tokens.encode(texts)
+
+    def encode_texts(self, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return (n, d) unit vectors of (n, context_length) token ids. Not for several threads at once."""
+        import torch
+
+        with torch.inference_mode():
+            return self._unit(self.model.encode_text(torch.from_numpy(tokens).to(self.device)))
+
+    def _normalised(self, pixels: Any) -> Any:
+        """Return what ToTensor and Normalize make of uint8 pixels, in the dtype of the weights."""
+        import torch
+
+        mean = torch.tensor(self.mean, dtype=torch.float32, device=pixels.device).view(-1, 1, 1)
+        std = torch.tensor(self.std, dtype=torch.float32, device=pixels.device).view(-1, 1, 1)
+        x = pixels.to(torch.float32).div_(255).sub_(mean).div_(std)
+        return x.to(torch.bfloat16) if self.dtype == "bfloat16" else x
+
+    def _unit(self, features: Any) -> NDArray[np.float32]:
+        import torch
+
+        found: NDArray[np.float32] = torch.nn.functional.normalize(features.float(), dim=-1).cpu().numpy()
+        return found
+
+
+def load_encoder(model: str, *, device: str, dtype: str) -> OpenClipEncoder:
+    """Load a model for inference.
+
+    `model` is `builtin`, `ARCH/PRETRAINED`, `ARCH/random`, `hf-hub:ORG/NAME`, `ARCH@PATH` or a folder in
+    open_clip's hub layout. `device` is a torch device, `dtype` that of the weights: float32 or bfloat16.
+
+    Raises:
+        ModelUnavailable: unknown, damaged, or neither cached nor reachable (known within 20 seconds).
+        ValueError: another dtype.
+    """
+    if dtype not in PRECISIONS:
+        raise ValueError(f"dtype is {dtype!r}: take one of {', '.join(PRECISIONS)}")
+    spec = parse_spec(model)
+    name, weights = _located(spec)
+    try:
+        return _assembled(spec, name, weights, device, dtype)
+    except Exception as error:
+        if _is_bug(error):
+            raise
+        raise ModelUnavailable(
+            f"{model}: the weights cannot be loaded ({_reason(error)}). {OFFLINE_CHOICE}"
+        ) from error
+
+
+def _is_bug(error: Exception) -> bool:
+    """Say whether an error while loading is ours rather than the files'."""
+    from safetensors import SafetensorError
+
+    files = (RuntimeError, KeyError, ValueError, OSError, EOFError, UnpicklingError, SafetensorError)
+    return not isinstance(error, files)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnpicklingError):  # torch's own message advises to load it unsafely
+        return "the file holds more than tensors, or is no checkpoint"
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
+
+
+def _located(spec: ModelSpec) -> tuple[str, str | None]:
+    """Return open_clip's name of the model and the path of its weights, all files being on disk."""
+    from curation.models import weights
+
+    if spec.form in ("builtin", "hub", "folder"):
+        where = weights.folder(spec)
+        if spec.form == "hub":
+            weights.require_text_parts(weights.config_of(f"local-dir:{where}"))
+        return f"local-dir:{where}", None
+    weights.require_text_parts(weights.config_of(spec.arch))
+    return spec.arch, None if spec.form == "random" else weights.checkpoint(spec)
+
+
+def _assembled(spec: ModelSpec, name: str, weights: str | None, device: str, dtype: str) -> OpenClipEncoder:
+    import open_clip
+    import torch
+
+    from curation.models.tokens import Tokens
+    from curation.models.weights import config_of, preprocess_of_tag
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(RANDOM_SEED)
+        model = open_clip.create_model(
+            name,
+            pretrained=weights,
+            precision=PRECISIONS[dtype],
+            device=device,
+            force_preprocess_cfg=preprocess_of_tag(spec),
+            pretrained_text=False,
+            require_pretrained=spec.form != "random",
+            weights_only=True,
+        ).eval()
+    tokenizer = open_clip.get_tokenizer(f"hf-hub:{spec.where}" if spec.form == "hub" else name)
+    resize, mean, std = _preprocessing(model)
+    height, width = open_clip.utils.to_2tuple(model.visual.image_size)
+    dim = int(config_of(name)["embed_dim"])
+    tokens = Tokens(tokenizer, int(tokenizer.context_length))
+    length, extent = tokens.context_length, (int(height), int(width))
+    return OpenClipEncoder(spec.text, dim, length, extent, device, dtype, model, tokens, resize, mean, std)
+
+
+def _preprocessing(model: Any) -> tuple[Callable[[Image], Image], tuple[float, ...], tuple[float, ...]]:
+    """Return open_clip's validation transforms up to the RGB picture, and the normalisation that follows."""
+    from open_clip.transform import MaybeToTensor, PreprocessCfg, image_transform_v2
+    from torchvision.transforms import Compose, Normalize
+
+    steps = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False).transforms
+    if not (isinstance(steps[-2], MaybeToTensor) and isinstance(steps[-1], Normalize)):
+        raise TypeError(f"open_clip's transforms do not end with tensor and normalisation: {steps}")
+    return Compose(steps[:-2]), tuple(steps[-1].mean), tuple(steps[-1].std)
+
+
+def bf16_cosine(model: str, device: str = "cpu") -> float:
+    """Return the smallest cosine between float32 and bfloat16 vectors of 28 generated pictures and texts.
+
+    Raises:
+        ModelUnavailable: as `load_encoder`.
+    """
+    from curation.generate import KINDS
+
+    samples = [draw(random.Random(seed)) for seed in range(4) for draw in KINDS.values()]
+    texts = [sample.caption for sample in samples]
+    images = [sample.image for sample in samples if sample.image is not None]
+    found = []
+    for dtype in PRECISIONS:
+        encoder = load_encoder(model, device=device, dtype=dtype)
+        seen = encoder.encode_images(np.stack([encoder.preprocess(image) for image in images]))
+        found.append(np.concatenate([seen, encoder.encode_texts(encoder.tokenize(texts))]))
+    return float((found[0] * found[1]).sum(axis=1).min())

@@ -1,0 +1,63 @@
+"""What a model stage depends on besides its input: model, device, dtype, versions. Imports no torch."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+from curation.models.spec import model_identity
+from schemas.errors import ConfigError
+
+PACKAGES = ("torch", "open_clip_torch", "transformers", "pillow")
+BF16_FLAGS = frozenset(("avx512_bf16", "amx_bf16"))
+
+
+def resolve_environment(model: str, device: str = "auto") -> dict[str, str]:
+    """Return `model_identity` with device ("cpu" or "cuda"), the candidate dtype, and the packages' versions.
+
+    `device` is auto, cpu or cuda; auto takes a GPU where one is visible. The dtype is bfloat16 on a GPU and
+    on processors with bf16 instructions, else float32; whether the model bears it, `bf16_cosine` says.
+
+    Raises:
+        ConfigError: the device is unknown, or cuda is asked for and no GPU is visible.
+        ModelUnavailable: the model's name or path is wrong.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise ConfigError(f"device is {device!r}: take auto, cpu or cuda")
+    visible = device != "cpu" and has_gpu()
+    if device == "cuda" and not visible:
+        raise ConfigError(
+            "device is cuda, but no GPU is visible: take --device cpu, or check CUDA_VISIBLE_DEVICES"
+        )
+    found = {**model_identity(model), "device": "cuda" if visible else "cpu"}
+    found["dtype"] = "bfloat16" if visible or has_bf16_instructions() else "float32"
+    return found | {name: version(name) for name in PACKAGES}
+
+
+def has_gpu() -> bool:
+    """Say whether an NVIDIA GPU is visible to this process, honouring CUDA_VISIBLE_DEVICES."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
+        return False
+    if any(Path("/dev").glob("nvidia[0-9]*")):
+        return True
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return False
+    try:
+        listed = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return listed.stdout.startswith("GPU ")
+
+
+def has_bf16_instructions(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Say whether the processor has bf16 instructions; False where /proc/cpuinfo does not tell."""
+    if not cpuinfo.is_file():
+        return False
+    for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+        if line.startswith("flags"):
+            return not BF16_FLAGS.isdisjoint(line.split())
+    return False
