@@ -59,7 +59,7 @@ def export(workspace: Workspace, out: Path, *, format: str, overwrite: bool) -> 
     _check_target(workspace, target, overwrite)
     selection = _selected(workspace)
     with lock(workspace.store.root, "curate export"):
-        context = _context(workspace, selection)
+        context = context_of(workspace, selection)
         _check_space(workspace.store, target, format)
         partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
         _clear(target)
@@ -134,7 +134,8 @@ def _is_current(store: Store, selection: Manifest) -> bool:
 # --- what the writers are told --------------------------------------------------------------------------
 
 
-def _context(workspace: Workspace, selection: Manifest) -> Context:
+def context_of(workspace: Workspace, selection: Manifest) -> Context:
+    """What a writer is told of the kept rows as a whole."""
     store, settings = workspace.store, _settings(selection)
     # Paths stay as curate.toml spells them: absolute ones would tell readers of the card about this machine.
     config = workspace.config.override(settings)
@@ -172,7 +173,8 @@ def _made_by(store: Store) -> dict[str, Any]:
     packages = ["datasets", "pillow", "pyarrow"]
     versions = {"curate": version(own[0])} if own else {}
     versions |= {"python": platform.python_version(), **{name: version(name) for name in packages}}
-    versions |= {name: value for name, value in model.get("environment", {}).items() if name not in versions}
+    environment, identity = model.get("environment", {}), model.get("identity", {})
+    versions |= {name: value for name, value in environment.items() if name not in {**versions, **identity}}
     return {"stages": stages, "model": model, "versions": versions}
 
 

@@ -118,7 +118,7 @@ def _explained(store: Store, shard: int, row: int, position: int) -> dict[str, A
     error = known.pop("error", sample["error"])
     facts["error"] = None if error is None else {"code": error, "message": known.pop("error_message", None)}
     facts["cluster"], facts["cluster_similarity"] = known.pop("cluster", None), known.pop("similarity", None)
-    facts["scores"] = {name: value for name, value in known.items() if name not in {*sample, "record_id"}}
+    facts["scores"] = {name: value for name, value in known.items() if name not in {*sample, "image_bytes"}}
     facts["text"] = text_of(sample["turns"])
     facts["images"] = [
         {"name": ref["name"], "path": ref["path"], "bytes": ref["n_bytes"], "sha256": ref["sha256"].hex()}

@@ -1,0 +1,171 @@
+"""The kept samples in pool order, a bounded batch at a time, and the bytes of their images."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from curation.scores import IDS, TABLES
+from curation.store import ROW_GROUP, read_shard
+from schemas.errors import ExportError, WorkspaceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from curation.store import Manifest, Store
+    from schemas.config import Config
+
+SAMPLE = ("uid", "dataset", "record_id", "record", "turns", "images", "n_tokens", "source")
+DECISION = ("rank", "cluster")
+# Tables that are facts or hold the cluster, which the selection holds too; the others are scores.
+NO_SCORES = ("checked", "clusters")
+# Rows a batch: what the Hub's viewer likes as a row group of images.
+BATCH = 100
+# Image bytes in memory at once, one image at least.
+BATCH_BYTES = 64_000_000
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a writer knows besides the rows it is given."""
+
+    store: Store
+    config: Config  # with the settings that the selection was made with; paths as curate.toml spells them
+    counts: dict[str, Any]  # as `--json` names them
+    n_images: int  # references to images of the kept samples, repeated ones too
+    scores: pa.Schema  # the score columns of every batch
+    image_roots: dict[str, list[str]]  # by dataset, the absolute folders in which image paths are looked up
+    made_by: dict[str, Any]  # stages with their parameters, and versions
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The rows of `samples` that `selection` keeps, with their rank, cluster and scores."""
+
+    store: Store
+
+    def scores(self) -> dict[str, list[pa.Field]]:
+        """The score columns that exist, by table."""
+        found: dict[str, list[pa.Field]] = {}
+        taken = {*IDS, *SAMPLE, *DECISION}
+        for table in TABLES:
+            manifest = self.store.manifest(table)
+            if table in NO_SCORES or manifest is None or not manifest.shards:
+                continue
+            schema = pq.read_schema(self.store.shard_path(table, manifest.shards[0].checksum))
+            found[table] = [field.remove_metadata() for field in schema if field.name not in taken]
+            taken |= set(schema.names)
+        return found
+
+    def schema(self) -> pa.Schema:
+        """The score columns of a batch, in order."""
+        return pa.schema([field for fields in self.scores().values() for field in fields])
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The kept rows in pool order, BATCH a batch (the last may be smaller).
+
+        Raises:
+            WorkspaceError: the tables do not belong together, or a shard's file is gone.
+        """
+        waiting: list[pa.Table] = []
+        for part in self._parts():
+            waiting.append(part)
+            if sum(map(len, waiting)) >= BATCH:
+                rows = pa.concat_tables(waiting).combine_chunks()
+                whole = len(rows) - len(rows) % BATCH
+                yield from rows.slice(0, whole).to_batches(max_chunksize=BATCH)
+                waiting = [rows.slice(whole)]
+        if sum(map(len, waiting)):
+            yield from pa.concat_tables(waiting).combine_chunks().to_batches()
+
+    def _parts(self) -> Iterator[pa.Table]:
+        """The kept rows of one row group of one shard after the other."""
+        selection = self.store.read("selection", ["uid", "keep", *DECISION])
+        samples = self._manifest("samples")
+        tables = {table: [field.name for field in fields] for table, fields in self.scores().items()}
+        scores = {table: self.store.iterate(table, ["uid", *names]) for table, names in tables.items()}
+        start = 0
+        for shard in samples.shards:
+            decided = selection.slice(start, shard.rows)
+            start += shard.rows
+            narrow = {table: next(shards, None) for table, shards in scores.items()}
+            wanted = np.flatnonzero(decided["keep"].to_numpy())
+            if len(wanted):
+                joined = _beside(decided, narrow)
+                yield from self._groups(shard.checksum, wanted, joined)
+
+    def _groups(self, checksum: str, wanted: NDArray[np.int64], joined: pa.Table) -> Iterator[pa.Table]:
+        path = self.store.shard_path("samples", checksum)
+        if not path.exists():
+            raise WorkspaceError(f"{path} is gone; run `curate select` to compute it anew")
+        for group in np.unique(wanted // ROW_GROUP).tolist():
+            rows = wanted[wanted // ROW_GROUP == group]
+            part = read_shard(str(path), SAMPLE, [group]).take(pa.array(rows - group * ROW_GROUP))
+            beside = joined.take(pa.array(rows))
+            _check_uids(part, beside, "selection")
+            for name in beside.column_names[1:]:
+                part = part.append_column(beside.schema.field(name), beside[name])
+            yield part
+
+    def _manifest(self, table: str) -> Manifest:
+        found = self.store.manifest(table)
+        if found is None:
+            raise WorkspaceError(f"table {table} does not exist in {self.store.root}; run `curate select`")
+        return found
+
+
+def _beside(decided: pa.Table, narrow: dict[str, pa.Table | None]) -> pa.Table:
+    """uid, rank, cluster and the scores of a shard's rows."""
+    joined = decided.select(["uid", *DECISION])
+    for table, scores in narrow.items():
+        _check_uids(decided, scores, table)
+        assert scores is not None
+        for name in scores.column_names[1:]:
+            joined = joined.append_column(scores.schema.field(name), scores[name])
+    return joined
+
+
+def _check_uids(expected: pa.Table, found: pa.Table | None, table: str) -> None:
+    if found is None or not expected["uid"].equals(found["uid"]):
+        raise WorkspaceError(f"table {table} is of another state of the pool; run `curate select` again")
+
+
+def split(batch: pa.RecordBatch, limit: int = BATCH_BYTES) -> Iterator[pa.RecordBatch]:
+    """Runs of rows whose images have at most `limit` bytes, a row at least."""
+    sizes = [sum(ref["n_bytes"] for ref in refs) for refs in batch["images"].to_pylist()]
+    start = held = 0
+    for row, size in enumerate(sizes):
+        if row > start and held + size > limit:
+            yield batch.slice(start, row - start)
+            start, held = row, 0
+        held += size
+    if start < len(sizes):
+        yield batch.slice(start)
+
+
+def image_bytes(refs: Sequence[dict[str, Any]]) -> list[bytes]:
+    """The bytes of each image as they were ingested.
+
+    Raises:
+        ExportError: a file is gone or has changed.
+    """
+    from curation.images import BadImage, fetch
+
+    found = []
+    for ref, data in zip(refs, fetch(refs), strict=True):
+        if isinstance(data, BadImage):
+            raise ExportError(f"an image of a kept sample cannot be read any more: {data}")
+        if hashlib.sha256(data).digest() != ref["sha256"]:
+            raise ExportError(
+                f"{ref['path']} ({ref['name']}) has changed since it was ingested; put the old file back, "
+                "or touch the data file and select again"
+            )
+        found.append(data)
+    return found

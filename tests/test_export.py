@@ -1,0 +1,466 @@
+"""Exports of a small pool that went through the real chain, and what `explain` says of its records."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from curation.export import context_of, export
+from curation.progress import Silent
+from curation.readers import READERS
+from curation.status import errors, explain
+from curation.workspace import Workspace
+from curation.writers import WRITERS
+from curation.writers.card import size_category
+from curation.writers.hf import Hf
+from curation.writers.kept import Kept, split
+from schemas.errors import CurateError, ExportError, WorkspaceError
+
+TOPICS = ["a red kite", "the chart of May", "two dogs", "a blue cup", "an old map", "the number 7"]
+
+
+@dataclass
+class Made:
+    """A workspace with a finished selection, and the records as they stand in the files."""
+
+    workspace: Workspace
+    folder: Path
+    raw: list[bytes]  # the LLaVA records, byte for byte, in file order
+
+
+def _picture(number: int) -> Image.Image:
+    rng = np.random.default_rng(number)
+    pixels = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    return Image.fromarray(pixels).resize((48, 40), Image.Resampling.NEAREST)
+
+
+def _record(number: int) -> bytes:
+    """LLaVA records as mixtures hold them: ids of both types, extra keys, 0 to 2 images, odd spaces."""
+    topic = f"{TOPICS[number % 6]} {number}"
+    record: dict[str, object] = {"id": number if number % 3 else f"id-{number:04d}"}
+    if number % 6 == 4:
+        record["image"] = [f"img/{number}.png", "img/0.jpg"]
+        question = "<image>\n<image>\nHow do they differ?"
+    elif number % 6 == 5:
+        question = f"Tell me about {topic}."
+    else:
+        record["image"] = f"img/{number}.{'jpg' if number % 2 == 0 else 'png'}"
+        question = f"What is {topic}?\n<image>" if number % 2 else f"<image>\nWhat is {topic}?"
+    said = [{"from": "human", "value": question}, {"from": "gpt", "value": f"It is {topic} — “ü”."}]
+    record |= {"conversations": said, "source": ["coco", "gqa", "a|b"][number % 3], "n": 1.50}
+    if number % 4 == 1:
+        return json.dumps(record, ensure_ascii=True, indent=2).encode()
+    return json.dumps(record, ensure_ascii=False, separators=(" ,  ", " :\t")).encode()
+
+
+def _write_images(folder: Path) -> None:
+    (folder / "img").mkdir(parents=True)
+    for number in range(18):
+        _picture(number).save(folder / "img" / f"{number}.png")
+        _picture(number).save(folder / "img" / f"{number}.jpg", quality=80)
+
+
+def _write_tar(path: Path) -> None:
+    with tarfile.open(path, "w") as tar:
+        for number in range(4):
+            buffer = io.BytesIO()
+            _picture(100 + number).save(buffer, "WEBP", lossless=True)
+            for name, data in (
+                (f"{number:03d}.txt", f"a caption of {TOPICS[number]}".encode()),
+                (f"{number:03d}.webp", buffer.getvalue()),
+            ):
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
+
+
+def _write_messages(path: Path) -> None:
+    lines = []
+    for number in range(4):
+        parts = [{"type": "image"}, {"type": "text", "text": f"Name {TOPICS[number]}, please."}]
+        said = [{"role": "user", "content": parts}, {"role": "assistant", "content": TOPICS[number]}]
+        record = {"id": f"m{number}", "messages": said, "images": [f"img/{number + 6}.png"], "lang": "en"}
+        lines.append(json.dumps(record))
+    path.write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    folder = tmp_path_factory.mktemp("pool")
+    _write_images(folder)
+    raw = [_record(number) for number in range(18)]
+    broken = raw[0].replace(b"id-0000", b"broken").replace(b"img/0.jpg", b"img/missing.png")
+    twin = raw[2].replace(b'"id" :\t2 ', b'"id" :\t"twin" ')
+    assert twin != raw[2]
+    (folder / "mix.json").write_bytes(b"[\n  " + b" ,\n\n".join([*raw, broken, twin]) + b"]\n")
+    _write_tar(folder / "web.tar")
+    _write_messages(folder / "chat.jsonl")
+    data = {"mix": folder / "mix.json", "web": folder / "web.tar", "chat": folder / "chat.jsonl"}
+    workspace = Workspace.init(folder / "work", data, images=[folder], model="builtin")
+    counts = workspace.select(budget="80%", strategy="random")
+    assert counts["n_selected"] == 21
+    return Made(Workspace(folder / "work"), folder, raw)
+
+
+class Interrupting(Silent):
+    """Ctrl-C in the middle of an export."""
+
+    def advance(self, n: int) -> None:
+        raise KeyboardInterrupt
+
+
+KILLED = """
+import os, signal, sys
+from contextlib import contextmanager
+from curation.progress import Silent
+from curation.workspace import Workspace
+
+class Killing(Silent):
+    def advance(self, n):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Workspace(sys.argv[1], progress=Killing()).export(sys.argv[2], format="llava")
+"""
+
+
+def _copy(made: Made, to: Path, **options: object) -> Workspace:
+    shutil.copytree(made.workspace.base, to)
+    return Workspace(to, **options)
+
+
+def _kept(made: Made) -> list[dict]:
+    """The kept samples in pool order."""
+    store = made.workspace.store
+    keep = store.read("selection", ["keep"])["keep"]
+    return store.read("samples").filter(keep).to_pylist()
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# --- hf ---------------------------------------------------------------------------------------------------
+
+
+def test_hf_opens_with_load_from_disk_and_holds_the_kept_samples_in_pool_order(made, tmp_path):
+    counts = made.workspace.export(tmp_path / "out", format="hf")
+    dataset = datasets.load_from_disk(str(tmp_path / "out"))
+    kept = _kept(made)
+    assert counts["n_kept"] == len(dataset) == len(kept) == 21
+    assert dataset["uid"][:] == [row["uid"].hex() for row in kept]
+    assert dataset["id"][:] == [row["record_id"] for row in kept]
+    assert [record.encode() for record in dataset["record"]] == [row["record"] for row in kept]
+    assert sorted(dataset["rank"]) == list(range(21))
+    assert {"cluster", "alignment", "min_side", "n_tokens", "dataset", "source"} <= set(dataset.column_names)
+
+
+def test_hf_images_decode_and_are_the_bytes_of_the_files(made, tmp_path):
+    counts = made.workspace.export(tmp_path / "out", format="hf")
+    dataset = datasets.load_from_disk(str(tmp_path / "out"))
+    sizes = {image.size for row in dataset for image in row["images"]}
+    assert sizes == {(48, 40)}
+    plain = dataset.cast_column("images", datasets.List(datasets.Image(decode=False)))
+    shown = [(row["dataset"], image) for row in plain for image in row["images"]]
+    assert len(shown) == counts["n_images"]
+    for name, image in shown:
+        if name != "web":
+            assert image["bytes"] == (made.folder / image["path"]).read_bytes()
+        else:
+            with tarfile.open(made.folder / "web.tar") as tar:
+                assert image["bytes"] == tar.extractfile(image["path"]).read()
+
+
+def test_hf_conversations_are_the_record_s_own_words_and_llava_s_names(made, tmp_path):
+    made.workspace.export(tmp_path / "out", format="hf")
+    for row in datasets.load_from_disk(str(tmp_path / "out")):
+        if row["dataset"] == "mix":
+            assert row["conversations"] == json.loads(row["record"])["conversations"]
+        assert [turn["from"] for turn in row["conversations"]] == ["human", "gpt"]
+        assert sum(turn["value"].count("<image>") for turn in row["conversations"]) == len(row["images"])
+
+
+def test_an_export_is_cut_into_shards_that_open_as_one(made, tmp_path):
+    whole = _rows_of(made, Hf(), tmp_path / "whole")
+    cut = _rows_of(made, Hf(shard_bytes=1), tmp_path / "cut")
+    assert len(list((tmp_path / "whole").glob("data-*-of-00001.arrow"))) == 1
+    assert whole == cut
+
+
+def _rows_of(made: Made, writer: Hf, out: Path) -> list[dict]:
+    store = made.workspace.store
+    context = context_of(made.workspace, store.manifest("selection"))
+    out.mkdir()
+    small = (part for batch in Kept(store).batches() for part in split(batch, limit=4000))
+    writer.write(out, small, context)
+    return datasets.load_from_disk(str(out)).with_format("arrow")[:].to_pylist()
+
+
+@pytest.mark.parametrize("format", WRITERS)
+def test_equal_exports_are_equal_to_the_byte(format, made, tmp_path):
+    made.workspace.export(tmp_path / "a", format=format)
+    made.workspace.export(tmp_path / "b", format=format)
+    assert _files(tmp_path / "a") == _files(tmp_path / "b")
+
+
+# --- parquet ----------------------------------------------------------------------------------------------
+
+
+def test_parquet_loads_by_file_and_by_folder_with_images(made, tmp_path):
+    made.workspace.export(tmp_path / "out", format="parquet")
+    files = str(tmp_path / "out" / "data" / "train-00000-of-00001.parquet")
+    cache = str(tmp_path / "cache")
+    by_file = datasets.load_dataset("parquet", data_files=files, split="train", cache_dir=cache)
+    by_folder = datasets.load_dataset(str(tmp_path / "out"), split="train", cache_dir=cache)
+    assert by_file.features == by_folder.features
+    assert by_file.features["images"] == datasets.List(datasets.Image())
+    assert by_file["uid"][:] == by_folder["uid"][:] == [row["uid"].hex() for row in _kept(made)]
+    assert all(image.size == (48, 40) for row in by_folder for image in row["images"])
+
+
+def test_parquet_can_be_curated_again(made, tmp_path):
+    made.workspace.export(tmp_path / "out", format="parquet")
+    file = tmp_path / "out" / "data" / "train-00000-of-00001.parquet"
+    reader = READERS["parquet"]
+    records = [record for span in reader.spans(file, 100) for record in reader.read(file, span)]
+    assert [record.error for record in records] == [None] * 21
+    assert [len(record.images) for record in records] == [row["n_images"] for row in _kept(made)]
+
+
+# --- llava ------------------------------------------------------------------------------------------------
+
+
+def test_llava_records_leave_byte_for_byte_as_they_came(made, tmp_path):
+    made.workspace.export(tmp_path / "out", format="llava")
+    data = (tmp_path / "out" / "data.json").read_bytes()
+    kept = [row["record"] for row in _kept(made) if row["dataset"] == "mix"]
+    assert data.startswith(b"[\n" + b",\n".join(kept) + b",\n")
+    assert set(kept) <= set(made.raw)
+    assert len(kept) > 10
+
+
+def test_llava_data_is_one_array_a_trainer_can_walk(made, tmp_path):
+    counts = made.workspace.export(tmp_path / "out", format="llava")
+    records = json.loads((tmp_path / "out" / "data.json").read_text())
+    assert len(records) == counts["n_kept"]
+    assert {type(record["id"]) for record in records} == {int, str}
+    for record in records:
+        images = record.get("image", [])
+        for path in [images] if isinstance(images, str) else images:
+            folder = tmp_path / "out" if path.startswith("images/") else Path(counts["image_roots"]["mix"][0])
+            with Image.open(folder / path) as image:
+                assert image.size == (48, 40)
+        assert {turn["from"] for turn in record["conversations"]} == {"human", "gpt"}
+
+
+def test_llava_copies_out_what_lies_in_containers_and_nothing_else(made, tmp_path):
+    counts = made.workspace.export(tmp_path / "out", format="llava")
+    copied = sorted((tmp_path / "out" / "images").rglob("*.webp"))
+    n_web = sum(row["dataset"] == "web" for row in _kept(made))
+    assert counts["n_images_copied"] == len(copied) == n_web
+    for path in copied:
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == path.stem
+        assert path.parent.name == path.stem[:2]
+    assert set(counts["image_roots"]) == {"mix", "chat"}
+
+
+def test_other_formats_become_llava_records_with_their_further_keys(made, tmp_path):
+    made.workspace.export(tmp_path / "out", format="llava")
+    records = json.loads((tmp_path / "out" / "data.json").read_text())
+    chat = next(record for record in records if str(record["id"]).startswith("m"))
+    assert list(chat) == ["id", "image", "conversations", "lang"]
+    assert chat["conversations"][0]["value"].startswith("<image>\nName ")
+
+
+def test_llava_sidecars_name_the_kept_and_say_what_became_of_the_others(made, tmp_path):
+    made.workspace.export(tmp_path / "out", format="llava")
+    uids = np.load(tmp_path / "out" / "uids.npy")
+    assert uids.dtype == np.dtype("u8,u8")
+    expected = sorted((int(row["uid"].hex()[:16], 16), int(row["uid"].hex()[16:], 16)) for row in _kept(made))
+    assert uids.tolist() == expected
+    rows = pq.read_table(tmp_path / "out" / "selection.parquet").to_pylist()
+    assert len(rows) == 28
+    twin = next(row for row in rows if row["id"] == "twin")
+    assert (twin["keep"], twin["reason"]) == (False, "exact_duplicate")
+    assert next(row for row in rows if row["uid"] == twin["kept_uid"])["id"] == "2"
+
+
+# --- the folder -------------------------------------------------------------------------------------------
+
+
+def test_a_folder_in_use_is_refused_and_left_alone(made, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    for overwrite in (False, True):
+        with pytest.raises(ExportError, match=r"not empty|no earlier export"):
+            export(made.workspace, tmp_path, format="llava", overwrite=overwrite)
+    assert _files(tmp_path) == {"notes.txt": b"mine"}
+    assert list(tmp_path.parent.glob(f".{tmp_path.name}.*")) == []
+
+
+def test_overwrite_replaces_an_earlier_export_whole(made, tmp_path):
+    made.workspace.export(tmp_path / "out", format="hf")
+    with pytest.raises(ExportError, match="--overwrite"):
+        made.workspace.export(tmp_path / "out", format="llava")
+    made.workspace.export(tmp_path / "out", format="llava", overwrite=True)
+    assert not list((tmp_path / "out").glob("*.arrow"))
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_overwrite_never_takes_away_what_the_export_is_made_of(made):
+    (made.folder / "curate.json").write_text("{}")
+    with pytest.raises(ExportError, match="which the export is made of"):
+        made.workspace.export(made.folder, format="llava", overwrite=True)
+    (made.folder / "curate.json").unlink()
+
+
+def test_an_interrupted_export_leaves_nothing(made, tmp_path):
+    workspace = Workspace(made.workspace.base, progress=Interrupting())
+    with pytest.raises(KeyboardInterrupt):
+        workspace.export(tmp_path / "out", format="hf")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_export_leaves_no_half_result_and_the_next_one_clears_up(made, tmp_path):
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED)
+    command = [sys.executable, str(script), str(made.workspace.base), str(tmp_path / "out")]
+    root = Path(__file__).resolve().parents[1]
+    done = subprocess.run(command, check=False, env={**os.environ, "PYTHONPATH": str(root)})
+    script.unlink()
+    assert done.returncode == -signal.SIGKILL
+    assert not (tmp_path / "out").exists()
+    assert len(list(tmp_path.iterdir())) == 1
+    made.workspace.export(tmp_path / "out", format="llava")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_an_image_that_changed_since_it_was_read_stops_the_export(made, tmp_path):
+    path = Path(next(row for row in _kept(made) if row["dataset"] == "mix")["images"][0]["path"])
+    held = path.read_bytes()
+    path.write_bytes(held[:-1] + bytes([held[-1] ^ 1]))
+    try:
+        with pytest.raises(ExportError, match="changed since it was ingested"):
+            made.workspace.export(tmp_path / "out", format="parquet")
+    finally:
+        path.write_bytes(held)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_format_is_refused_with_the_names_of_the_known(made, tmp_path):
+    with pytest.raises(ExportError, match="hf, parquet, llava"):
+        made.workspace.export(tmp_path / "out", format="csv")
+
+
+# --- which selection --------------------------------------------------------------------------------------
+
+
+def test_without_a_selection_the_error_shows_the_command(made, tmp_path):
+    workspace = Workspace.init(tmp_path / "new", {"mix": made.folder / "mix.json"}, model="builtin")
+    with pytest.raises(WorkspaceError, match="curate select --budget 30%"):
+        workspace.export(tmp_path / "out")
+
+
+def test_a_finished_selection_is_exported_without_running_the_chain_again(made, tmp_path):
+    log = made.workspace.store.root / "log.jsonl"
+    before = log.read_bytes()
+    made.workspace.export(tmp_path / "out", format="llava")
+    assert log.read_bytes() == before
+
+
+def test_a_budget_that_was_asked_for_is_selected_first(made, tmp_path):
+    workspace = _copy(made, tmp_path / "work", overrides={"select.budget": "5"})
+    assert workspace.export(tmp_path / "out", format="llava")["n_kept"] == 5
+    # It is now the selection there is.
+    assert Workspace(tmp_path / "work").export(tmp_path / "again", format="llava")["n_kept"] == 5
+
+
+def test_a_selection_whose_inputs_changed_is_made_anew_with_its_own_settings(made, tmp_path):
+    workspace = _copy(made, tmp_path / "work", overrides={"prune.semantic": False})
+    workspace.prune()
+    workspace.export(tmp_path / "out", format="llava")
+    made_by = json.loads((tmp_path / "out" / "curate.json").read_text())
+    assert (made_by["counts"]["budget"], made_by["counts"]["strategy"]) == ("80%", "random")
+    assert list(made_by["counts"]["pruned"]) == ["exact_duplicate"]
+
+
+# --- the card ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("format", WRITERS)
+def test_the_card_tells_counts_sources_model_and_how_to_load(format, made, tmp_path):
+    made.workspace.export(tmp_path / "out", format=format)
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert card.startswith("---\nconfigs:\n")
+    assert "| read | 28 |" in card
+    assert "| quarantined: missing_image | 1 |" in card
+    assert "| pruned: exact_duplicate | 1 |" in card
+    assert "| selected | 21 |" in card
+    assert "a\\|b" in card
+    assert "- model: builtin" in card
+    assert "load" in card
+
+
+def test_sizes_are_named_as_the_hub_names_them():
+    sizes = {999: "n<1K", 1000: "1K<n<10K", 250_000: "100K<n<1M", 1_000_000: "1M<n<10M", 10**12: "n>1T"}
+    assert {n: size_category(n) for n in sizes} == sizes
+
+
+# --- looking at records -----------------------------------------------------------------------------------
+
+
+def test_errors_lists_the_bad_records_with_file_line_code_and_sentence(made):
+    (bad,) = errors(made.workspace, limit=10)
+    assert (bad["id"], bad["dataset"], bad["file"]) == ("broken", "mix", "mix.json")
+    assert bad["code"] == "missing_image"
+    lines = (made.folder / "mix.json").read_bytes().splitlines()
+    assert b'"broken"' in lines[bad["line"] - 1]
+    assert "img/missing.png" in bad["message"]
+    assert errors(made.workspace, limit=0) == []
+
+
+def test_explain_says_what_a_pruned_record_duplicates(made):
+    (found,) = explain(made.workspace, "twin")["matches"]
+    assert (found["keep"], found["reason"]) == (False, "exact_duplicate")
+    assert (found["pruned"]["similarity"], found["pruned"]["kept"]["id"]) == (1.0, "2")
+    assert found["pruned"]["kept"]["text"] == found["text"]
+    assert {"alignment", "min_side"} <= set(found["scores"])
+
+
+def test_explain_finds_by_uid_and_by_the_beginning_of_one(made):
+    (found,) = explain(made.workspace, "id-0003")["matches"]
+    for ident in (found["uid"], found["uid"][:9], found["uid"].upper()):
+        assert explain(made.workspace, ident)["matches"] == [found]
+
+
+def test_explain_returns_every_record_of_an_id(made, tmp_path):
+    (tmp_path / "two.json").write_bytes(b"[" + made.raw[5] + b"," + made.raw[5] + b"]")
+    workspace = Workspace.init(tmp_path / "work", {"two": tmp_path / "two.json"}, model="builtin")
+    workspace.ingest()
+    found = explain(workspace, "5")
+    assert found["n_matches"] == 2
+    assert {match["why"] for match in found["matches"]} == {"nothing is selected yet"}
+
+
+def test_explain_of_a_bad_record_shows_its_error(made):
+    (found,) = explain(made.workspace, "broken")["matches"]
+    assert found["error"]["code"] == "missing_image"
+    assert found["reason"] == "quarantined"
+
+
+def test_explain_of_nothing_is_an_error(made):
+    with pytest.raises(CurateError, match="there is no record 'nobody'"):
+        explain(made.workspace, "nobody")
