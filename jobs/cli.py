@@ -151,7 +151,7 @@ def ingest(session: Session) -> None:
     \b
     Example:
         curate ingest
-        curate ingest --max-errors 5% --json
+        curate ingest --max-errors 20% --json
     """
     session.run("ingest")
 
@@ -311,9 +311,7 @@ def verify(session: Session) -> None:
     found = problems(session.workspace())
     session.show(found, verified)
     if found["problems"]:
-        raise WorkspaceError(
-            f"{len(found['problems']):,} problems; what is damaged is computed anew by the next run"
-        )
+        raise WorkspaceError("delete the files that are named here; the next run computes them anew")
 
 
 @cli.command()

@@ -49,6 +49,7 @@ SPEAKING = (
     mode("debug", "--debug", help="Log to stderr, and show the traceback of an error."),
 )
 RESOURCES = (
+    setting("run.engine", "--engine", type=click.Choice(["local"]), help="What runs the stages."),
     setting(
         "run.memory", "--memory", metavar="SIZE", help="Memory to stay inside, such as 3GB (all processes)."
     ),
