@@ -42,13 +42,17 @@ def doubled(workspace: Path) -> list[str]:
     return [f"{table} {key}" for (table, key), n in commits.items() if n > 1]
 
 
-def start(workspace: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", RUN, str(workspace)], stderr=subprocess.PIPE)
-
-
-def finish(process: subprocess.Popen[bytes]) -> None:
-    _, errors = process.communicate()
+def run(workspace: Path, seconds: float | None = None) -> bool:
+    """Run the chain to its end, or kill it after `seconds`; True where it came to its end."""
+    with subprocess.Popen([sys.executable, "-c", RUN, str(workspace)], stderr=subprocess.PIPE) as process:
+        try:
+            _, errors = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            return False
     assert process.returncode == 0, errors.decode()[-2000:]
+    return True
 
 
 def kill_often(pool: Path, scratch: Path, kills: int, seed: int = 0) -> dict[str, float]:
@@ -61,7 +65,7 @@ def kill_often(pool: Path, scratch: Path, kills: int, seed: int = 0) -> dict[str
 
     reference = fresh("reference")
     begin = time.monotonic()
-    finish(start(reference))
+    run(reference)
     whole = time.monotonic() - begin
     expected = digests(reference)
     rng = random.Random(seed)
@@ -69,18 +73,9 @@ def kill_often(pool: Path, scratch: Path, kills: int, seed: int = 0) -> dict[str
     while landed < kills:
         workspace = fresh(f"round{rounds}")
         rounds += 1
-        while landed < kills:
-            process = start(workspace)
-            try:
-                process.wait(timeout=rng.uniform(0.05, 0.6) * whole)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.communicate()
-                landed += 1
-            else:
-                assert process.returncode == 0, process.communicate()[1].decode()[-2000:]
-                break
-        finish(start(workspace))
+        while landed < kills and not run(workspace, rng.uniform(0.05, 0.6) * whole):
+            landed += 1
+        run(workspace)
         assert digests(workspace) == expected, f"round {rounds - 1} ended with other bytes"
         assert not doubled(workspace), f"computed twice: {doubled(workspace)[:3]}"
     return {"kills": landed, "workspaces": rounds, "seconds_uninterrupted": whole, "tables": len(expected)}

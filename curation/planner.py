@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from curation.stages.inputs import Aligned, Linked, Whole
 from curation.stages.pool import Pool
 from curation.store import key_of
-from schemas.errors import NotDeterministic, TooManyErrors
+from schemas.errors import NotDeterministic, ReadError, TooManyErrors
 from schemas.protocols import GroupStage, MapStage, PoolStage, ShardRef, Task
 
 if TYPE_CHECKING:
@@ -142,6 +142,12 @@ class Planner:
             self._check_errors(held)
 
     def _check_errors(self, manifest: Manifest) -> None:
+        if manifest.rows == manifest.errors:
+            raise ReadError(
+                f"no record could be read: all {manifest.rows:,} are bad; see them with `curate status --errors`"
+                if manifest.rows
+                else "the pool is empty: the data files hold no records"
+            )
         allowed = self.max_errors * manifest.rows if self.max_errors < 1 else self.max_errors
         if manifest.errors > allowed:
             raise TooManyErrors(

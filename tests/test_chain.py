@@ -172,3 +172,39 @@ def test_an_unknown_key_is_named_with_its_line(copy: Workspace) -> None:
     path.write_text(path.read_text() + "\n[select]\nbudgt = '30%'\n")
     with pytest.raises(ConfigError, match=r"unknown key select\.budgt \(line \d+\); allowed here: budget, strategy"):
         Workspace(copy.base).ingest()
+
+
+def test_a_budget_of_bytes_counts_a_shared_image_once(copy: Workspace) -> None:
+    counts = copy.select("600KB")
+    kept = [row["keep"] for row in copy.store.read("selection").to_pylist()]
+    images = copy.store.read("samples", ["images"])["images"].to_pylist()
+    sizes = {ref["sha256"]: ref["n_bytes"] for keep, refs in zip(kept, images, strict=True) if keep for ref in refs}
+    assert counts["n_selected"] == sum(kept) > 0
+    assert sum(sizes.values()) <= 600_000
+    assert 600_000 - sum(sizes.values()) < 30_000
+
+
+def test_a_pool_of_text_alone_goes_through(tmp_path: Path) -> None:
+    turns = [{"from": "human", "value": "What is {} plus {}?"}, {"from": "gpt", "value": "It is {}."}]
+    records = []
+    for n in range(40):
+        filled = [{**turn, "value": turn["value"].format(n, n + 7)} for turn in turns]
+        records.append({"id": n, "conversations": filled})
+    (tmp_path / "text.json").write_text(json.dumps(records))
+    workspace = Workspace.init(tmp_path / "work", {"text": tmp_path / "text.json"}, model="builtin")
+    assert workspace.select("5")["n_selected"] == 5
+
+
+def test_a_pool_without_a_good_record_says_so(tmp_path: Path) -> None:
+    (tmp_path / "bad.json").write_text('[{"id": 1}, {"id": 2}]')
+    workspace = Workspace.init(tmp_path / "work", {"bad": tmp_path / "bad.json"}, model="builtin", format="llava")
+    with pytest.raises(ReadError, match="no record could be read: all 2 are bad"):
+        workspace.select("5")
+
+
+def test_lone_surrogates_and_control_characters_go_through(tmp_path: Path) -> None:
+    turns = r'[{"from":"human","value":"a \ud800 b \u0000"},{"from":"gpt","value":"c\tfine"}]'
+    (tmp_path / "odd.json").write_text('[{"id":"\\ud800","conversations":' + turns + "}]")
+    workspace = Workspace.init(tmp_path / "work", {"odd": tmp_path / "odd.json"}, model="builtin")
+    counts = workspace.select("1")
+    assert (counts["n_read"], counts["n_quarantined"]) == (1, 0)

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
+from curation.gather import places
 from curation.scores import score_table
 from curation.selection import selector
 from curation.stages.pool import Output
-from schemas.budget import Budget, fill
+from schemas.budget import Budget, Shared, fill
 from schemas.columns import UID
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from curation.stages.pool import Pool
+    from schemas.protocols import Selector
 
 KEPT, OVER_BUDGET, QUARANTINED = "kept", "over_budget", "quarantined"
 SELECTION = pa.schema(
@@ -49,7 +51,8 @@ class Select:
 
     @property
     def reads(self) -> tuple[str, ...]:
-        return ("checked", "clusters", "pruned", *self.tables)
+        images = ("image_places", "images") if Budget.parse(self.budget).unit == "bytes" else ()
+        return ("checked", "clusters", "pruned", *self.tables, *images)
 
     def params(self) -> dict[str, Any]:
         return {"budget": self.budget, "strategy": self.strategy, "seed": self.seed}
@@ -61,25 +64,40 @@ class Select:
         import polars as pl
 
         strategy = selector(self.strategy)
-        wanted = ["uid", "content_hash", "error", "cluster", "n_tokens", "image_bytes", *strategy.needs]
+        wanted = ["uid", "content_hash", "error", "cluster", "n_tokens", *strategy.needs]
         table = score_table(pool.store, list(dict.fromkeys(wanted)))
-        pruned = pool.read("pruned", ["uid", "reason"])
-        dropped = pl.from_arrow(pruned)
+        dropped = pl.from_arrow(pool.read("pruned", ["uid", "reason"]))
         assert isinstance(dropped, pl.DataFrame)
         table = table.join(dropped, on="uid", how="left", maintain_order="left").with_row_index("position")
         candidates = table.filter(pl.col("error").is_null() & pl.col("reason").is_null())
-        n_readable = table["error"].null_count()
-        picks = self._picks(candidates, strategy, n_readable)
+        picks = self._picks(pool, candidates, strategy, n_readable=table["error"].null_count())
         yield Output("selection", _rows(table, candidates["position"].to_numpy()[picks]))
 
-    def _picks(self, candidates: pl.DataFrame, strategy: Any, n_readable: int) -> NDArray[np.int64]:
+    def _picks(
+        self, pool: Pool, candidates: pl.DataFrame, strategy: Selector, n_readable: int
+    ) -> NDArray[np.int64]:
+        """Positions among the candidates, in pick order."""
         budget = Budget.parse(self.budget)
-        if budget.unit in ("fraction", "samples"):
+        if not budget.is_cost:
             n = min(budget.samples(n_readable), len(candidates))
-            return np.asarray(strategy.select(candidates, n, self.seed), np.int64)
-        order = np.asarray(strategy.select(candidates, len(candidates), self.seed), np.int64)
-        costs = candidates["n_tokens" if budget.unit == "tokens" else "image_bytes"].to_numpy()
-        return order[fill(costs[order], int(budget.value))]
+            return strategy.select(candidates, n, self.seed)
+        order = strategy.select(candidates, len(candidates), self.seed)
+        if budget.unit == "tokens":
+            return order[fill(candidates["n_tokens"].to_numpy()[order], int(budget.value))]
+        shared = _image_costs(pool, candidates["position"].to_numpy()[order])
+        return order[fill(np.zeros(len(order), np.int64), int(budget.value), shared=shared)]
+
+
+def _image_costs(pool: Pool, rows: NDArray[np.int64]) -> Shared:
+    """The images of the samples at `rows` of the pool, each distinct one with its bytes."""
+    sizes = [shard["n_bytes"].to_numpy() for shard in pool.iterate("images", ["n_bytes"])]
+    starts = np.cumsum([0, *[len(part) for part in sizes]])
+    offsets, shards, numbers = places(pool.read("image_places", ["places"])["places"].combine_chunks())
+    things = starts[shards] + numbers
+    counts = np.diff(offsets)[rows]
+    ends = np.concatenate([[0], np.cumsum(counts)])
+    within = np.arange(ends[-1]) - np.repeat(ends[:-1], counts)
+    return Shared(ends, things[np.repeat(offsets[rows], counts) + within], np.concatenate(sizes))
 
 
 def _rows(table: pl.DataFrame, picked: NDArray[np.int64]) -> pa.RecordBatch:

@@ -1,0 +1,126 @@
+"""The main job on real data: 8,205 records of a dozen sources, from JSON to a subset, through the command line."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+def curate(folder: Path, *arguments: str) -> dict[str, Any]:
+    """Run one command in `folder` and parse what `--json` prints."""
+    command = [sys.executable, "-m", "jobs", *arguments, "--json"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    tree: dict[str, Any] = json.loads(done.stdout)
+    return tree
+
+
+def raw_records(path: Path) -> list[bytes]:
+    """The records of the mixture's JSON: it has one a line."""
+    return [line.rstrip(b",") for line in path.read_bytes().split(b"\n") if line.startswith(b"{")]
+
+
+@pytest.fixture(scope="module")
+def work(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("mixture")
+    mixture = shared / "mixture"
+    curate(folder, "init", str(mixture / "mixture.json"), "--images", str(mixture), "--model", "builtin")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def selected(work: Path) -> dict[str, Any]:
+    return curate(work, "select", "--budget", "30%")
+
+
+def test_the_budget_is_an_exact_fraction_of_what_could_be_read(selected: dict[str, Any]) -> None:
+    assert selected["n_read"] == 8205
+    assert selected["n_quarantined"] == 0
+    assert selected["n_selected"] == math.floor(0.3 * 8205)
+    assert selected["shortfall"] == 0
+
+
+def test_the_chain_stays_under_3_gb(selected: dict[str, Any]) -> None:
+    assert 0.1 < selected["peak_gb"] < 3
+
+
+def test_the_same_command_again_computes_nothing(work: Path, selected: dict[str, Any]) -> None:
+    again = curate(work, "select", "--budget", "30%")
+    assert again["computed"] == {}
+    assert again["n_selected"] == selected["n_selected"]
+
+
+def test_another_budget_recomputes_the_selection_alone(work: Path, selected: dict[str, Any]) -> None:
+    assert curate(work, "select", "--budget", "1000")["computed"] == {"selection": 1}
+    assert curate(work, "select", "--budget", "30%")["computed"] == {}
+
+
+def test_the_hf_export_opens_and_its_images_are_the_files(
+    work: Path, selected: dict[str, Any], shared: Path
+) -> None:
+    import datasets
+
+    curate(work, "export", "--format", "hf", "--out", "subset")
+    subset = datasets.load_from_disk(str(work / "subset"))
+    assert len(subset) == selected["n_selected"]
+    raw = subset.cast_column("images", datasets.List(datasets.Image(decode=False)))
+    for row in range(0, len(subset), 97):
+        record = json.loads(subset[row]["record"])
+        paths = record.get("image") or []
+        paths = [paths] if isinstance(paths, str) else paths
+        stored = [image["bytes"] for image in raw[row]["images"]]
+        assert stored == [(shared / "mixture" / path).read_bytes() for path in paths]
+        assert all(image.size[0] > 0 for image in subset[row]["images"])
+
+
+def test_the_llava_export_holds_the_records_byte_for_byte(
+    work: Path, selected: dict[str, Any], shared: Path
+) -> None:
+    curate(work, "export", "--format", "llava", "--out", "subset-llava")
+    kept = raw_records(work / "subset-llava" / "data.json")
+    given = raw_records(shared / "mixture" / "mixture.json")
+    assert len(kept) == selected["n_selected"]
+    assert not Counter(kept) - Counter(given)
+
+
+def test_planted_defects_of_1000_records_are_caught(shared: Path, tmp_path: Path) -> None:
+    mixture = shared / "mixture"
+    tool = [sys.executable, str(shared / "tools" / "plant_defects.py"), "--limit", "1000", "--rate", "0.4", "--seed", "1"]
+    paths = ["--in", str(mixture / "mixture.json"), "--images", str(mixture), "--out", str(tmp_path / "bad")]
+    subprocess.run([*tool, *paths], check=True, capture_output=True)
+    curate(tmp_path, "init", "bad/data.json", "--images", "bad", "--model", "builtin")
+    curate(tmp_path, "prune")
+    from curation.workspace import Workspace
+
+    store = Workspace(tmp_path).store
+    truth = json.loads((tmp_path / "bad" / "truth.json").read_text())["records"]
+    fatal = {
+        "missing_image",
+        "truncated_image",
+        "zero_byte_image",
+        "not_an_image",
+        "image_token_count",
+        "bad_roles",
+    }
+    checked = store.read("checked", ["uid", "error"])
+    errors = dict(enumerate(checked["error"].to_pylist()))
+    assert {n: code for n, code in errors.items() if code} == {
+        item["index"]: item["kind"] for item in truth if item["kind"] in fatal
+    }
+    uids = checked["uid"].to_pylist()
+    dropped = set(store.read("pruned", ["uid"])["uid"].to_pylist())
+    copies = [item for item in truth if item["kind"] in ("exact_duplicate", "dup_renamed_image")]
+    assert len(copies) > 20
+    for item in copies:
+        assert {uids[item["index"]], uids[item["original_index"]]} & dropped
