@@ -1,8 +1,8 @@
 """Images per second of the whole embed stage, against a plain open_clip loop and the bare forward pass.
 
-The stage reads files, decodes, resizes, runs the model and commits shards. (a) is what people write: open_clip
-in float32 over the same files, 32 at a time. (b) is the model alone, bfloat16 weights, pixels in memory. The
-vectors of the stage and of (a) must agree before anything is timed.
+The stage reads files, decodes, resizes, runs the model and commits shards. (a) is what people write:
+open_clip in float32 over the same files, 32 at a time. (b) is the model alone, bfloat16 weights, pixels in
+memory. The vectors of the stage and of (a) must agree before anything is timed.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ def stage_of(folder: Path, model: str, limit: int) -> tuple[Planner, Stage, list
     spans = find_spans(workspace.config, workspace.store.root, workspace.base, Silent())
     planner = Planner(workspace.store, LocalEngine(workspace.store, Limit(10**11)), Silent(), spans, 0.5)
     planner.run(chain(workspace.config, "ingest", lambda: workspace.model))
-    embed = next(s for s in chain(workspace.config, "embed", lambda: workspace.model) if s.name == "image_vectors")
+    embed = next(
+        s for s in chain(workspace.config, "embed", lambda: workspace.model) if s.name == "image_vectors"
+    )
     refs = [ref for refs in workspace.store.read("samples", ["images"])["images"].to_pylist() for ref in refs]
     files = list(dict.fromkeys(Path(ref["path"]) for ref in {ref["sha256"]: ref for ref in refs}.values()))
     return planner, embed, files
@@ -132,6 +134,7 @@ def benchmark(model: str, limit: int, repeat: int) -> dict[str, float]:
 
 
 def main() -> None:
+    """Both models."""
     flags = arguments(__doc__)
     figures: dict[str, float] = {}
     for model in MODELS:

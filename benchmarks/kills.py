@@ -29,7 +29,10 @@ def digests(workspace: Path) -> dict[str, str]:
     found = {}
     for manifest in sorted((workspace / ".curate" / "tables").glob("*.json")):
         tree = json.loads(manifest.read_text())
-        files = [workspace / ".curate" / "shards" / manifest.stem / f"{s['checksum']}.parquet" for s in tree["shards"]]
+        files = [
+            workspace / ".curate" / "shards" / manifest.stem / f"{s['checksum']}.parquet"
+            for s in tree["shards"]
+        ]
         data = b"".join([manifest.read_bytes(), *[file.read_bytes() for file in files]])
         found[manifest.stem] = hashlib.sha256(data).hexdigest()
     return found
@@ -82,6 +85,7 @@ def kill_often(pool: Path, scratch: Path, kills: int, seed: int = 0) -> dict[str
 
 
 def main() -> None:
+    """On a demo pool."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--n", type=int, default=1200, help="samples of the demo pool")

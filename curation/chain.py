@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 # The last stages of each step. A step runs whatever of the steps before it is not done.
 STEPS = ("ingest", "embed", "score", "cluster", "prune", "select")
 
-# Tables that follow from the whole pool: with a new dataset their stages run again. Every other table gets the
-# new dataset's shards and keeps the rest.
+# Tables that follow from the whole pool: with a new dataset their stages run again. Every other table gets
+# the new dataset's shards and keeps the rest.
 WHOLE_POOL = (
     "distinct_images",
     "image_places",
@@ -34,7 +34,7 @@ WHOLE_POOL = (
 
 
 def chain(config: Config, until: str, model: Callable[[], Model]) -> list[Stage]:
-    """The stages up to and with step `until`, each after what it reads. `model` is asked only where needed."""
+    """The stages up to and with step `until`, each after what it reads. `model` is asked where needed."""
     stages: list[Stage] = []
     for step in STEPS[: STEPS.index(until) + 1]:
         stages += _BUILD[step](config, model)
@@ -49,7 +49,9 @@ def _ingest(config: Config, model: Callable[[], Model]) -> list[Stage]:
     images = config.images
     return [
         Ingest(images.follow_links, images.allow_remote),
-        Distinct("distinct_images", "samples", "images.list.element.sha256", "distinct_images", "image_places"),
+        Distinct(
+            "distinct_images", "samples", "images.list.element.sha256", "distinct_images", "image_places"
+        ),
         Figures(DistinctImages(config.embed.batch, images.max_pixels)),
         Check(),
     ]
@@ -104,7 +106,9 @@ def _select(config: Config, model: Callable[[], Model]) -> list[Stage]:
 
     settings = config.select
     if settings.budget is None:
-        raise BudgetError('say how much to keep: --budget 30%, or budget = "30%" under [select] in curate.toml')
+        raise BudgetError(
+            'say how much to keep: --budget 30%, or budget = "30%" under [select] in curate.toml'
+        )
     tables = () if not selector(settings.strategy).needs else ("hygiene", "alignment")
     return [Select(settings.budget, settings.strategy, config.run.seed, tables)]
 

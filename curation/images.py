@@ -23,10 +23,11 @@ from schemas.errors import (
     TRUNCATED_IMAGE,
     ZERO_BYTE_IMAGE,
 )
-from schemas.protocols import ImageAt
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from schemas.protocols import ImageAt
 
 __all__ = ["FORMATS", "BadImage", "ImageRoots", "decode", "fetch", "to_rgb"]
 

@@ -1,4 +1,4 @@
-"""The local engine: no JVM. Batches are loaded and prepared in threads while the model works on the last one."""
+"""The local engine: no JVM. Batches are prepared in threads while the model works on the one before."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import pyarrow as pa
-
 from curation.memory import Limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    import pyarrow as pa
 
     from curation.store import Store
     from schemas.protocols import GroupStage, MapStage, Task
@@ -32,15 +32,19 @@ class LocalEngine:
     name: ClassVar[str] = "local"
 
     def map(self, stages: Sequence[MapStage], tasks: Sequence[Task], advance: Advance) -> None:
-        """Compute every task's shard of every stage and commit it. `advance` is told rows as they are done."""
+        """Compute every task's shard of every stage and commit it. `advance` is told rows when done."""
         if self.workers == 1 or len(tasks) == 1:
             run_tasks(stages, tasks, self.store, self.memory, threads=os.cpu_count() or 1, advance=advance)
             return
         share = Limit(self.memory.bytes_ // self.workers)
         threads = max(1, (os.cpu_count() or 1) // self.workers)
         context = _spawn()
-        with ProcessPoolExecutor(self.workers, context, initializer=_start_worker, initargs=(threads,)) as pool:
-            jobs = {pool.submit(run_tasks, stages, [task], self.store, share, threads): task for task in tasks}
+        with ProcessPoolExecutor(
+            self.workers, context, initializer=_start_worker, initargs=(threads,)
+        ) as pool:
+            jobs = {
+                pool.submit(run_tasks, stages, [task], self.store, share, threads): task for task in tasks
+            }
             try:
                 for job in as_completed(jobs):
                     job.result()

@@ -34,7 +34,12 @@ def writer(root: Path, command: str) -> Iterator[None]:
         except BlockingIOError:
             raise WorkspaceLocked(_held(path)) from None
         file.truncate(0)
-        holder = {"host": socket.gethostname(), "pid": os.getpid(), "time": int(time.time()), "command": command}
+        holder = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "time": int(time.time()),
+            "command": command,
+        }
         file.write(json.dumps(holder) + "\n")
         file.flush()
         try:

@@ -1,4 +1,4 @@
-"""Resident memory of this process and its children, libraries included. Decides only how far ahead to read."""
+"""Resident memory of this process and its children. It decides only how far ahead to read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is there, what is missing, and running what is missing. Knows shapes of stages, not what they compute."""
+"""What is there, what is missing, and running what is missing. Knows stages by shape, not by name."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class State:
-    """How far a stage is: `fresh`, `partial`, `stale` (there, but for other inputs or settings) or `missing`."""
+    """How far a stage is: `fresh`, `partial`, `stale` (there, for other inputs or settings) or `missing`."""
 
     stage: str
     state: str
@@ -124,7 +124,9 @@ class Planner:
 
             def rows() -> Iterator[tuple[int, Any]]:
                 for number in range(len(self._manifest(stage.reads[0]).shards)):
-                    parts = {table: self.store.read(table, names, number) for table, names in stage.columns.items()}
+                    parts = {
+                        table: self.store.read(table, names, number) for table, names in stage.columns.items()
+                    }
                     yield from stage.rows(parts, bins)
 
             with self.progress.bar(stage.name, len(keys), "bins") as bar:
@@ -144,7 +146,7 @@ class Planner:
     def _check_errors(self, manifest: Manifest) -> None:
         if manifest.rows == manifest.errors:
             raise ReadError(
-                f"no record could be read: all {manifest.rows:,} are bad; see them with `curate status --errors`"
+                f"no record could be read: all {manifest.rows:,} are bad; see `curate status --errors`"
                 if manifest.rows
                 else "the pool is empty: the data files hold no records"
             )

@@ -70,7 +70,8 @@ class _Count:
             rate = self.done / (now - self.start)
             left = (self.total - self.done) / rate if rate else 0.0
             sys.stderr.write(
-                f"{self.title}: {self.done:,} of {self.total:,} {self.unit}, {rate:,.0f}/s, {duration(left)} left\n"
+                f"{self.title}: {self.done:,} of {self.total:,} {self.unit}, {rate:,.0f}/s, "
+                f"{duration(left)} left\n"
             )
 
     def end(self) -> None:

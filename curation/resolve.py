@@ -1,4 +1,4 @@
-"""Decide once, on the driver, how a model runs: device, dtype, width. Kept in the workspace, so torch stays out."""
+"""Decide once, on the driver, how a model runs. Kept in the workspace, so that torch stays out of reruns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AGREES = 0.999
 
 
 def resolve_model(spec: str, device: str, root: Path, progress: Progress) -> Model:
-    """The model as stages hold it. The first call for a model and environment loads it; later ones read a file.
+    """The model as stages hold it. The first call for a model and environment loads it, later ones a file.
 
     Raises:
         ModelUnavailable: the weights are neither cached nor reachable.

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 
-def smallest(shards: Iterable[pa.Table], limit: int, wanted: Callable[[pa.Table], pa.Array], seed: int = 0) -> pa.Table:
+def smallest(
+    shards: Iterable[pa.Table], limit: int, wanted: Callable[[pa.Table], pa.Array], seed: int = 0
+) -> pa.Table:
     """At most `limit` of the rows that `wanted` marks, sorted by uid; holds twice that many at a time."""
     kept: pa.Table | None = None
     for shard in shards:

@@ -1,4 +1,4 @@
-"""The score table: every narrow column known of the samples, row-aligned with the pool. What selectors see."""
+"""The score table: every narrow column known of the samples, row by row with the pool. Selectors see it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`curate init`: write curate.toml, or add datasets to it. Text is appended, so what people wrote there stays."""
+"""`curate init`: write curate.toml, or add datasets to it. What people wrote there stays as it is."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ def write_config(
     text = path.read_text(encoding="utf-8").rstrip("\n") + "\n" if path.exists() else HEADER
     for name, data in datasets.items():
         if name in held.get("datasets", {}):
-            raise ConfigError(f"{CONFIG} has a dataset {name!r} already; choose another: curate init NAME={data}")
+            raise ConfigError(
+                f"{CONFIG} has a dataset {name!r} already; choose another: curate init NAME={data}"
+            )
         if not Path(data).expanduser().exists():
             raise ConfigError(f"{data} does not exist")
     for folder_of_images in images:
@@ -56,11 +58,14 @@ def write_config(
     if model is not None:
         text = _set_model(text, held, model)
     for name, data in datasets.items():
-        text += f"\n[datasets.{_quote(name) if '.' in name else name}]\npath = {_quote(_relative(data, folder))}\n"
+        header = _quote(name) if "." in name else name
+        text += f"\n[datasets.{header}]\npath = {_quote(_relative(data, folder))}\n"
         if format != "auto":
             text += f"format = {_quote(format)}\n"
         if images:
-            text += f"images = {json.dumps([_relative(root, folder) for root in images], ensure_ascii=False)}\n"
+            text += (
+                f"images = {json.dumps([_relative(root, folder) for root in images], ensure_ascii=False)}\n"
+            )
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
 

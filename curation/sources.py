@@ -1,4 +1,4 @@
-"""Where records come from: the files of each dataset, cut into spans. A file is indexed once while it is unchanged."""
+"""Where records come from: the files of each dataset, cut into spans. An unchanged file is indexed once."""
 
 from __future__ import annotations
 
@@ -63,7 +63,9 @@ def _reader(name: str, path: Path) -> Reader:
     return detect(path) if name == "auto" else reader(name)
 
 
-def _index(reader: Reader, file: Path, rows: int, cache: dict[str, Any], progress: Progress) -> dict[str, Any]:
+def _index(
+    reader: Reader, file: Path, rows: int, cache: dict[str, Any], progress: Progress
+) -> dict[str, Any]:
     stat = file.stat()
     state = {
         "size": stat.st_size,

@@ -15,7 +15,6 @@ import json
 import os
 import time
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -27,6 +26,7 @@ from schemas.protocols import ShardRef
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
 # Rows a row group. Fixed, because it is part of the bytes; small, because gathers read single groups.
 ROW_GROUP = 128
@@ -72,7 +72,13 @@ class Store:
         return self.root / "shards" / table / f"{checksum}.parquet"
 
     def commit(
-        self, table: str, key: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch], *, links: Sequence[int] = ()
+        self,
+        table: str,
+        key: str,
+        schema: pa.Schema,
+        batches: Iterable[pa.RecordBatch],
+        *,
+        links: Sequence[int] = (),
     ) -> ShardRef:
         """Write one shard and enter it in the ledger. Its number is set when a manifest takes it up."""
         data, rows, errors = _encode(table, schema, batches)
@@ -88,7 +94,7 @@ class Store:
         return ref
 
     def committed(self, table: str, keys: Sequence[str]) -> tuple[dict[str, ShardRef], list[str]]:
-        """The shards of `table` that exist for `keys`, and the keys that have two entries of different bytes."""
+        """The shards of `table` that exist for `keys`, and the keys that have two entries."""
         known = {shard.key: shard for shard in self._known(table)}
         found = {key: known[key] for key in keys if key in known}
         wanted = set(keys) - set(found)
@@ -122,7 +128,9 @@ class Store:
         except FileNotFoundError:
             return None
         except json.JSONDecodeError as error:
-            raise WorkspaceError(f"{path} is damaged ({error}); delete it and run the command again") from None
+            raise WorkspaceError(
+                f"{path} is damaged ({error}); delete it and run the command again"
+            ) from None
         shards = tuple(
             ShardRef(n, s["key"], s["checksum"], s["rows"], s["errors"], tuple(s["links"]))
             for n, s in enumerate(tree["shards"])
@@ -137,7 +145,9 @@ class Store:
         return Manifest(table, stage, numbered)
 
     def tables(self) -> list[str]:
-        return sorted(name.removesuffix(".json") for name in _names(self.root / "tables") if name.endswith(".json"))
+        return sorted(
+            name.removesuffix(".json") for name in _names(self.root / "tables") if name.endswith(".json")
+        )
 
     def read(self, table: str, columns: Sequence[str] | None = None, number: int | None = None) -> pa.Table:
         """Rows of one shard, or of the whole table: ask for narrow columns.
@@ -173,7 +183,9 @@ class Store:
             file.write(line + "\n")
 
 
-def read_shard(path: str, columns: Sequence[str] | None = None, groups: Sequence[int] | None = None) -> pa.Table:
+def read_shard(
+    path: str, columns: Sequence[str] | None = None, groups: Sequence[int] | None = None
+) -> pa.Table:
     """Columns of one shard file; only the row groups `groups` where they are given."""
     with pq.ParquetFile(path, memory_map=True) as file:
         names = list(columns) if columns is not None else None
@@ -196,7 +208,9 @@ def _encode(table: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) ->
     rows = rows.combine_chunks()
     sink = pa.BufferOutputStream()
     plain = [field.name for field in schema if not pa.types.is_fixed_size_list(field.type)]
-    with pq.ParquetWriter(sink, schema, compression="zstd", use_dictionary=plain, write_statistics=False) as writer:
+    with pq.ParquetWriter(
+        sink, schema, compression="zstd", use_dictionary=plain, write_statistics=False
+    ) as writer:
         writer.write_table(rows, row_group_size=ROW_GROUP)
     errors = len(rows) - rows["error"].null_count if "error" in schema.names else 0
     return sink.getvalue().to_pybytes(), len(rows), errors
@@ -204,7 +218,7 @@ def _encode(table: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) ->
 
 def _names(folder: Path) -> list[str]:
     try:
-        return [name for name in os.listdir(folder) if not name.startswith(".")]
+        return [path.name for path in folder.iterdir() if not path.name.startswith(".")]
     except FileNotFoundError:
         return []
 

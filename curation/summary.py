@@ -1,4 +1,4 @@
-"""Counts of a finished step, spelled as `--json` spells them. Read from tables, never counted along the way."""
+"""Counts of a finished step, spelled as `--json` spells them. Read from tables, never counted on the way."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ def _ingested(store: Store) -> dict[str, Any]:
     checked = store.manifest("checked")
     assert checked is not None
     errors = pc.drop_null(store.read("checked", ["error"])["error"])
-    by_code = {item["values"].as_py(): item["counts"].as_py() for item in pc.value_counts(errors.combine_chunks())}
+    by_code = {
+        item["values"].as_py(): item["counts"].as_py() for item in pc.value_counts(errors.combine_chunks())
+    }
     return {
         "n_read": checked.rows,
         "n_quarantined": len(errors),
@@ -58,7 +60,11 @@ def _pruned(store: Store, found: dict[str, Any]) -> dict[str, Any]:
 def _selected(store: Store, config: Config, found: dict[str, Any]) -> dict[str, Any]:
     n_selected = int(pc.sum(store.read("selection", ["keep"])["keep"]).as_py() or 0)
     budget = Budget.parse(config.select.budget or "")
-    asked = budget.samples(found["n_read"] - found["n_quarantined"]) if budget.unit in ("fraction", "samples") else None
+    asked = (
+        budget.samples(found["n_read"] - found["n_quarantined"])
+        if budget.unit in ("fraction", "samples")
+        else None
+    )
     return {
         "budget": config.select.budget,
         "strategy": config.select.strategy,

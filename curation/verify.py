@@ -25,7 +25,9 @@ def verify(store: Store) -> list[str]:
             if not path.exists():
                 problems.append(f"{table}: the file of shard {shard.number} is missing ({path.name})")
             elif hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest() != shard.checksum:
-                problems.append(f"{table}: the bytes of shard {shard.number} do not match their checksum ({path.name})")
+                problems.append(
+                    f"{table}: the bytes of shard {shard.number} do not match their checksum ({path.name})"
+                )
     return problems or _verify_uids(store)
 
 
@@ -45,7 +47,9 @@ def _verify_uids(store: Store) -> list[str]:
             continue
         uids = words(store.read(table, ["uid"])["uid"])
         if not np.array_equal(uids, pool):
-            problems.append(f"{table}: its {len(uids):,} uids are not those of the {len(pool):,} samples; run again")
+            problems.append(
+                f"{table}: its {len(uids):,} uids are not those of the {len(pool):,} samples; run again"
+            )
     return problems
 
 

@@ -187,7 +187,9 @@ def parse_share(text: str) -> float:
     try:
         value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError:
-        raise ConfigError(f"max_errors is {text!r}; write a share such as 5% or a count such as 100") from None
+        raise ConfigError(
+            f"max_errors is {text!r}; write a share such as 5% or a count such as 100"
+        ) from None
     if value < 0:
         raise ConfigError(f"max_errors is {text!r}; it cannot be negative")
     # 100 % is "never stop", which as a number would read as one record.

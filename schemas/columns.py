@@ -116,6 +116,8 @@ def conform(batch: pa.RecordBatch, declared: pa.Schema, *, stage: str) -> pa.Rec
         if column.type != field.type:
             raise SchemaError(f"{stage}: {field.name} is {column.type}, declared {field.type}")
         if not field.nullable and column.null_count:
-            raise SchemaError(f"{stage}: {field.name} holds {column.null_count} nulls and is declared not null")
+            raise SchemaError(
+                f"{stage}: {field.name} holds {column.null_count} nulls and is declared not null"
+            )
         arrays.append(column)
     return pa.RecordBatch.from_arrays(arrays, schema=declared)

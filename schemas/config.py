@@ -1,4 +1,4 @@
-"""curate.toml: every setting, its default and its meaning. Unknown keys and wrong values are refused by name."""
+"""curate.toml: every setting, its default and its meaning. What is unknown or wrong is refused by name."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ class Dataset(Section):
 
     path: str
     format: str = "auto"
-    images: tuple[str, ...] = ()  # folders that the records' image paths are relative to; default: beside the data
+    images: tuple[
+        str, ...
+    ] = ()  # folders that the records' image paths are relative to; default: beside the data
 
 
 class Images(Section):
@@ -135,7 +137,11 @@ def load(path: Path) -> Config:
 
 
 def _problem(location: tuple[int | str, ...], message: str, kind: str, text: str) -> str:
-    names = [str(part) for part in location if isinstance(part, str) and not part.startswith(("constrained", "literal"))]
+    names = [
+        str(part)
+        for part in location
+        if isinstance(part, str) and not part.startswith(("constrained", "literal"))
+    ]
     names = [name for name in names if name not in {"int", "[key]"}]
     line = _line_of(names, text)
     at = f" (line {line})" if line else ""

@@ -1,12 +1,12 @@
-"""What a plug-in or an engine implements. Protocols and the small frozen values they exchange; no behaviour."""
+"""What a plug-in or an engine implements: protocols and the small frozen values they exchange."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -40,7 +40,9 @@ class ImageAt:
     container: str | None = None  # absolute path of the tar, Parquet or Arrow file
     offset: int = 0  # bytes
     length: int = -1  # bytes; -1: to the end of the file
-    column: str | None = None  # column path in a Parquet or Arrow file, such as "image.bytes" or "images.1.bytes"
+    column: str | None = (
+        None  # column path in a Parquet or Arrow file, such as "image.bytes" or "images.1.bytes"
+    )
     row: int | None = None
 
 
@@ -65,7 +67,7 @@ class Reader(Protocol):
     version: ClassVar[int]
 
     def files(self, path: Path) -> list[Path]:
-        """The data files at `path` (a file or a folder), in a fixed order. Empty if none is of this format."""
+        """The data files at `path` (a file or a folder), in a fixed order; none if it is another format."""
         ...
 
     def spans(self, file: Path, rows: int) -> Iterator[Span]:
@@ -158,13 +160,13 @@ class Source(Protocol):
         ...
 
     def load(self, task: Task, rows: pa.RecordBatch) -> Iterator[Any]:
-        """Fetch what the stages need for `rows`, in one or more pieces: read, decode, gather. Runs in a thread."""
+        """Fetch what the stages need for `rows`, in pieces: read, decode, gather. Runs in a thread."""
         ...
 
 
 @dataclass(frozen=True)
 class ShardRef:
-    """One committed shard of a table: its number in the manifest, its key, and the checksum that names its file."""
+    """One committed shard of a table: its place in the manifest, and the checksum that names its file."""
 
     number: int
     key: str

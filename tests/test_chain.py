@@ -6,7 +6,7 @@ import json
 import math
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
 import pytest
@@ -17,6 +17,9 @@ from curation.generate.pool import write_pool
 from curation.verify import verify
 from curation.workspace import Workspace
 from schemas.errors import BudgetError, ConfigError, ReadError, TooManyErrors, WorkspaceError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SMALL = {"run.shard_rows": 64}
 
@@ -58,7 +61,9 @@ def test_every_sample_has_one_row_and_one_reason(done: Workspace) -> None:
     rows = done.store.read("selection").to_pylist()
     counts = done.select("30%")
     assert len(rows) == counts["n_read"]
-    by_reason = {reason: sum(row["reason"] == reason for row in rows) for reason in {row["reason"] for row in rows}}
+    by_reason = {
+        reason: sum(row["reason"] == reason for row in rows) for reason in {row["reason"] for row in rows}
+    }
     assert by_reason["quarantined"] == counts["n_quarantined"]
     assert by_reason["kept"] == counts["n_selected"]
     assert sum(by_reason[reason] for reason in counts["pruned"]) == counts["n_pruned"]
@@ -106,10 +111,14 @@ def test_a_second_dataset_computes_its_own_shards_only(copy: Workspace, tmp_path
         assert manifest is not None
         assert after is not None
         if table not in WHOLE_POOL:
-            assert [s.checksum for s in after.shards[: len(manifest.shards)]] == [s.checksum for s in manifest.shards]
+            assert [s.checksum for s in after.shards[: len(manifest.shards)]] == [
+                s.checksum for s in manifest.shards
+            ]
 
 
-def test_the_selection_does_not_depend_on_the_size_of_shards_or_the_workers(done: Workspace, pool: Path, tmp_path: Path) -> None:
+def test_the_selection_does_not_depend_on_the_size_of_shards_or_the_workers(
+    done: Workspace, pool: Path, tmp_path: Path
+) -> None:
     Workspace.init(tmp_path, {"demo": pool / "pool.json"}, images=[pool], model="builtin")
     other = Workspace(tmp_path, {"run.shard_rows": 100, "run.workers": 2})
     other.select("30%")
@@ -130,7 +139,9 @@ def test_two_runs_give_the_same_bytes(done: Workspace, pool: Path, tmp_path: Pat
 def test_planted_defects_are_caught(done: Workspace, pool: Path) -> None:
     truth = json.loads((pool / "truth.json").read_text())["records"]
     codes = done.store.read("checked", ["error"])["error"].to_pylist()
-    expected = {r["index"]: r["kind"] for r in truth if r["kind"].endswith("_image") and "dup" not in r["kind"]}
+    expected = {
+        r["index"]: r["kind"] for r in truth if r["kind"].endswith("_image") and "dup" not in r["kind"]
+    }
     expected |= {r["index"]: r["kind"] for r in truth if r["kind"] in ("image_token_count", "bad_roles")}
     assert {index: code for index, code in enumerate(codes) if code} == expected
 
@@ -170,7 +181,9 @@ def test_a_dataset_that_went_away_is_named(copy: Workspace) -> None:
 def test_an_unknown_key_is_named_with_its_line(copy: Workspace) -> None:
     path = copy.base / "curate.toml"
     path.write_text(path.read_text() + "\n[select]\nbudgt = '30%'\n")
-    with pytest.raises(ConfigError, match=r"unknown key select\.budgt \(line \d+\); allowed here: budget, strategy"):
+    with pytest.raises(
+        ConfigError, match=r"unknown key select\.budgt \(line \d+\); allowed here: budget, strategy"
+    ):
         Workspace(copy.base).ingest()
 
 
@@ -178,7 +191,9 @@ def test_a_budget_of_bytes_counts_a_shared_image_once(copy: Workspace) -> None:
     counts = copy.select("600KB")
     kept = [row["keep"] for row in copy.store.read("selection").to_pylist()]
     images = copy.store.read("samples", ["images"])["images"].to_pylist()
-    sizes = {ref["sha256"]: ref["n_bytes"] for keep, refs in zip(kept, images, strict=True) if keep for ref in refs}
+    sizes = {
+        ref["sha256"]: ref["n_bytes"] for keep, refs in zip(kept, images, strict=True) if keep for ref in refs
+    }
     assert counts["n_selected"] == sum(kept) > 0
     assert sum(sizes.values()) <= 600_000
     assert 600_000 - sum(sizes.values()) < 30_000
@@ -197,7 +212,9 @@ def test_a_pool_of_text_alone_goes_through(tmp_path: Path) -> None:
 
 def test_a_pool_without_a_good_record_says_so(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text('[{"id": 1}, {"id": 2}]')
-    workspace = Workspace.init(tmp_path / "work", {"bad": tmp_path / "bad.json"}, model="builtin", format="llava")
+    workspace = Workspace.init(
+        tmp_path / "work", {"bad": tmp_path / "bad.json"}, model="builtin", format="llava"
+    )
     with pytest.raises(ReadError, match="no record could be read: all 2 are bad"):
         workspace.select("5")
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 import pytest
@@ -15,6 +14,9 @@ from curation.local import LocalEngine
 from curation.memory import Limit
 from curation.store import Store
 from schemas.protocols import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 VALUES = pa.schema([pa.field("value", pa.int64(), nullable=False)])
 AMPLE = Limit(10**12)

@@ -1,4 +1,4 @@
-"""The main job on real data: 8,205 records of a dozen sources, from JSON to a subset, through the command line."""
+"""The main job on real data: 8,205 records of a dozen sources, from JSON to a subset."""
 
 from __future__ import annotations
 
@@ -96,7 +96,16 @@ def test_the_llava_export_holds_the_records_byte_for_byte(
 
 def test_planted_defects_of_1000_records_are_caught(shared: Path, tmp_path: Path) -> None:
     mixture = shared / "mixture"
-    tool = [sys.executable, str(shared / "tools" / "plant_defects.py"), "--limit", "1000", "--rate", "0.4", "--seed", "1"]
+    tool = [
+        sys.executable,
+        str(shared / "tools" / "plant_defects.py"),
+        "--limit",
+        "1000",
+        "--rate",
+        "0.4",
+        "--seed",
+        "1",
+    ]
     paths = ["--in", str(mixture / "mixture.json"), "--images", str(mixture), "--out", str(tmp_path / "bad")]
     subprocess.run([*tool, *paths], check=True, capture_output=True)
     curate(tmp_path, "init", "bad/data.json", "--images", "bad", "--model", "builtin")

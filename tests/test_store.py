@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pytest
@@ -17,6 +17,9 @@ from curation.store import Store, key_of
 from curation.verify import collect_garbage, verify
 from schemas.columns import conform
 from schemas.errors import SchemaError, WorkspaceError, WorkspaceLocked
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NUMBERS = pa.schema([pa.field("n", pa.int64(), nullable=False)])
 
@@ -111,10 +114,15 @@ def test_a_second_writer_is_told_who_holds_the_workspace(store: Store) -> None:
         "import sys, time\nfrom pathlib import Path\nfrom curation.lock import writer\n"
         "with writer(Path(sys.argv[1]), 'curate embed'):\n    print('held', flush=True)\n    time.sleep(60)\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", holder, str(store.root)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", holder, str(store.root)], stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
-    with pytest.raises(WorkspaceLocked, match=rf"process {process.pid} on .* \(curate embed"), writer(store.root, "x"):
+    with (
+        pytest.raises(WorkspaceLocked, match=rf"process {process.pid} on .* \(curate embed"),
+        writer(store.root, "x"),
+    ):
         pass
     process.send_signal(signal.SIGKILL)
     process.wait()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from curation.readers import scanner
 from curation.readers.hf_disk import HfDisk
@@ -12,6 +12,9 @@ from curation.readers.listing import data_files
 from curation.readers.records import BadRecord, parse
 from curation.readers.shapes import schema_of
 from schemas.errors import ReadError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 KNOWN = "LLaVA JSON, OpenAI messages, ShareGPT, Parquet, a dataset saved with save_to_disk, WebDataset (tar)"
 _CONTAINERS = {
@@ -96,5 +99,5 @@ def _first_records(path: Path) -> list[object]:
 def _contents(folder: Path) -> str:
     counts = Counter(entry.suffix or "no suffix" for entry in folder.iterdir() if entry.is_file())
     folders = sum(entry.is_dir() for entry in folder.iterdir())
-    named = [f"{count} × {suffix}" for suffix, count in counts.most_common(5)]
+    named = [f"{count} {suffix}" for suffix, count in counts.most_common(5)]
     return ", ".join([*named, *([f"{folders} folders"] if folders else [])]) or "nothing"

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from curation.readers.rows import cells, check_columns, image_columns, records
@@ -13,6 +11,9 @@ from schemas.errors import ReadError
 from schemas.protocols import Record, Span
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     import pyarrow as pa
 
 _SPLITS = "dataset_dict.json"

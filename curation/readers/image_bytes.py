@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,8 @@ from schemas.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
     import pyarrow as pa
 
 MAX_IMAGE_BYTES = 512 << 20
@@ -152,7 +153,7 @@ def _runs(path: str, column: str, rows: list[int]) -> Iterator[tuple[int, pa.Arr
     from curation.readers.hf_disk import batches
     from curation.readers.parquet import open_parquet
 
-    with open(path, "rb") as handle:
+    with Path(path).open("rb") as handle:
         parquet = handle.read(4) == b"PAR1"
     if not parquet:
         for first, batch in batches(Path(path)):

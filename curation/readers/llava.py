@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from curation.readers import json_records
 from curation.readers.records import Images, Turns, canonical, image_list, role, turn_list, turn_text
-from schemas.protocols import Record, Span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from schemas.protocols import Record, Span
 
 
 def llava(record: dict[str, Any]) -> tuple[Turns, Images]:

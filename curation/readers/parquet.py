@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from curation.readers.listing import data_files
@@ -13,6 +11,9 @@ from schemas.errors import ReadError
 from schemas.protocols import Record, Span
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     import pyarrow as pa
     import pyarrow.parquet as pq
 

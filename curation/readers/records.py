@@ -28,11 +28,11 @@ class BadRecord(Exception):
 
 
 def canonical(text: str) -> str:
-    """The one spelling of a turn's text, equal for every input format.
+    r"""The one spelling of a turn's text, equal for every input format.
 
     Every image is the placeholder `<image>` on a line of its own. White space next to a placeholder says how
-    a format glues text and images, not what the turn says, so it is dropped: LLaVA's `"<image>\\nWhat?"`,
-    `"<image> What?"` and the OpenAI parts [image, "What?"] are all `"<image>\\nWhat?"`. White space at the
+    a format glues text and images, not what the turn says, so it is dropped: LLaVA's `"<image>\nWhat?"`,
+    `"<image> What?"` and the OpenAI parts [image, "What?"] are all `"<image>\nWhat?"`. White space at the
     ends of the turn that touches no placeholder stays. Text without a placeholder comes back unchanged.
     """
     if PLACEHOLDER not in text:

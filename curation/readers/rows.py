@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,8 @@ from schemas.errors import BAD_IMAGE_FIELD, ReadError
 from schemas.protocols import ImageAt, Record
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pyarrow as pa
 
 IMAGE_COLUMNS = ("image", "images")

@@ -7,10 +7,11 @@ commas, backslashes) and drops what stands inside strings; only the commas betwe
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator
 from typing import IO, TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
     import numpy as np
     from numpy.typing import NDArray
 

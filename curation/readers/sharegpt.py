@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from curation.readers import json_records
 from curation.readers.records import (
@@ -20,7 +18,12 @@ from curation.readers.records import (
     turn_text,
 )
 from schemas.errors import BAD_TURN
-from schemas.protocols import Record, Span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from schemas.protocols import Record, Span
 
 
 def sharegpt(record: dict[str, Any]) -> tuple[Turns, Images]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,6 +16,8 @@ from schemas.columns import UID
 from scorers.alignment import Alignment, mismatch_statistics
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from curation.stages.pool import Pool
     from schemas.protocols import Task
 

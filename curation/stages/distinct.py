@@ -6,7 +6,6 @@ changes no shard before it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,12 +16,16 @@ from curation.ids import first_equal
 from curation.stages.pool import Output
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from curation.stages.pool import Pool
 
 PLACES = pa.field(
-    "places", pa.list_(pa.struct([pa.field("shard", pa.int32()), pa.field("row", pa.int32())])), nullable=False
+    "places",
+    pa.list_(pa.struct([pa.field("shard", pa.int32()), pa.field("row", pa.int32())])),
+    nullable=False,
 )
 INDEX = pa.schema(
     [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -20,6 +19,8 @@ from schemas.errors import ReadError
 from scorers.image_figures import measure
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
     from PIL import Image
 
@@ -56,7 +57,9 @@ class DistinctImages:
         refs = _references(task.inputs["samples"][task.number])
         wanted = [
             refs[sample][position]
-            for sample, position in zip(rows["sample_row"].to_pylist(), rows["position"].to_pylist(), strict=True)
+            for sample, position in zip(
+                rows["sample_row"].to_pylist(), rows["position"].to_pylist(), strict=True
+            )
         ]
         for ref, data in zip(wanted, fetch(wanted), strict=True):
             yield self._decode(ref, data)
@@ -125,7 +128,9 @@ class EmbedImages:
         pixels = None if piece.image is None else self.model.encoder().preprocess(piece.image)
         return piece.sha256, pixels
 
-    def finish(self, rows: pa.RecordBatch, prepared: list[tuple[bytes, NDArray[np.uint8] | None]]) -> pa.RecordBatch:
+    def finish(
+        self, rows: pa.RecordBatch, prepared: list[tuple[bytes, NDArray[np.uint8] | None]]
+    ) -> pa.RecordBatch:
         encoder = self.model.encoder()
         # The batch always has the same shape: a smaller one could change the bits of the rows in it.
         pixels = np.zeros((self.source.batch, 3, *encoder.image_size), np.uint8)

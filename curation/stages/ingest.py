@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 
 from curation.images import BadImage, ImageRoots, fetch
 from curation.readers import reader
-from curation.stages.inputs import Input
 from schemas import errors
 from schemas.columns import SAMPLES
-from schemas.protocols import ImageAt, Record, Span, Task
 from scorers.hygiene import count_tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from curation.stages.inputs import Input
+    from schemas.protocols import ImageAt, Record, Span, Task
 
 # Images hashed at once: bounds the bytes in memory.
 FETCH = 32
@@ -137,12 +140,17 @@ def _bad_structure(record: Record) -> tuple[str, str] | None:
     for place, role in enumerate(roles):
         expected = ("user", "assistant")[place % 2]
         if role != expected:
-            return errors.BAD_ROLES, f"turn {place + 1} is by {role!r}, expected {expected!r}; roles must alternate"
+            return (
+                errors.BAD_ROLES,
+                f"turn {place + 1} is by {role!r}, expected {expected!r}; roles must alternate",
+            )
     if len(roles) % 2:
         return errors.BAD_ROLES, "the record ends with a question; add the answer or drop the turn"
     tokens = sum(text.count("<image>") for _, text in record.turns)
     if tokens != len(record.images):
-        sentence = f"{tokens} <image> in the text but {len(record.images)} images in the record; make them equal"
+        sentence = (
+            f"{tokens} <image> in the text but {len(record.images)} images in the record; make them equal"
+        )
         return errors.IMAGE_TOKEN_COUNT, sentence
     return None
 

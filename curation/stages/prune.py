@@ -1,8 +1,7 @@
-"""Decide which samples go because another says the same: exact copies, then near-duplicates. Narrow columns only."""
+"""Decide which samples go because another says the same. Narrow columns only."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,6 +14,8 @@ from curation.stages.pool import Output
 from schemas.columns import UID
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from curation.stages.pool import Pool

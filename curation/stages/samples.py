@@ -1,8 +1,7 @@
-"""What is known of each sample once its images were decoded: `checked` (readable or why not) and `hygiene`."""
+"""What is known of a sample once its images were decoded: `checked` (readable or why not) and `hygiene`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,6 +15,8 @@ from schemas import columns
 from scorers.hygiene import Hygiene
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from schemas.protocols import Task
@@ -94,7 +95,11 @@ class Check:
         sizes = np.concatenate([[0], np.cumsum(piece.images["n_bytes"].to_numpy())])
         image_bytes = (sizes[offsets[1:]] - sizes[offsets[:-1]]).astype(np.int64)
         error, message = _first_errors(piece)
-        kept = {name: rows[name] for name in CHECKED.names if name not in {"image_bytes", "error", "error_message"}}
+        kept = {
+            name: rows[name]
+            for name in CHECKED.names
+            if name not in {"image_bytes", "error", "error_message"}
+        }
         facts = {**kept, "image_bytes": pa.array(image_bytes), "error": error, "error_message": message}
         return pa.record_batch([facts[name] for name in CHECKED.names], schema=CHECKED)
 

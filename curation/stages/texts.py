@@ -1,9 +1,8 @@
-"""Each distinct text chunk once: `chunks` cuts the turns to the encoder's context, `chunk_vectors` embeds them."""
+"""Each distinct text chunk once: `chunks` cuts turns to the encoder's context, `chunk_vectors` embeds."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,6 +16,8 @@ from curation.store import read_shard
 from schemas.columns import vector
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from curation.models.resolved import Model
@@ -50,7 +51,7 @@ class Turns:
 
 @dataclass(frozen=True)
 class Chunks:
-    """`chunks`: a turn pair is a chunk, split further where the encoder's context is shorter; nothing is cut off."""
+    """`chunks`: a turn pair is a chunk, split where the encoder's context is shorter; nothing is cut off."""
 
     model: Model
 
@@ -82,7 +83,10 @@ def _chunks(turns: list[dict[str, str]], split: Any) -> list[dict[str, Any]]:
             texts.append(text)
     pieces = [piece for text in texts if text for piece in split(text)]
     return [
-        {"hash": hashlib.blake2b(piece.encode("utf-8", "surrogatepass"), digest_size=16).digest(), "text": piece}
+        {
+            "hash": hashlib.blake2b(piece.encode("utf-8", "surrogatepass"), digest_size=16).digest(),
+            "text": piece,
+        }
         for piece in pieces
     ]
 

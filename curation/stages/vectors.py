@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,6 +16,8 @@ from schemas.columns import UID, vector
 from scorers.alignment import alignment
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from schemas.protocols import Task
@@ -80,12 +81,14 @@ class Embedded:
         kept_offsets = np.concatenate([[0], np.cumsum(np.diff(offsets) * good)])
         if not keep.any():
             return kept_offsets, np.zeros((0, self.dim), np.float32)
-        return kept_offsets, vectors(gather(task.inputs[table], shards[keep], rows[keep], ["vector"])["vector"])
+        return kept_offsets, vectors(
+            gather(task.inputs[table], shards[keep], rows[keep], ["vector"])["vector"]
+        )
 
 
 @dataclass(frozen=True)
 class MeanVectors:
-    """`vectors`: per modality the renormalised mean; `images` holds each image's vector where there are several."""
+    """`vectors`: per modality the renormalised mean; `images` holds every vector where there are several."""
 
     source: Embedded
 
@@ -134,7 +137,7 @@ def _several(rows: NDArray[np.float32], offsets: NDArray[np.int64]) -> pa.ListAr
 
 @dataclass(frozen=True)
 class Cosines:
-    """`cosines`: mean over chunks of the maximum over images, in [-1, 1], higher is better; null without either."""
+    """`cosines`: mean over chunks of the maximum over images, in [-1, 1], higher is better; else null."""
 
     source: Embedded
 
