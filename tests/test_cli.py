@@ -71,7 +71,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def workspace(prepared: Path, tmp_path: Path) -> Iterator[Path]:
-    """`prepared`, put back afterwards. A copy elsewhere would be another pool: shards say where images are."""
+    """`prepared`, put back afterwards. A copy elsewhere is another pool, as shards say where images lie."""
     there = set(prepared.iterdir())
     shutil.copytree(prepared / ".curate", tmp_path / ".curate")
     shutil.copy(prepared / "curate.toml", tmp_path / "curate.toml")
