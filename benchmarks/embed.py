@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -24,11 +24,14 @@ from curation.images import to_rgb
 from curation.local import LocalEngine
 from curation.memory import Limit
 from curation.models.encoder import load_encoder
-from curation.planner import Planner, Stage
+from curation.planner import Planner
 from curation.progress import Silent
 from curation.sources import find_spans
 from curation.workspace import Workspace
 from scorers.image_figures import measure
+
+if TYPE_CHECKING:
+    from curation.keys import Stage
 
 BATCH = 32
 MODELS = ("builtin", "ViT-B-32/random")

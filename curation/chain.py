@@ -9,8 +9,9 @@ from curation.stages.distinct import Distinct
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from curation.keys import Stage
     from curation.models.resolved import Model
-    from curation.planner import Stage
+    from curation.stages.select import Select
     from schemas.config import Config
 
 # The last stages of each step. A step runs whatever of the steps before it is not done.
@@ -59,7 +60,7 @@ def _ingest(config: Config, model: Callable[[], Model]) -> list[Stage]:
 
 def _embed(config: Config, model: Callable[[], Model]) -> list[Stage]:
     from curation.stages.images import DistinctImages, EmbedImages
-    from curation.stages.texts import Chunks, DistinctChunks, EmbedTexts
+    from curation.stages.texts import Chunks, EmbedTexts
     from curation.stages.vectors import Embedded, MeanVectors
 
     encoder = model()
@@ -67,7 +68,7 @@ def _embed(config: Config, model: Callable[[], Model]) -> list[Stage]:
         EmbedImages(DistinctImages(config.embed.batch, config.images.max_pixels), encoder),
         Chunks(encoder),
         Distinct("distinct_chunks", "chunks", "chunks.list.element.hash", "distinct_chunks", "chunk_places"),
-        EmbedTexts(DistinctChunks(config.embed.batch), encoder),
+        EmbedTexts(encoder, config.embed.batch),
         MeanVectors(Embedded(encoder.dim)),
     ]
 
@@ -100,8 +101,6 @@ def _prune(config: Config, model: Callable[[], Model]) -> list[Stage]:
 
 
 def _select(config: Config, model: Callable[[], Model]) -> list[Stage]:
-    from curation.selection import selector
-    from curation.stages.select import Select
     from schemas.errors import BudgetError
 
     settings = config.select
@@ -109,8 +108,16 @@ def _select(config: Config, model: Callable[[], Model]) -> list[Stage]:
         raise BudgetError(
             'say how much to keep: --budget 30%, or budget = "30%" under [select] in curate.toml'
         )
-    tables = () if not selector(settings.strategy).needs else ("hygiene", "alignment")
-    return [Select(settings.budget, settings.strategy, config.run.seed, tables)]
+    return [select_stage(settings.budget, settings.strategy, config.run.seed)]
+
+
+def select_stage(budget: str, strategy: str, seed: int) -> Select:
+    """The last stage, alone."""
+    from curation.selection import selector
+    from curation.stages.select import Select
+
+    tables = ("hygiene", "alignment") if selector(strategy).needs else ()
+    return Select(budget, strategy, seed, tables)
 
 
 _BUILD: dict[str, Callable[[Config, Callable[[], Model]], list[Stage]]] = {

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
 
+from curation.chain import select_stage
+from curation.keys import keys_of
 from curation.lock import writer as lock
-from curation.planner import describe
-from curation.selection import selector
-from curation.stages.select import Select
-from curation.store import key_of, put
+from curation.store import put
 from curation.summary import counts
 from curation.writers import writer
 from curation.writers.kept import Context, Kept
@@ -122,13 +121,13 @@ def _settings(selection: Manifest) -> dict[str, Any]:
 
 def _is_current(store: Store, selection: Manifest) -> bool:
     """Was `selection` decided on the tables as they are now, and is its file there?"""
-    params = selection.stage["params"]
-    tables = ("hygiene", "alignment") if selector(params["strategy"]).needs else ()
-    stage = Select(params["budget"], params["strategy"], params["seed"], tables)
-    read = [manifest.fingerprint for table in stage.reads if (manifest := store.manifest(table))]
-    key = key_of([[describe(stage), read], "selection", 0])
-    there = all(store.shard_path("selection", shard.checksum).exists() for shard in selection.shards)
-    return there and [shard.key for shard in selection.shards] == [key]
+    stage = select_stage(**selection.stage["params"])
+    if any(store.manifest(table) is None for table in stage.reads):
+        return False
+    keys = keys_of(stage, store)["selection"]
+    return [shard.key for shard in selection.shards] == keys and keys[0] in store.committed(
+        "selection", keys
+    )[0]
 
 
 # --- what the writers are told --------------------------------------------------------------------------

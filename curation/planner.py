@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
-from curation.stages.inputs import Aligned, Linked, Whole
+from curation.keys import describe, inputs, is_group, is_map, is_whole, keys_of, outputs, reads
+from curation.stages.inputs import Linked, Whole
 from curation.stages.pool import Pool
-from curation.store import key_of
 from schemas.errors import NotDeterministic, ReadError, TooManyErrors
 from schemas.protocols import GroupStage, MapStage, PoolStage, ShardRef, Task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
-
+    from curation.keys import Stage
     from curation.progress import Progress
     from curation.sources import FoundSpan
-    from curation.stages.inputs import Input
     from curation.store import Manifest, Store
     from schemas.protocols import Engine
-
-    Stage = MapStage | PoolStage | GroupStage
 
 
 @dataclass(frozen=True)
@@ -56,23 +51,23 @@ class Planner:
         while pending:
             first = pending[0]
             done = [first]
-            if _is_map(first):
-                fused = [stage for stage in pending if _is_map(stage) and self._fuses(first, stage, pending)]
+            if is_map(first):
+                fused = [stage for stage in pending if is_map(stage) and self._fuses(first, stage, pending)]
                 self._map(fused)
                 done = [*fused]
-            elif _is_group(first):
+            elif is_group(first):
                 self._group(first)
-            elif _is_whole(first):
+            elif is_whole(first):
                 self._decide(first)
             pending = [stage for stage in pending if not any(stage is other for other in done)]
 
     def _fuses(self, first: MapStage, other: MapStage, pending: Sequence[Stage]) -> bool:
         waiting = {table for stage in pending for table in outputs(stage)}
-        needs = {item.table for item in _inputs(other)}
+        needs = {item.table for item in inputs(other)}
         return other.source == first.source and not needs & waiting
 
     def _map(self, stages: Sequence[MapStage]) -> None:
-        plans = {stage.name: self._map_keys(stage) for stage in stages}
+        plans = {stage.name: self._keys(stage)[stage.name] for stage in stages}
         missing: dict[int, list[MapStage]] = {}
         for stage in stages:
             keys = plans[stage.name]
@@ -96,7 +91,7 @@ class Planner:
             self._publish(stage.name, describe(stage), plans[stage.name])
 
     def _decide(self, stage: PoolStage) -> None:
-        plan = self._pool_keys(stage)
+        plan = self._keys(stage)
         found = {table: self._found(table, keys) for table, keys in plan.items()}
         if any(len(found[table]) < len(set(keys)) for table, keys in plan.items()):
             total = self._manifest(stage.reads[0]).rows
@@ -117,7 +112,7 @@ class Planner:
     def _group(self, stage: GroupStage) -> None:
         pool = Pool(self.store)
         bins = stage.bins(pool)
-        plan = self._group_keys(stage, bins)
+        plan = self._keys(stage)[stage.name]
         found = self._found(stage.name, plan)
         keys = {number: key for number, key in enumerate(plan) if key not in found}
         if keys:
@@ -157,7 +152,10 @@ class Planner:
                 "see them with `curate status --errors`"
             )
 
-    # --- keys ------------------------------------------------------------------------------------------
+    # --- what is known ---------------------------------------------------------------------------------
+
+    def _keys(self, stage: Stage) -> dict[str, list[str]]:
+        return keys_of(stage, self.store, self.spans)
 
     def _found(self, table: str, keys: Sequence[str]) -> dict[str, ShardRef]:
         found, conflicts = self.store.committed(table, keys)
@@ -173,55 +171,14 @@ class Planner:
         assert manifest is not None, f"{table} is read before it is written"
         return manifest
 
-    def _keys(self, stage: Stage) -> dict[str, list[str]]:
-        """The keys of every shard that a stage will write, by table. What it reads is finished."""
-        if _is_map(stage):
-            return {stage.name: self._map_keys(stage)}
-        if _is_group(stage):
-            return {stage.name: self._group_keys(stage, stage.bins(Pool(self.store)))}
-        assert _is_whole(stage)
-        return self._pool_keys(stage)
-
-    def _map_keys(self, stage: MapStage) -> list[str]:
-        """The key of each shard of a map stage. The tables that it reads are finished."""
-        base = describe(stage)
-        inputs = _inputs(stage)
-        if not inputs:
-            return [key_of([base, found.fingerprint]) for found in self.spans]
-        tables = {item.table: self._manifest(item.table) for item in inputs}
-        through = {i.through: self._manifest(i.through) for i in inputs if isinstance(i, Linked)}
-        whole = {i.table: tables[i.table].fingerprint for i in inputs if isinstance(i, Whole)}
-        primary = tables[inputs[0].table]
-        keys = []
-        for number in range(len(primary.shards)):
-            read: list[object] = [whole]
-            for item in inputs:
-                if isinstance(item, Aligned):
-                    read.append(tables[item.table].shards[number].checksum)
-                elif isinstance(item, Linked):
-                    links = through[item.through].shards[number].links
-                    read.append([tables[item.table].shards[link].checksum for link in links])
-            keys.append(key_of([base, read]))
-        return keys
-
-    def _pool_keys(self, stage: PoolStage) -> dict[str, list[str]]:
-        base = [describe(stage), [self._manifest(table).fingerprint for table in stage.reads]]
-        n_shards = stage.shards(Pool(self.store))
-        return {table: [key_of([base, table, n]) for n in range(n_shards)] for table in stage.writes}
-
-    def _group_keys(self, stage: GroupStage, bins: NDArray[np.int64]) -> list[str]:
-        n_bins = int(bins.max()) + 1
-        read = [self._manifest(table).fingerprint for table in stage.reads]
-        return [key_of([describe(stage), read, number, n_bins]) for number in range(n_bins)]
-
     def _task(self, stages: Sequence[MapStage], number: int, plans: dict[str, list[str]]) -> Task:
         keys = {stage.name: plans[stage.name][number] for stage in stages}
-        inputs = _inputs(stages[0])
-        if not inputs:
+        needed = inputs(stages[0])
+        if not needed:
             found = self.spans[number]
             return Task(number, found.value.span.n_records, keys=keys, value=found.value)
         paths: dict[str, dict[int, str]] = {}
-        for item in inputs:
+        for item in needed:
             manifest = self._manifest(item.table)
             numbers: Sequence[int] = [number]
             if isinstance(item, Linked):
@@ -231,7 +188,7 @@ class Planner:
             paths[item.table] = {
                 n: str(self.store.shard_path(item.table, manifest.shards[n].checksum)) for n in numbers
             }
-        rows = self._manifest(inputs[0].table).shards[number].rows
+        rows = self._manifest(needed[0].table).shards[number].rows
         return Task(number, rows, paths, keys)
 
     # --- looking ---------------------------------------------------------------------------------------
@@ -259,39 +216,3 @@ class Planner:
         if len(found) == len(set(keys)) and held is not None and [s.key for s in held.shards] == keys:
             return State(stage.name, "fresh", len(keys), len(keys), rows)
         return State(stage.name, "partial" if found else there, len(keys), len(found), rows)
-
-
-def outputs(stage: Stage) -> list[str]:
-    """The tables that a stage writes."""
-    return list(stage.writes) if _is_whole(stage) else [stage.name]
-
-
-def reads(stage: Stage) -> list[str]:
-    """The tables that must be finished before a stage can run."""
-    if _is_map(stage):
-        through = [item.through for item in _inputs(stage) if isinstance(item, Linked)]
-        return [item.table for item in _inputs(stage)] + through
-    assert _is_group(stage) or _is_whole(stage)
-    return list(stage.reads)
-
-
-def describe(stage: Stage) -> dict[str, Any]:
-    """The part of a stage's keys that does not vary between its shards."""
-    return {"name": stage.name, "version": stage.version, "params": stage.params()}
-
-
-def _is_map(stage: Stage) -> TypeGuard[MapStage]:
-    return stage.shape == "map"
-
-
-def _is_group(stage: Stage) -> TypeGuard[GroupStage]:
-    return stage.shape == "group"
-
-
-def _is_whole(stage: Stage) -> TypeGuard[PoolStage]:
-    return stage.shape in ("fit", "decide")
-
-
-def _inputs(stage: MapStage) -> tuple[Input, ...]:
-    inputs: tuple[Input, ...] = stage.source.inputs
-    return inputs

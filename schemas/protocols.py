@@ -133,8 +133,12 @@ class Encoder(Protocol):
         """(n, context_length) int64. Thread-safe; touches no model."""
         ...
 
+    def used_lengths(self, tokens: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(n,) how many leading tokens of each row decide its vector."""
+        ...
+
     def encode_texts(self, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
-        """(n, context_length) int64 -> (n, d) float32 rows of unit length."""
+        """(n, length) int64 -> (n, d) float32 rows of unit length; `length` covers what the rows use."""
         ...
 
 

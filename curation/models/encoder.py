@@ -66,12 +66,48 @@ class OpenClipEncoder:
         """Return (n, context_length) token ids, truncated where a text was not `split`. Thread-safe."""
         return self.tokens.encode(texts)
 
+    def used_lengths(self, tokens: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return (n,) how many leading tokens of each row its vector follows from: up to the end token.
+
+        In a causal text tower what stands behind the end token changes nothing; in any other, and where it
+        cannot be told, it is the whole context.
+        """
+        text = self._causal_text()
+        if text is None:
+            return np.full(len(tokens), tokens.shape[1], np.int64)
+        last = text.eos_id if text.pool_type == "eos" else tokens.max(axis=1, keepdims=True)
+        ends: NDArray[np.bool_] = tokens == last
+        used: NDArray[np.int64] = np.where(ends.any(axis=1), ends.argmax(axis=1) + 1, tokens.shape[1])
+        return used
+
+    def _causal_text(self) -> Any:
+        """Return the text tower if a text's vector is that of its end token, which sees only what precedes."""
+        from open_clip.transformer import TextTransformer
+
+        text = getattr(self.model, "text", None)
+        if not isinstance(text, TextTransformer) or text.attn_mask is None:
+            return None
+        masked = text.cls_emb is not None or text.use_pad_mask
+        return text if text.pool_type in ("eos", "argmax") and not masked else None
+
     def encode_texts(self, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return (n, d) unit vectors of (n, context_length) token ids. Not for several threads at once."""
+        """Return (n, d) unit vectors of (n, length) token ids. Not for several threads at once.
+
+        `length` is the context length, or less where `used_lengths` allows it.
+        """
         import torch
 
+        batch = torch.from_numpy(np.ascontiguousarray(tokens)).to(self.device)
         with torch.inference_mode():
-            return self._unit(self.model.encode_text(torch.from_numpy(tokens).to(self.device)))
+            if tokens.shape[1] == self.context_length:
+                return self._unit(self.model.encode_text(batch))
+            # open_clip does not cut its causal mask to a shorter text.
+            text, mask = self.model.text, self.model.text.attn_mask
+            text.attn_mask = mask[: tokens.shape[1], : tokens.shape[1]]
+            try:
+                return self._unit(self.model.encode_text(batch))
+            finally:
+                text.attn_mask = mask
 
     def _normalised(self, pixels: Any) -> Any:
         """Return what ToTensor and Normalize make of uint8 pixels, in the dtype of the weights."""
@@ -157,6 +193,7 @@ def _assembled(spec: ModelSpec, name: str, weights: str | None, device: str, dty
             device=device,
             force_preprocess_cfg=preprocess_of_tag(spec),
             pretrained_text=False,
+            force_custom_text=True,
             require_pretrained=spec.form != "random",
             weights_only=True,
         ).eval()

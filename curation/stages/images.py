@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -93,7 +94,12 @@ class Figures:
     writes: ClassVar[pa.Schema] = IMAGES
 
     def params(self) -> dict[str, Any]:
-        return {"max_pixels": self.source.max_pixels}
+        # What decodes and hashes is part of the result.
+        return {
+            "max_pixels": self.source.max_pixels,
+            "pillow": version("pillow"),
+            "imagehash": version("imagehash"),
+        }
 
     def prepare(self, piece: Decoded) -> dict[str, Any]:
         row: dict[str, Any] = {"sha256": piece.sha256, "n_bytes": piece.n_bytes}

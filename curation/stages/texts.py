@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from curation.models.resolved import Model
     from schemas.protocols import Task
 
+LENGTH_STEP = 8  # tokens
 CHUNKS = pa.schema(
     [
         pa.field(
@@ -93,11 +94,10 @@ def _chunks(turns: list[dict[str, str]], split: Any) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class DistinctChunks:
-    """Source: the chunks first seen in a shard of the pool, `batch` at a time."""
-
-    batch: int
+    """Source: the chunks first seen in a shard of the pool, some hundreds at a time."""
 
     inputs: ClassVar[tuple[Input, ...]] = (Aligned("distinct_chunks"), Aligned("chunks"))
+    batch: ClassVar[int] = 512
 
     def plan(self, task: Task) -> Iterator[pa.RecordBatch]:
         index = read_shard(task.inputs["distinct_chunks"][task.number])
@@ -119,11 +119,12 @@ def _texts(path: str) -> list[list[dict[str, Any]]]:
 class EmbedTexts:
     """`chunk_vectors`: one unit vector a distinct chunk."""
 
-    source: DistinctChunks
     model: Model
+    batch: int
 
+    source: ClassVar[DistinctChunks] = DistinctChunks()
     name: ClassVar[str] = "chunk_vectors"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     shape: ClassVar[str] = "map"
 
     @property
@@ -131,13 +132,21 @@ class EmbedTexts:
         return pa.schema([vector("vector", self.model.dim)])
 
     def params(self) -> dict[str, Any]:
-        return {"model": self.model.key, "batch": self.source.batch}
+        return {"model": self.model.key, "batch": self.batch}
 
-    def prepare(self, piece: list[str]) -> tuple[int, NDArray[np.int64]]:
-        # Padded to full batches, as images are: the shape of the forward pass is part of the bits.
-        return len(piece), self.model.encoder().tokenize(piece + [""] * (self.source.batch - len(piece)))
+    def prepare(self, piece: list[str]) -> NDArray[np.int64]:
+        return self.model.encoder().tokenize(piece)
 
-    def finish(self, rows: pa.RecordBatch, prepared: list[tuple[int, NDArray[np.int64]]]) -> pa.RecordBatch:
-        n, tokens = prepared[0]
-        vectors = np.asarray(self.model.encoder().encode_texts(tokens))[:n]
-        return pa.record_batch([vector_array(vectors, np.ones(n, bool))], schema=self.writes)
+    def finish(self, rows: pa.RecordBatch, prepared: list[NDArray[np.int64]]) -> pa.RecordBatch:
+        """Texts of like length go through the model together, cut to what they use: most are short."""
+        encoder, tokens = self.model.encoder(), prepared[0]
+        lengths = np.asarray(encoder.used_lengths(tokens))
+        order = np.argsort(lengths, kind="stable")
+        vectors = np.zeros((len(tokens), self.model.dim), np.float32)
+        for start in range(0, len(order), self.batch):
+            members = order[start : start + self.batch]
+            # Rounded up, and always full batches: few shapes, as the shape of a pass is part of the bits.
+            length = min(-(-int(lengths[members].max()) // LENGTH_STEP) * LENGTH_STEP, tokens.shape[1])
+            full = np.resize(members, self.batch)
+            vectors[members] = encoder.encode_texts(tokens[full, :length])[: len(members)]
+        return pa.record_batch([vector_array(vectors, np.ones(len(tokens), bool))], schema=self.writes)
