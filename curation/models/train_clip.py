@@ -155,7 +155,7 @@ def image_features(model: Any, images: torch.Tensor) -> torch.Tensor:
 
 
 def _augment(images: torch.Tensor) -> torch.Tensor:
-    """Shift, zoom, brighten and blur each picture a little; uint8 in, normalised float32 out."""
+    """Shift, zoom, blur, brighten and darken each picture a little; uint8 in, normalised float32 out."""
     import torch
     from torch.nn import functional
 
@@ -167,12 +167,13 @@ def _augment(images: torch.Tensor) -> torch.Tensor:
     theta[:, :, 2] = (torch.rand(n, 2, device=x.device) - 0.5) * 0.06
     grid = functional.affine_grid(theta, list(x.shape), align_corners=False)
     x = functional.grid_sample(x, grid, padding_mode="border", align_corners=False)
-    gain = 1 + 0.2 * (torch.rand(n, 1, 1, 1, device=x.device) - 0.5)
-    lift = 0.12 * (torch.rand(n, 1, 1, 1, device=x.device) - 0.5)
+    bright = 0.86 + 0.28 * torch.rand(n, 1, 1, 1, device=x.device)  # of black-to-white, clipped as in a file
+    x = ((x + 1) * bright - 1).clamp_(-1, 1)
+    contrast = 0.92 + 0.16 * torch.rand(n, 1, 1, 1, device=x.device)
     few = n // 6  # as a small original is blurred when it is enlarged to SIDE
     soft = functional.interpolate(x[:few], size=SIDE // 2, mode="area")
     x[:few] = functional.interpolate(soft, size=SIDE, mode="bilinear", align_corners=False)
-    return (x * gain + lift).clamp_(-1, 1)
+    return (x * contrast).clamp_(-1, 1)
 
 
 def _draw(
@@ -222,7 +223,7 @@ def _loss(
     between = (views @ images.T / 0.1).masked_fill(same[: len(views)], -1e4)
     kept = functional.cross_entropy(between, target[: len(views)])
     apart = 1 - (views * images[: len(views)]).sum(-1).mean()
-    return pairs + 0.5 * kept + 2.0 * apart, pairs.item(), apart.item()
+    return pairs + 0.5 * kept + 4.0 * apart, pairs.item(), apart.item()
 
 
 def _fit(model: Any, tokenizer: Tokenizer, caches: list[Cache], settings: Settings) -> dict[str, Any]:
