@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections import deque
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from curation.memory import Limit
@@ -23,13 +25,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LocalEngine:
-    """One worker process per device; `workers` > 1 starts more, each with its share of the cores."""
+    """One worker process per device; `workers` > 1 starts more, each with its share of the cores.
+
+    `close` it when the last stage is done.
+    """
 
     store: Store
     memory: Limit
     workers: int = 1
 
     name: ClassVar[str] = "local"
+
+    @cached_property
+    def _pool(self) -> ProcessPoolExecutor:
+        """Started with the first stage and kept: a worker loads its libraries and models once."""
+        threads = max(1, (os.cpu_count() or 1) // self.workers)
+        context = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(self.workers, context, initializer=_start_worker, initargs=(threads,))
+
+    def close(self) -> None:
+        """End the workers, if there are any. What they have not started is dropped."""
+        if "_pool" in self.__dict__:
+            self._pool.shutdown(wait=True, cancel_futures=True)
 
     def map(self, stages: Sequence[MapStage], tasks: Sequence[Task], advance: Advance) -> None:
         """Compute every task's shard of every stage and commit it. `advance` is told rows when done."""
@@ -38,20 +55,12 @@ class LocalEngine:
             return
         share = Limit(self.memory.bytes_ // self.workers)
         threads = max(1, (os.cpu_count() or 1) // self.workers)
-        context = _spawn()
-        with ProcessPoolExecutor(
-            self.workers, context, initializer=_start_worker, initargs=(threads,)
-        ) as pool:
-            jobs = {
-                pool.submit(run_tasks, stages, [task], self.store, share, threads): task for task in tasks
-            }
-            try:
-                for job in as_completed(jobs):
-                    job.result()
-                    advance(jobs[job].rows)
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        jobs = {
+            self._pool.submit(run_tasks, stages, [task], self.store, share, threads): task for task in tasks
+        }
+        for job in as_completed(jobs):
+            job.result()
+            advance(jobs[job].rows)
 
     def group(
         self,
@@ -132,12 +141,6 @@ def _prepare(stages: Sequence[MapStage], task: Task, rows: pa.RecordBatch) -> li
 def _commit(stages: Sequence[MapStage], shard: _Shard, store: Store) -> None:
     for stage, batches in zip(stages, shard.outputs, strict=True):
         store.commit(stage.name, shard.task.keys[stage.name], stage.writes, batches)
-
-
-def _spawn() -> Any:
-    import multiprocessing
-
-    return multiprocessing.get_context("spawn")
 
 
 def _start_worker(threads: int) -> None:

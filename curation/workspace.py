@@ -121,7 +121,10 @@ class Workspace:
         start = time.monotonic()
         with writer(self.store.root, f"curate {until}"):
             planner = self._planner()
-            planner.run(chain(self.config, until, lambda: self.model))
+            try:
+                planner.run(chain(self.config, until, lambda: self.model))
+            finally:
+                planner.engine.close()
         counts = self.counts(until)
         counts["computed"] = planner.computed
         counts["seconds"] = round(time.monotonic() - start, 2)

@@ -300,6 +300,10 @@ class Engine(Protocol):
         """Regroup `rows` by bin, run the bins in `keys` and commit each; `advance` is told bins."""
         ...
 
+    def close(self) -> None:
+        """Give back what the engine started: processes, but no session that it found."""
+        ...
+
 
 # --- scores and selections -------------------------------------------------------------------------------
 

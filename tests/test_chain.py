@@ -122,7 +122,8 @@ def test_the_selection_does_not_depend_on_the_size_of_shards_or_the_workers(
     Workspace.init(tmp_path, {"demo": pool / "pool.json"}, images=[pool], model="builtin")
     other = Workspace(tmp_path, {"run.shard_rows": 100, "run.workers": 2})
     other.select("30%")
-    assert other.store.read("selection").equals(done.store.read("selection"))
+    for table in ("vectors", "alignment", "clusters", "selection"):
+        assert other.store.read(table).equals(done.store.read(table)), table
 
 
 def test_killed_at_random_moments_it_ends_with_the_same_bytes(pool: Path, tmp_path: Path) -> None:

@@ -82,7 +82,9 @@ def test_rows_keep_their_order_whatever_the_workers_and_the_memory(
     store = Store(tmp_path)
     advanced: list[int] = []
     stage = Power(Counting(str(tmp_path / "journal")))
-    LocalEngine(store, memory, workers).map([stage], tasks("square"), advanced.append)
+    engine = LocalEngine(store, memory, workers)
+    engine.map([stage], tasks("square"), advanced.append)
+    engine.close()
     assert values(store, "square") == [n * n for n in range(40)]
     assert sum(advanced) == 40
 

@@ -81,7 +81,7 @@ class OpenClipEncoder:
         return used
 
     def _causal_text(self) -> Any:
-        """Return the text tower if a text's vector is that of its end token, which sees only what precedes."""
+        """Return the text tower if a text's vector is that of its end token, which sees no later one."""
         from open_clip.transformer import TextTransformer
 
         text = getattr(self.model, "text", None)

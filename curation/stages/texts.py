@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from curation.models.resolved import Model
     from schemas.protocols import Task
 
-LENGTH_STEP = 8  # tokens
+LENGTH_STEP = 16  # tokens
 CHUNKS = pa.schema(
     [
         pa.field(
@@ -97,7 +97,7 @@ class DistinctChunks:
     """Source: the chunks first seen in a shard of the pool, some hundreds at a time."""
 
     inputs: ClassVar[tuple[Input, ...]] = (Aligned("distinct_chunks"), Aligned("chunks"))
-    batch: ClassVar[int] = 512
+    batch: ClassVar[int] = 1024
 
     def plan(self, task: Task) -> Iterator[pa.RecordBatch]:
         index = read_shard(task.inputs["distinct_chunks"][task.number])
@@ -124,7 +124,7 @@ class EmbedTexts:
 
     source: ClassVar[DistinctChunks] = DistinctChunks()
     name: ClassVar[str] = "chunk_vectors"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 1
     shape: ClassVar[str] = "map"
 
     @property
@@ -138,15 +138,19 @@ class EmbedTexts:
         return self.model.encoder().tokenize(piece)
 
     def finish(self, rows: pa.RecordBatch, prepared: list[NDArray[np.int64]]) -> pa.RecordBatch:
-        """Texts of like length go through the model together, cut to what they use: most are short."""
+        """Texts of like length go through the model together, cut to what they use: most are short.
+
+        A text's length is rounded up by itself, and batches are always full, so that its vector depends
+        neither on its neighbours nor on the shard: the shape of a forward pass is part of its bits.
+        """
         encoder, tokens = self.model.encoder(), prepared[0]
-        lengths = np.asarray(encoder.used_lengths(tokens))
-        order = np.argsort(lengths, kind="stable")
+        steps = -(-np.asarray(encoder.used_lengths(tokens)) // LENGTH_STEP)
         vectors = np.zeros((len(tokens), self.model.dim), np.float32)
-        for start in range(0, len(order), self.batch):
-            members = order[start : start + self.batch]
-            # Rounded up, and always full batches: few shapes, as the shape of a pass is part of the bits.
-            length = min(-(-int(lengths[members].max()) // LENGTH_STEP) * LENGTH_STEP, tokens.shape[1])
-            full = np.resize(members, self.batch)
-            vectors[members] = encoder.encode_texts(tokens[full, :length])[: len(members)]
+        for step in np.unique(steps):
+            alike = np.flatnonzero(steps == step)
+            length = min(int(step) * LENGTH_STEP, tokens.shape[1])
+            for start in range(0, len(alike), self.batch):
+                members = alike[start : start + self.batch]
+                full = np.resize(members, self.batch)
+                vectors[members] = encoder.encode_texts(tokens[full, :length])[: len(members)]
         return pa.record_batch([vector_array(vectors, np.ones(len(tokens), bool))], schema=self.writes)
