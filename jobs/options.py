@@ -114,7 +114,6 @@ PRUNE = (
         help="Near-duplicates have a joint cosine of at least 1 - E.",
     ),
     setting("prune.semantic", "--semantic/--no-semantic", help="Look for near-duplicates."),
-    setting("prune.exact", "--exact/--no-exact", help="Look for exact duplicates."),
     *CLUSTER,
 )
 SELECT = (

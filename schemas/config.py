@@ -69,10 +69,9 @@ class Cluster(Section):
 
 
 class Prune(Section):
-    """Near-duplicates: joint cosine of at least 1 - eps inside a cluster."""
+    """Exact copies always go; near-duplicates where the joint cosine inside a cluster is at least 1 - eps."""
 
     eps: Annotated[float, Field(ge=0, le=0.5)] = 0.05
-    exact: bool = True
     semantic: bool = True
 
 

@@ -259,3 +259,30 @@ def test_the_planted_formats_of_the_shared_mixture_decode(shared: Path):
     for folder in sorted((shared / "mixture" / "images").iterdir()):
         for file in sorted(folder.rglob("*.*"))[:20]:
             assert to_rgb(decode(file.read_bytes(), max_pixels=MAX)).mode == "RGB"
+
+
+def test_a_remote_image_is_fetched_only_where_that_is_allowed(tmp_path: Path) -> None:
+    from functools import partial
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+    from threading import Thread
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "a.png")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path)))
+    Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    try:
+        with pytest.raises(BadImage, match="--allow-remote"):
+            ImageRoots(()).resolve(ImageAt(f"{address}/a.png"))
+        paths = [ImageRoots((), allow_remote=True).resolve(ImageAt(f"{address}/{n}.png")) for n in "ab"]
+        blank = {"offset": 0, "length": -1, "column": None, "row": None, "sha256": None, "n_bytes": None}
+        there, gone = fetch([{"path": path, "name": path, **blank} for path in paths])
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert there == (tmp_path / "a.png").read_bytes()
+    assert isinstance(gone, BadImage)
+    assert gone.code == "missing_image"
