@@ -1,4 +1,4 @@
-"""Resident memory of this process and its children. It decides only how far ahead to read."""
+"""Resident memory, libraries included. It decides only how far ahead to read."""
 
 from __future__ import annotations
 
@@ -8,30 +8,23 @@ from dataclasses import dataclass
 import psutil
 
 
-def resident() -> int:
-    """Bytes resident now, summed over the process tree. Pages shared between processes count in each."""
-    process = psutil.Process()
-    total: int = process.memory_info().rss
-    for child in process.children(recursive=True):
-        try:
-            total += child.memory_info().rss
-        except psutil.NoSuchProcess:
-            continue
-    return total
+def peak_gb(workers: int) -> float:
+    """The most that this process and its `workers` ended worker processes had resident, in 1e9 bytes.
 
-
-def peak_gb() -> float:
-    """The most this process, plus its largest ended child, had resident so far, in 1e9 bytes."""
+    With several workers an upper bound: the system remembers only the largest of them.
+    """
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return round((own + child) * 1024 / 1e9, 3)
+    worker = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss if workers > 1 else 0
+    return round((own + workers * worker) * 1024 / 1e9, 3)
 
 
 @dataclass(frozen=True)
 class Limit:
-    """`--memory`. Above `bytes_` nothing is read ahead; work goes on one batch at a time."""
+    """`--memory`, or a worker's share of it. Near it nothing is read ahead: one batch at a time goes on."""
 
     bytes_: int
 
     def tight(self) -> bool:
-        return resident() > 0.85 * self.bytes_
+        """True where this process has more than 85 % of it resident."""
+        resident: int = psutil.Process().memory_info().rss
+        return resident > 0.85 * self.bytes_

@@ -82,7 +82,8 @@ class Planner:
             by_stages.setdefault(tuple(stage.name for stage in needed), []).append(number)
         for names, numbers in by_stages.items():
             chosen = [stage for stage in stages if stage.name in names]
-            tasks = [self._task(chosen, number, plans) for number in numbers]
+            held = {table: self._manifest(table) for table in reads(chosen[0])}
+            tasks = [self._task(chosen, number, plans, held) for number in numbers]
             with self.progress.bar(" + ".join(names), sum(task.rows for task in tasks), "rows") as bar:
                 self.engine.map(chosen, tasks, bar.advance)
             for name in names:
@@ -171,7 +172,13 @@ class Planner:
         assert manifest is not None, f"{table} is read before it is written"
         return manifest
 
-    def _task(self, stages: Sequence[MapStage], number: int, plans: dict[str, list[str]]) -> Task:
+    def _task(
+        self,
+        stages: Sequence[MapStage],
+        number: int,
+        plans: dict[str, list[str]],
+        held: dict[str, Manifest],
+    ) -> Task:
         keys = {stage.name: plans[stage.name][number] for stage in stages}
         needed = inputs(stages[0])
         if not needed:
@@ -179,16 +186,16 @@ class Planner:
             return Task(number, found.value.span.n_records, keys=keys, value=found.value)
         paths: dict[str, dict[int, str]] = {}
         for item in needed:
-            manifest = self._manifest(item.table)
+            manifest = held[item.table]
             numbers: Sequence[int] = [number]
             if isinstance(item, Linked):
-                numbers = self._manifest(item.through).shards[number].links
+                numbers = held[item.through].shards[number].links
             elif isinstance(item, Whole):
                 numbers = range(len(manifest.shards))
             paths[item.table] = {
                 n: str(self.store.shard_path(item.table, manifest.shards[n].checksum)) for n in numbers
             }
-        rows = self._manifest(needed[0].table).shards[number].rows
+        rows = held[needed[0].table].shards[number].rows
         return Task(number, rows, paths, keys)
 
     # --- looking ---------------------------------------------------------------------------------------

@@ -12,19 +12,19 @@ if TYPE_CHECKING:
     from curation.planner import State
     from curation.workspace import Workspace
 
-# Rows a second on 2 cores, measured once on the demo pool with `builtin` and rounded down: what
-# an estimate starts from where this workspace has no history. Other stages are as fast as `OTHER_RATE`.
+# Rows a second on 2 cores, measured once on 8,205 real records with `builtin` and rounded down: what an
+# estimate starts from where this workspace has no history. Other stages are as fast as `OTHER_RATE`.
 RATES = {
-    "samples": 2000,
-    "images": 400,
-    "image_vectors": 200,
-    "chunks": 3000,
-    "chunk_vectors": 120,
-    "neighbours": 1500,
+    "samples": 4000,
+    "images": 800,
+    "image_vectors": 400,
+    "chunks": 2500,
+    "chunk_vectors": 1000,
+    "neighbours": 5000,
 }
 OTHER_RATE = 4000
-# A ViT-B-32 instead of `builtin` (DESIGN §7: 38 images a second with bf16 weights, 16 without).
-LARGE_RATES = {"image_vectors": 30, "chunk_vectors": 30}
+# A ViT-B-32 instead of `builtin`, with bf16 weights (benchmarks/embed.py: 72 images a second, 23 without).
+LARGE_RATES = {"image_vectors": 60, "chunk_vectors": 150}
 # Bytes a row on disk, of the same run; a unit vector takes 4 bytes a dimension.
 SIZES = {"samples": 250, "images": 110, "checked": 90, "hygiene": 95, "chunks": 70}
 OTHER_SIZE = 35
