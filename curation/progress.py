@@ -41,7 +41,7 @@ class Silent:
 
 
 class Lines:
-    """A plain line when a stage starts being slow, every `every` seconds, and when it ends."""
+    """A plain line every `every` seconds of a stage, and one at its end unless it was over at once."""
 
     def __init__(self, every: float = 10.0) -> None:
         self.every = every
@@ -57,6 +57,8 @@ class Lines:
 
 
 class _Count:
+    worth_a_line = 0.3  # seconds; most stages take less and say nothing
+
     def __init__(self, title: str, total: int, unit: str, every: float) -> None:
         self.title, self.total, self.unit, self.every = title, total, unit, every
         self.done = 0
@@ -76,8 +78,9 @@ class _Count:
 
     def end(self) -> None:
         seconds = time.monotonic() - self.start
-        rate = f", {self.done / seconds:,.0f}/s" if self.done and seconds > 0.5 else ""
-        sys.stderr.write(f"{self.title}: {self.done:,} {self.unit} in {duration(seconds)}{rate}\n")
+        if seconds >= self.worth_a_line:
+            rate = f"{self.done / seconds:,.0f}/s"
+            sys.stderr.write(f"{self.title}: {self.done:,} {self.unit} in {duration(seconds)}, {rate}\n")
 
 
 class Terminal:

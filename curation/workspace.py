@@ -129,10 +129,11 @@ class Workspace:
         counts["computed"] = planner.computed
         counts["seconds"] = round(time.monotonic() - start, 2)
         counts["peak_gb"] = peak_gb(self.config.run.workers)
-        if counts["peak_gb"] > parse_bytes(self.config.run.memory) / 1e9:
+        memory = self.config.run.memory
+        if counts["peak_gb"] > parse_bytes(memory) / 1e9:
             self.progress.note(
-                f"this took {counts['peak_gb']:.1f} GB, more than --memory {self.config.run.memory}: libraries "
-                "and model alone take most of it, so that nothing was read ahead"
+                f"this took {counts['peak_gb']:.1f} GB, more than --memory {memory}: libraries and model alone "
+                "take most of it, so nothing was read ahead"
             )
         return counts
 
