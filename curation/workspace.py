@@ -132,8 +132,8 @@ class Workspace:
         memory = self.config.run.memory
         if counts["peak_gb"] > parse_bytes(memory) / 1e9:
             self.progress.note(
-                f"this took {counts['peak_gb']:.1f} GB, more than --memory {memory}: libraries and model alone "
-                "take most of it, so nothing was read ahead"
+                f"this took {counts['peak_gb']:.1f} GB, more than --memory {memory}: libraries and model "
+                "alone take most of it, so nothing was read ahead"
             )
         return counts
 

@@ -48,7 +48,10 @@ def estimate(workspace: Workspace, until: str) -> dict[str, Any]:
     spans = find_spans(config, store.root, workspace.base, workspace.progress)
     n_samples = sum(found.value.span.n_records for found in spans)
     small = config.embed.model == "builtin"
-    rates = {**RATES, **({} if small else LARGE_RATES), **history(store.root / "log.jsonl")}
+    measured = history(store.root / "log.jsonl")
+    if not _same_model(workspace):
+        measured = {table: rate for table, rate in measured.items() if table not in LARGE_RATES}
+    rates = {**RATES, **({} if small else LARGE_RATES), **measured}
     dim = 256 if small else 512
     todo = {state.stage: _rows(state, workspace, n_samples) for state in states}
     if todo.get("image_vectors"):
@@ -67,6 +70,12 @@ def estimate(workspace: Workspace, until: str) -> dict[str, Any]:
         "memory_limit_gb": limit,
         "disk_gb": round(sum(stage["bytes"] for stage in plan) / 1e9, 3),
     }
+
+
+def _same_model(workspace: Workspace) -> bool:
+    """Is what this workspace has measured of embedding about the model that is asked for?"""
+    held = workspace.store.manifest("image_vectors")
+    return held is None or held.stage["params"]["model"] == workspace.model.key
 
 
 def _rows(state: State, workspace: Workspace, n_samples: int) -> int:
