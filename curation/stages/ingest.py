@@ -149,7 +149,7 @@ def _bad_structure(record: Record) -> tuple[str, str] | None:
     tokens = sum(text.count("<image>") for _, text in record.turns)
     if tokens != len(record.images):
         sentence = (
-            f"{tokens} <image> in the text but {len(record.images)} images in the record; make them equal"
+            f"<image> in the text: {tokens}, images in the record: {len(record.images)}; make them equal"
         )
         return errors.IMAGE_TOKEN_COUNT, sentence
     return None
