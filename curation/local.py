@@ -15,7 +15,9 @@ from curation.memory import Limit
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
 
     from curation.store import Store
     from schemas.protocols import GroupStage, MapStage, Task
@@ -65,16 +67,18 @@ class LocalEngine:
     def group(
         self,
         stage: GroupStage,
-        rows: Callable[[], Iterable[tuple[int, pa.Table]]],
+        tasks: Sequence[Task],
+        bins: NDArray[np.int64],
         keys: dict[int, str],
         advance: Advance,
     ) -> None:
-        """Regroup `rows` by bin on disk, then run the bins one after the other and commit them."""
-        from curation.regroup import Regrouped
+        """Regroup the rows by bin on disk, then run the bins one after the other and commit them."""
+        from curation.regroup import Regrouped, scatter
 
         with Regrouped(self.store.root / "tmp", set(keys)) as regrouped:
-            for number, part in rows():
-                regrouped.add(number, part)
+            for task in tasks:
+                for number, part in scatter(stage, task, bins):
+                    regrouped.add(number, part)
             for number, key in keys.items():
                 table = regrouped.read(number)
                 batches = stage.run(table) if table is not None else ()

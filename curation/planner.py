@@ -12,7 +12,7 @@ from schemas.errors import NotDeterministic, ReadError, TooManyErrors
 from schemas.protocols import GroupStage, MapStage, PoolStage, ShardRef, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from curation.keys import Stage
     from curation.progress import Progress
@@ -117,16 +117,17 @@ class Planner:
         found = self._found(stage.name, plan)
         keys = {number: key for number, key in enumerate(plan) if key not in found}
         if keys:
-
-            def rows() -> Iterator[tuple[int, Any]]:
-                for number in range(len(self._manifest(stage.reads[0]).shards)):
-                    parts = {
-                        table: self.store.read(table, names, number) for table, names in stage.columns.items()
-                    }
-                    yield from stage.rows(parts, bins)
-
+            held = {table: self._manifest(table) for table in stage.reads}
+            tasks = [
+                Task(
+                    number,
+                    shard.rows,
+                    {table: {number: self._path(held[table], number)} for table in stage.columns},
+                )
+                for number, shard in enumerate(held[stage.reads[0]].shards)
+            ]
             with self.progress.bar(stage.name, len(keys), "bins") as bar:
-                self.engine.group(stage, rows, keys, bar.advance)
+                self.engine.group(stage, tasks, bins, keys, bar.advance)
             self.computed[stage.name] = len(keys)
         self._publish(stage.name, describe(stage), plan)
 
@@ -172,6 +173,9 @@ class Planner:
         assert manifest is not None, f"{table} is read before it is written"
         return manifest
 
+    def _path(self, manifest: Manifest, number: int) -> str:
+        return str(self.store.shard_path(manifest.table, manifest.shards[number].checksum))
+
     def _task(
         self,
         stages: Sequence[MapStage],
@@ -192,9 +196,7 @@ class Planner:
                 numbers = held[item.through].shards[number].links
             elif isinstance(item, Whole):
                 numbers = range(len(manifest.shards))
-            paths[item.table] = {
-                n: str(self.store.shard_path(item.table, manifest.shards[n].checksum)) for n in numbers
-            }
+            paths[item.table] = {n: self._path(manifest, n) for n in numbers}
         rows = held[needed[0].table].shards[number].rows
         return Task(number, rows, paths, keys)
 

@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from curation.store import read_shard
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from schemas.protocols import GroupStage, Task
 
 
 class Regrouped:
@@ -53,3 +61,12 @@ class Regrouped:
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{number}.arrow"
+
+
+def scatter(stage: GroupStage, task: Task, bins: NDArray[np.int64]) -> Iterator[tuple[int, pa.Table]]:
+    """The rows of one shard, bin by bin."""
+    parts = {
+        table: read_shard(task.inputs[table][task.number], columns)
+        for table, columns in stage.columns.items()
+    }
+    yield from stage.rows(parts, bins)

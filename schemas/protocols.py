@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -269,7 +269,7 @@ class GroupStage(Protocol):
     def params(self) -> dict[str, Any]: ...
 
     def bins(self, pool: Any) -> NDArray[np.int64]:
-        """The bin of each group, from narrow columns; balanced by cost."""
+        """The bin of each group, from narrow columns; balanced by cost, the dearest bin first."""
         ...
 
     def rows(self, parts: dict[str, pa.Table], bins: NDArray[np.int64]) -> Iterator[tuple[int, pa.Table]]:
@@ -293,11 +293,15 @@ class Engine(Protocol):
     def group(
         self,
         stage: GroupStage,
-        rows: Callable[[], Iterable[tuple[int, pa.Table]]],
+        tasks: Sequence[Task],
+        bins: NDArray[np.int64],
         keys: dict[int, str],
         advance: Callable[[int], None],
     ) -> None:
-        """Regroup `rows` by bin, run the bins in `keys` and commit each; `advance` is told bins."""
+        """Regroup the rows of `tasks` (a shard each) by bin, run the bins in `keys` and commit each.
+
+        `advance` is told bins.
+        """
         ...
 
     def close(self) -> None:

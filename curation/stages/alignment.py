@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pyarrow as pa
 
 from curation.gather import vectors
-from curation.sampling import smallest
+from curation.sampling import sample
 from curation.stages.inputs import Aligned, Input, Whole
 from curation.stages.pool import Output
 from curation.store import read_shard
@@ -39,7 +39,7 @@ class Mismatch:
     name: ClassVar[str] = "mismatch"
     version: ClassVar[int] = 1
     shape: ClassVar[str] = "fit"
-    reads: ClassVar[tuple[str, ...]] = ("vectors",)
+    reads: ClassVar[tuple[str, ...]] = ("vectors", "cosines")
     writes: ClassVar[dict[str, pa.Schema]] = {"mismatch": MISMATCH}
 
     def params(self) -> dict[str, Any]:
@@ -49,17 +49,18 @@ class Mismatch:
         return 1
 
     def run(self, pool: Pool) -> Iterator[Output]:
-        shards = pool.iterate("vectors", ["uid", "image", "text"])
-        both = smallest(shards, self.limit, _has_both)
+        both = sample(
+            pool,
+            self.limit,
+            table="vectors",
+            columns=["image", "text"],
+            among="cosines",
+            wanted="cosine",
+            valid=True,
+        )
         mean, deviation = mismatch_statistics(vectors(both["image"]), vectors(both["text"]))
         row = {"mean": mean, "deviation": deviation, "n": len(both)}
         yield Output("mismatch", pa.RecordBatch.from_pylist([row], MISMATCH))
-
-
-def _has_both(shard: pa.Table) -> pa.Array:
-    import pyarrow.compute as pc
-
-    return pc.and_(pc.is_valid(shard["image"]), pc.is_valid(shard["text"]))
 
 
 @dataclass(frozen=True)

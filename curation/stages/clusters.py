@@ -11,7 +11,7 @@ import pyarrow as pa
 from clustering.kmeans import assign, auto_k, fit
 from clustering.vectors import joint
 from curation.gather import vector_array, vectors
-from curation.sampling import smallest
+from curation.sampling import sample
 from curation.stages.inputs import Aligned, Input, Whole
 from curation.stages.pool import Output
 from curation.store import read_shard
@@ -59,7 +59,7 @@ class FitClusters:
     name: ClassVar[str] = "centroids"
     version: ClassVar[int] = 1
     shape: ClassVar[str] = "fit"
-    reads: ClassVar[tuple[str, ...]] = ("vectors",)
+    reads: ClassVar[tuple[str, ...]] = ("vectors", "checked")
 
     @property
     def writes(self) -> dict[str, pa.Schema]:
@@ -78,11 +78,19 @@ class FitClusters:
         return 1
 
     def run(self, pool: Pool) -> Iterator[Output]:
-        n = sum(len(shard) for shard in pool.iterate("vectors", ["uid"]))
+        n = pool.manifest("vectors").rows
         k = auto_k(n) if self.k == "auto" else self.k
-        shards = pool.iterate("vectors", ["uid", "image", "text"])
-        sample = smallest(shards, k * self.points, _any, self.seed)
-        centroids = fit(joined(sample, self.image_weight), k, iterations=self.iterations, seed=self.seed)
+        drawn = sample(
+            pool,
+            k * self.points,
+            table="vectors",
+            columns=["image", "text"],
+            among="checked",
+            wanted="error",
+            valid=False,
+            seed=self.seed,
+        )
+        centroids = fit(joined(drawn, self.image_weight), k, iterations=self.iterations, seed=self.seed)
         schema = self.writes["centroids"]
         column = vector_array(centroids, np.ones(len(centroids), bool))
         yield Output("centroids", pa.record_batch([column], schema=schema))

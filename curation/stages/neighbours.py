@@ -57,11 +57,17 @@ class NearPairs:
         return {"floor": self.floor, "bin_rows": self.bin_rows}
 
     def bins(self, pool: Pool) -> NDArray[np.int64]:
-        """(c,) the bin of each cluster: balanced by Σ n², at most about `bin_rows` rows in each."""
+        """(c,) the bin of each cluster: balanced by Σ n², about `bin_rows` rows in each."""
         cluster = pc.drop_null(pool.read("clusters", ["cluster"])["cluster"]).to_numpy()
         sizes = np.bincount(cluster) if len(cluster) else np.zeros(1, np.int64)
         n_bins = max(1, -(-int(sizes.sum()) // self.bin_rows))
-        return np.asarray(balance(sizes.astype(np.float64) ** 2, n_bins), np.int64)
+        costs = sizes.astype(np.float64) ** 2
+        bins = np.asarray(balance(costs, n_bins), np.int64)
+        # Numbered by cost, dearest first: a cluster's scheduler starts the longest bin first.
+        order = np.argsort(-np.bincount(bins, costs, minlength=n_bins), kind="stable")
+        rank = np.empty(n_bins, np.int64)
+        rank[order] = np.arange(n_bins)
+        return rank[bins]
 
     def rows(self, parts: dict[str, pa.Table], bins: NDArray[np.int64]) -> Iterator[tuple[int, pa.Table]]:
         """The rows of one shard, bin by bin. `parts` holds that shard of each table that is read."""

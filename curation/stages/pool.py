@@ -33,6 +33,10 @@ class Pool:
         assert found is not None, f"{table} is read before it is written"
         return found
 
+    def paths(self, table: str) -> list[str]:
+        """The files of a table's shards, in order."""
+        return [str(self.store.shard_path(table, shard.checksum)) for shard in self.manifest(table).shards]
+
     def read(self, table: str, columns: Sequence[str]) -> pa.Table:
         return self.store.read(table, columns)
 
