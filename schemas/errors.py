@@ -6,6 +6,7 @@
     │   └── WorkspaceLocked          another process writes to it
     ├── ReadError                    a whole input file cannot be read (a bad record is quarantined instead)
     ├── ModelUnavailable             weights are neither cached nor reachable, or do not match their checksum
+    ├── EngineUnavailable            Spark cannot start here: no Java, or one that is too old
     ├── SchemaError                  a table does not have the columns that it declares
     ├── BudgetError                  a budget cannot be parsed or met
     ├── TooManyErrors                more records are bad than --max-errors allows
@@ -38,6 +39,10 @@ class ReadError(CurateError):
 
 class ModelUnavailable(CurateError):
     """A model's weights are neither cached nor reachable, or do not match their checksum."""
+
+
+class EngineUnavailable(CurateError):
+    """Spark cannot start here."""
 
 
 class SchemaError(CurateError):
@@ -76,4 +81,6 @@ NOT_AN_IMAGE = "not_an_image"
 TRUNCATED_IMAGE = "truncated_image"
 IMAGE_TOO_LARGE = "image_too_large"
 IMAGE_CHANGED = "image_changed"
+EXTREME_ASPECT = "extreme_aspect"
+STAGE_FAILED = "stage_failed"
 BAD_ARCHIVE = "bad_archive"
