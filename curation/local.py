@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from curation.memory import Limit
+from schemas.protocols import Isolating
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -37,6 +38,7 @@ class LocalEngine:
     workers: int = 1
 
     name: ClassVar[str] = "local"
+    retried: ClassVar[int] = 0  # a local task is never tried twice
 
     @cached_property
     def _pool(self) -> ProcessPoolExecutor:
@@ -136,10 +138,22 @@ def _batches(planned: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 def _prepare(stages: Sequence[MapStage], task: Task, rows: pa.RecordBatch) -> list[list[Any]]:
     """In a thread: load the batch piece by piece, so that only one decoded image is held at a time."""
     prepared: list[list[Any]] = [[] for _ in stages]
-    for piece in stages[0].source.load(task, rows):
-        for stage, pieces in zip(stages, prepared, strict=True):
-            pieces.append(stage.prepare(piece))
+    source = stages[0].source
+    for piece in source.load(task, rows):
+        for pieces, value in zip(prepared, _prepare_piece(stages, source, piece), strict=True):
+            pieces.append(value)
     return prepared
+
+
+def _prepare_piece(stages: Sequence[MapStage], source: Any, piece: Any) -> list[Any]:
+    try:
+        return [stage.prepare(piece) for stage in stages]
+    except Exception as error:
+        # The boundary of one record: whatever a library raises on it, the record is quarantined, not the run.
+        if not isinstance(source, Isolating):
+            raise
+        bad = source.failed(piece, error)
+        return [stage.prepare(bad) for stage in stages]
 
 
 def _commit(stages: Sequence[MapStage], shard: _Shard, store: Store) -> None:

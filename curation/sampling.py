@@ -31,8 +31,8 @@ def sample(
 ) -> pa.Table:
     """`uid` and `columns` of at most `limit` rows of `table`, sorted by uid.
 
-    Only rows where column `wanted` of the row-aligned table `among` is valid (or, with `valid=False`, null) are
-    drawn from. Reads narrow columns of the whole pool and wide ones of the sample alone.
+    Drawn from the rows where column `wanted` of the row-aligned table `among` is valid (with `valid=False`:
+    null). Reads narrow columns of the whole pool and wide ones of the sample alone.
     """
 
     def mask(shard: pa.Table) -> pa.ChunkedArray:

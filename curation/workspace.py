@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curation.chain import STEPS, chain
-from curation.local import LocalEngine
 from curation.lock import writer
-from curation.memory import Limit, peak_gb
+from curation.memory import peak_gb
 from curation.planner import Planner, State
 from curation.progress import Progress, Silent
 from curation.store import Store
@@ -101,12 +100,12 @@ class Workspace:
         return resolve_model(self.config.embed.model, self.config.run.device, self.store.root, self.progress)
 
     def _planner(self) -> Planner:
+        from curation.engines import engine
         from curation.sources import find_spans
 
         run = self.config.run
-        engine = LocalEngine(self.store, Limit(parse_bytes(run.memory)), run.workers)
         spans = find_spans(self.config, self.store.root, self.base, self.progress)
-        return Planner(self.store, engine, self.progress, spans, parse_share(run.max_errors))
+        return Planner(self.store, engine(run, self.store), self.progress, spans, parse_share(run.max_errors))
 
     # --- the chain -------------------------------------------------------------------------------------
 
@@ -127,6 +126,7 @@ class Workspace:
                 planner.engine.close()
         counts = self.counts(until)
         counts["computed"] = planner.computed
+        counts["retried"] = planner.engine.retried
         counts["seconds"] = round(time.monotonic() - start, 2)
         counts["peak_gb"] = peak_gb(self.config.run.workers)
         memory = self.config.run.memory

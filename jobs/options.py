@@ -13,14 +13,24 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 Option = Callable[[Command], Command]
 
 
-def setting(key: str, *names: str, help: str, **attributes: Any) -> Option[Any]:
-    """A flag that overrides `key` (section.name) of curate.toml where it is given."""
+def setting(
+    key: str, *names: str, help: str, parse: Callable[[Any], object] | None = None, **attributes: Any
+) -> Option[Any]:
+    """A flag that overrides `key` (section.name) of curate.toml where given; `parse` makes its value."""
 
-    def store(context: click.Context, parameter: click.Parameter, value: object) -> None:
-        if value is not None:
-            context.ensure_object(Session).overrides[key] = value
+    def store(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+        if value is not None and value != ():
+            context.ensure_object(Session).overrides[key] = parse(value) if parse else value
 
     return click.option(*names, help=help, default=None, expose_value=False, callback=store, **attributes)
+
+
+def pairs(values: Sequence[str]) -> dict[str, str]:
+    """`KEY=VALUE` as a dict."""
+    wrong = [value for value in values if "=" not in value]
+    if wrong:
+        raise click.BadParameter(f"{wrong[0]!r} is no KEY=VALUE")
+    return dict(value.split("=", 1) for value in values)
 
 
 def mode(name: str, *names: str, help: str) -> Option[Any]:
@@ -49,7 +59,23 @@ SPEAKING = (
     mode("debug", "--debug", help="Log to stderr, and show the traceback of an error."),
 )
 RESOURCES = (
-    setting("run.engine", "--engine", type=click.Choice(["local"]), help="What runs the stages."),
+    setting("run.engine", "--engine", type=click.Choice(["local", "spark"]), help="What runs the stages."),
+    setting("run.master", "--master", metavar="URL", help="Spark's master, such as local[2] or spark://…"),
+    setting(
+        "run.spark_conf",
+        "--spark-conf",
+        multiple=True,
+        metavar="KEY=VALUE",
+        parse=pairs,
+        help="A setting of Spark; repeats.",
+    ),
+    setting(
+        "run.partitions",
+        "--partitions",
+        type=int,
+        metavar="N",
+        help="Spark partitions a stage; one a shard by default.",
+    ),
     setting(
         "run.memory", "--memory", metavar="SIZE", help="Memory to stay inside, such as 3GB (all processes)."
     ),

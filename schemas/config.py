@@ -44,7 +44,10 @@ class Images(Section):
 class Run(Section):
     """How a run behaves. Nothing here but `seed` and `shard_rows` changes a result."""
 
-    engine: Literal["local"] = "local"
+    engine: Literal["local", "spark"] = "local"
+    master: str | None = None  # of Spark; None: what spark-submit or spark-defaults say
+    spark_conf: dict[str, str] = {}
+    partitions: Annotated[int, Field(ge=1)] | None = None  # Spark partitions a stage; None: one a shard
     seed: int = 0
     shard_rows: Annotated[int, Field(ge=16, le=65536)] = 1024
     memory: str = "3GB"

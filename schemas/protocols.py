@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -192,6 +192,15 @@ class Task:
     links: tuple[int, ...] = ()
 
 
+@runtime_checkable
+class Isolating(Protocol):
+    """A source whose pieces are single records or images: a stage that raises on one must not end the run."""
+
+    def failed(self, piece: Any, error: Exception) -> Any:
+        """`piece` as a bad one, which every stage can prepare."""
+        ...
+
+
 class MapStage(Protocol):
     """One shard in, one shard out, a batch at a time: `prepare` in any thread, `finish` in order.
 
@@ -285,6 +294,11 @@ class Engine(Protocol):
     """Where stages run. The same stage objects give the same bytes on every engine."""
 
     name: ClassVar[str]
+
+    @property
+    def retried(self) -> int:
+        """Attempts at tasks that failed and were made up for."""
+        ...
 
     def map(self, stages: Sequence[MapStage], tasks: Sequence[Task], advance: Callable[[int], None]) -> None:
         """Run the fused `stages` over every task and commit each shard; `advance` is told rows."""

@@ -20,3 +20,17 @@ def shared() -> Path:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes seconds; deselect with -m 'not slow'")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Without Java the tests marked spark are skipped, and the reason says which package brings it."""
+    from jobs.java import require_java
+    from schemas.errors import EngineUnavailable
+
+    on_spark = [item for item in items if item.get_closest_marker("spark")]
+    try:
+        if on_spark:
+            require_java()
+    except EngineUnavailable as error:
+        for item in on_spark:
+            item.add_marker(pytest.mark.skip(reason=str(error)))

@@ -107,6 +107,18 @@ def test_shards_before_a_failure_are_kept(tmp_path: Path) -> None:
     assert set(store.committed("square", [f"square{n}" for n in range(4)])[0]) == {"square0", "square1"}
 
 
+def test_a_piece_that_fails_is_replaced_where_the_source_isolates_it(tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Isolated(Counting):
+        def failed(self, piece: int, error: Exception) -> int:
+            return -1
+
+    store = Store(tmp_path)
+    stage = Power(Isolated(str(tmp_path / "journal")), bad=25)
+    LocalEngine(store, AMPLE).map([stage], tasks("square"), lambda rows: None)
+    assert values(store, "square")[24:27] == [24 * 24, 1, 26 * 26]
+
+
 def test_an_empty_shard_is_committed_too(tmp_path: Path) -> None:
     store = Store(tmp_path)
     stage = Power(Counting(str(tmp_path / "journal")))

@@ -7,6 +7,8 @@ from functools import lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from schemas.errors import EngineUnavailable
+
 if TYPE_CHECKING:
     from schemas.protocols import Encoder
 
@@ -38,11 +40,31 @@ class Model:
         """The encoder, loaded at the first call in this process."""
         # The lock keeps two decode threads from loading the weights twice.
         with _loading:
-            return _load(self.spec, self.device, self.dtype)
+            return _load(self)
 
 
 @lru_cache(maxsize=2)
-def _load(spec: str, device: str, dtype: str) -> Encoder:
+def _load(model: Model) -> Encoder:
     from curation.models.encoder import load_encoder
 
-    return load_encoder(spec, device=device, dtype=dtype)
+    _require_same(model)
+    return load_encoder(model.spec, device=model.device, dtype=model.dtype)
+
+
+def _require_same(model: Model) -> None:
+    """Refuse to compute where the libraries or the processor are not those that stand in the shards' keys.
+
+    Raises:
+        EngineUnavailable: naming what differs here from what the driver decided.
+    """
+    from curation.models.environment import has_bf16_instructions, resolve_environment
+
+    decided = dict(model.environment)
+    here = resolve_environment(model.spec, model.device)
+    differs = [f"{name} {here[name]}, not {value}" for name, value in decided.items() if here[name] != value]
+    if model.dtype == "bfloat16" and model.device == "cpu" and not has_bf16_instructions():
+        differs.append("a processor without bf16 instructions")
+    if differs:
+        raise EngineUnavailable(
+            f"a worker has {'; '.join(differs)}; give every worker the environment of the driver"
+        )

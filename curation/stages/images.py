@@ -16,7 +16,7 @@ from curation.images import BadImage, decode, fetch, to_rgb
 from curation.stages.inputs import Aligned, Input
 from curation.store import read_shard
 from schemas.columns import IMAGES, SHA256, vector
-from schemas.errors import ReadError
+from schemas.errors import EXTREME_ASPECT, STAGE_FAILED, ReadError
 from scorers.image_figures import measure
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from curation.models.resolved import Model
     from schemas.protocols import Task
+
+MOST_ASPECT = 200
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,17 @@ class DistinctImages:
             image = decode(data, max_pixels=self.max_pixels)
         except BadImage as error:
             return Decoded(ref["sha256"], len(data), None, error=error)
+        longer, shorter = max(image.size), min(image.size)
+        if longer > MOST_ASPECT * shorter:
+            # Scaled to an encoder's shorter side it would fill the memory.
+            narrow = BadImage(EXTREME_ASPECT, f"the image has {image.width} x {image.height} pixels")
+            return Decoded(ref["sha256"], len(data), None, error=narrow)
         return Decoded(ref["sha256"], len(data), to_rgb(image), image.format, image.mode)
+
+    def failed(self, piece: Decoded, error: Exception) -> Decoded:
+        """An image on which a stage raised is a bad image."""
+        sentence = f"a stage failed on the image: {type(error).__name__}: {error}"
+        return Decoded(piece.sha256, piece.n_bytes, None, error=BadImage(STAGE_FAILED, sentence))
 
 
 @lru_cache(maxsize=8)

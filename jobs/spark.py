@@ -1,0 +1,321 @@
+"""The Spark engine: the stages of the local one, a shard a task. Images never cross the JVM or a shuffle.
+
+A task gets the paths of the shards it may read, runs the fused stages in its Python worker and commits
+through the ledger. What comes back to the driver is a few numbers; what counts is the ledger. Retries,
+speculation and lost executors are harmless for that reason.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import threading
+import uuid
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pyarrow as pa
+
+from curation.local import run_tasks
+from curation.regroup import scatter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from pyspark.sql import SparkSession
+
+    from curation.memory import Limit
+    from curation.store import Store
+    from schemas.protocols import GroupStage, MapStage, Task
+
+    Advance = Callable[[int], None]
+    Batches = Iterator[pa.RecordBatch]
+
+DONE = "number int, rows long"
+PIECES = "bin int, number int, piece binary"
+# Pieces a batch in a group task: they are megabytes each, and Spark's default is 10,000 rows.
+PIECES_A_BATCH = 8
+POLL = 0.5  # seconds between looks at the status tracker
+
+
+def session(master: str | None, conf: Mapping[str, str]) -> tuple[SparkSession, bool]:
+    """The active session, or a new one; and whether it is ours to stop.
+
+    Args:
+        master: as spark-submit takes it; None leaves it to spark-submit and spark-defaults.
+        conf: settings that win over spark-defaults. An active session is left as it is.
+
+    Raises:
+        EngineUnavailable: there is no Java, or it is too old.
+    """
+    from pyspark import SparkContext
+    from pyspark.sql import SparkSession
+
+    active = SparkSession.getActiveSession()
+    if active is not None:
+        return active, False
+    if SparkContext._active_spark_context is not None:
+        return SparkSession.builder.getOrCreate(), False
+    from jobs.java import require_java
+
+    require_java()
+    import sys
+
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder.appName("curate").config("spark.ui.showConsoleProgress", "false")
+    if master is not None:
+        builder = builder.master(master)
+    for name, value in conf.items():
+        builder = builder.config(name, value)
+    made = builder.getOrCreate()
+    made.sparkContext.setLogLevel("ERROR")
+    return made, True
+
+
+@dataclass
+class SparkEngine:
+    """Stages on Spark.
+
+    Args:
+        store: must be reachable from every executor under the same name.
+        memory: of one Python worker; near it a task reads nothing ahead.
+        master: see `session`.
+        conf: see `session`.
+        partitions: Spark partitions a stage; one a shard by default.
+    """
+
+    store: Store
+    memory: Limit
+    master: str | None = None
+    conf: Mapping[str, str] = field(default_factory=dict)
+    partitions: int | None = None
+    retried: int = field(default=0, init=False)  # task attempts that failed and were made up for
+
+    name: ClassVar[str] = "spark"
+
+    @cached_property
+    def _session(self) -> tuple[SparkSession, bool]:
+        """Found or started when the first stage has something to do."""
+        return session(self.master, self.conf)
+
+    @property
+    def spark(self) -> SparkSession:
+        """The session that stages run in."""
+        return self._session[0]
+
+    def map(self, stages: Sequence[MapStage], tasks: Sequence[Task], advance: Advance) -> None:
+        """Run the fused stages over every task and commit each shard."""
+        run = _MapTask(list(stages), self.store, self.memory)
+        profile = self._gpu_profile() if any(_wants_gpu(stage) for stage in stages) else None
+        with self._progress(sum(task.rows for task in tasks), len(tasks), advance):
+            self._frame(tasks).mapInArrow(run, DONE, profile=profile).collect()
+
+    def group(
+        self,
+        stage: GroupStage,
+        tasks: Sequence[Task],
+        bins: NDArray[np.int64],
+        keys: dict[int, str],
+        advance: Advance,
+    ) -> None:
+        """Regroup through Spark's shuffle, a bin a partition, and commit each bin."""
+        n_bins = int(bins.max()) + 1
+        pieces = self._frame(tasks).mapInArrow(_Scatter(stage, bins, set(keys)), PIECES)
+        grouped = pieces.repartitionById(n_bins, "bin").sortWithinPartitions("bin", "number")
+        with self._batches_of(PIECES_A_BATCH), self._progress(len(keys), n_bins, advance):
+            done = grouped.mapInArrow(_GroupTask(stage, self.store, keys), DONE).collect()
+        # A bin without rows has no partition to run in.
+        for number in set(keys) - {row["number"] for row in done}:
+            self.store.commit(stage.name, keys[number], stage.writes, [])
+
+    def close(self) -> None:
+        """Stop the session if this engine started it."""
+        if "_session" in self.__dict__ and self._session[1]:
+            self.spark.stop()
+            del self._session
+
+    def _gpu_profile(self) -> Any:
+        """A GPU a task, where the cluster has any; `local[*]` would wait for one forever."""
+        context = self.spark.sparkContext
+        offered = int(context.getConf().get("spark.executor.resource.gpu.amount", "0"))
+        if not offered or str(context.master).startswith("local"):
+            return None
+        from pyspark.resource import ExecutorResourceRequests, ResourceProfileBuilder, TaskResourceRequests
+
+        executors = ExecutorResourceRequests().resource("gpu", offered)
+        tasks = TaskResourceRequests().resource("gpu", 1)
+        return ResourceProfileBuilder().require(executors).require(tasks).build
+
+    def _frame(self, tasks: Sequence[Task]) -> Any:
+        """The tasks as a frame: each in the partition of its number, none in a closure."""
+        rows = [(number, bytearray(pickle.dumps(task))) for number, task in enumerate(tasks)]
+        frame = self.spark.createDataFrame(rows, "number int, task binary")
+        return frame.repartitionById(min(self.partitions or len(rows), len(rows)), "number")
+
+    @contextmanager
+    def _batches_of(self, rows: int) -> Iterator[None]:
+        """Arrow batches of at most `rows` rows, until it ends."""
+        name = "spark.sql.execution.arrow.maxRecordsPerBatch"
+        before = self.spark.conf.get(name)
+        self.spark.conf.set(name, str(rows))
+        try:
+            yield
+        finally:
+            self.spark.conf.set(name, before or "10000")
+
+    @contextmanager
+    def _progress(self, total: int, n_tasks: int, advance: Advance) -> Iterator[None]:
+        """Advance by finished tasks while the block runs, and count the attempts that failed."""
+        context = self.spark.sparkContext
+        tag, ended = f"curate-{uuid.uuid4().hex}", threading.Event()
+        watch = _Watch(context, tag, total, n_tasks, advance)
+        thread = threading.Thread(target=watch.until, args=(ended,), daemon=True)
+        context.addJobTag(tag)
+        thread.start()
+        try:
+            yield
+        except BaseException:
+            context.cancelJobsWithTag(tag)
+            raise
+        finally:
+            ended.set()
+            thread.join()
+            context.removeJobTag(tag)
+            self.retried += watch.failed
+        advance(total - watch.shown)
+
+
+@dataclass
+class _Watch:
+    """Spark's status tracker, asked now and then."""
+
+    context: Any
+    tag: str
+    total: int
+    n_tasks: int
+    advance: Advance
+    shown: int = 0
+    failed: int = 0
+
+    def until(self, ended: threading.Event) -> None:
+        while not ended.wait(POLL):
+            self.look()
+        self.look()
+
+    def look(self) -> None:
+        tracker = self.context.statusTracker()
+        jobs = self.context._jsc.sc().statusTracker().getJobIdsForTag(self.tag)
+        stages = {stage for job in jobs for stage in getattr(tracker.getJobInfo(job), "stageIds", ())}
+        infos = [info for info in map(tracker.getStageInfo, stages) if info is not None]
+        self.failed = sum(info.numFailedTasks for info in infos)
+        wide = [info.numCompletedTasks for info in infos if info.numTasks == self.n_tasks]
+        done = min(self.total * min(wide, default=0) // max(self.n_tasks, 1), self.total)
+        if done > self.shown:
+            self.advance(done - self.shown)
+            self.shown = done
+
+
+# --- what runs in a Python worker ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _MapTask:
+    """Shards of a partition, through the loop of the local engine."""
+
+    stages: list[MapStage]
+    store: Store
+    memory: Limit
+
+    def __call__(self, batches: Batches) -> Batches:
+        threads = _use_task_cpus()
+        for batch in batches:
+            for number, data in zip(batch["number"].to_pylist(), batch["task"].to_pylist(), strict=True):
+                task = pickle.loads(data)
+                run_tasks(self.stages, [task], self.store, self.memory, threads)
+                yield _done(number, task.rows)
+
+
+@dataclass(frozen=True)
+class _Scatter:
+    """Rows of a shard as one piece a bin: Arrow bytes, so that the JVM sees no vectors."""
+
+    stage: GroupStage
+    bins: NDArray[np.int64]
+    wanted: set[int]
+
+    def __call__(self, batches: Batches) -> Batches:
+        for batch in batches:
+            for data in batch["task"].to_pylist():
+                task = pickle.loads(data)
+                for number, rows in scatter(self.stage, task, self.bins):
+                    if number in self.wanted:
+                        yield _piece(number, task.number, rows)
+
+
+@dataclass(frozen=True)
+class _GroupTask:
+    """The bins of a partition, one after the other."""
+
+    stage: GroupStage
+    store: Store
+    keys: dict[int, str]
+
+    def __call__(self, batches: Batches) -> Batches:
+        _use_task_cpus()
+        held: list[pa.Table] = []
+        current: int | None = None
+        for number, piece in _pieces(batches):
+            if current is not None and number != current:
+                yield self._run(current, held)
+                held = []
+            current = number
+            held.append(piece)
+        if current is not None:
+            yield self._run(current, held)
+
+    def _run(self, number: int, pieces: list[pa.Table]) -> pa.RecordBatch:
+        rows = pa.concat_tables(pieces).sort_by("uid").combine_chunks()
+        self.store.commit(self.stage.name, self.keys[number], self.stage.writes, self.stage.run(rows))
+        return _done(number, len(rows))
+
+
+def _wants_gpu(stage: Any) -> bool:
+    model = getattr(stage, "model", None)
+    return model is not None and model.device == "cuda"
+
+
+def _use_task_cpus() -> int:
+    """Threads of this task: spark.task.cpus, for torch too; and the GPU that Spark gave it, if any."""
+    from pyspark import TaskContext
+
+    context = TaskContext.get()
+    if context is None:
+        return 1
+    gpus = context.resources().get("gpu")
+    if gpus is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus.addresses)
+    cpus = int(context.cpus())
+    os.environ["OMP_NUM_THREADS"] = str(cpus)
+    return cpus
+
+
+def _done(number: int, rows: int) -> pa.RecordBatch:
+    return pa.record_batch({"number": pa.array([number], pa.int32()), "rows": pa.array([rows], pa.int64())})
+
+
+def _piece(number: int, shard: int, rows: pa.Table) -> pa.RecordBatch:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema) as writer:
+        writer.write_table(rows)
+    numbers = {"bin": pa.array([number], pa.int32()), "number": pa.array([shard], pa.int32())}
+    return pa.record_batch({**numbers, "piece": pa.array([sink.getvalue().to_pybytes()], pa.binary())})
+
+
+def _pieces(batches: Batches) -> Iterator[tuple[int, pa.Table]]:
+    for batch in batches:
+        for number, piece in zip(batch["bin"].to_pylist(), batch["piece"], strict=True):
+            yield number, pa.ipc.open_stream(piece.as_buffer()).read_all()
