@@ -17,6 +17,8 @@ def result(counts: Tree) -> Iterator[str]:
         yield "nothing to compute: everything was there"
     else:
         yield line("took", f"{counts['seconds']:,.1f} s, at most {counts['peak_gb']:.1f} GB of memory")
+    if counts["retried"]:
+        yield line("retried", f"{counts['retried']:,} attempts at tasks that failed; no shard was lost")
     if "n_selected" in counts:
         yield line("next", "curate export --format hf --out subset")
     elif "n_pruned" in counts:
