@@ -7,6 +7,11 @@ memory. The vectors of the stage and of (a) must agree before anything is timed.
 
 from __future__ import annotations
 
+import os
+
+# As `load_encoder` does, but here torch is imported before it; the plain loop gets the benefit too.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import shutil
 import tempfile
 import time

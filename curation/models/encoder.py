@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from dataclasses import dataclass
 from pickle import UnpicklingError
@@ -137,6 +138,9 @@ def load_encoder(model: str, *, device: str, dtype: str) -> OpenClipEncoder:
     """
     if dtype not in PRECISIONS:
         raise ValueError(f"dtype is {dtype!r}: take one of {', '.join(PRECISIONS)}")
+    # Before torch is imported. OpenMP's idle threads spin by default, on cores that decode threads need:
+    # asleep they make the embed stage 1.3 times as fast alone, and 10 times beside other busy processes.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     spec = parse_spec(model)
     name, weights = _located(spec)
     try:
