@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
+import sys
 import threading
+import time
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +23,7 @@ import pyarrow as pa
 
 from curation.local import run_tasks
 from curation.regroup import scatter
+from schemas import errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,6 +44,13 @@ PIECES = "bin int, number int, piece binary"
 # Pieces a batch in a group task: they are megabytes each, and Spark's default is 10,000 rows.
 PIECES_A_BATCH = 8
 POLL = 0.5  # seconds between looks at the status tracker
+SETTLED = 2.0  # seconds at most until the tracker knows of the end of a job that has ended
+
+# What Spark makes of an error in a Python worker, and of a task that it has given up.
+RAISED = re.compile(r"^schemas\.errors\.(\w+): (.+)$", re.MULTILINE)
+GIVEN_UP = re.compile(
+    r"Job aborted due to stage failure: .* failed (\d+) times?, .*?\(TID \d+\) (.+?)(?:\. |$)", re.MULTILINE
+)
 
 
 def session(master: str | None, conf: Mapping[str, str]) -> tuple[SparkSession, bool]:
@@ -63,8 +74,6 @@ def session(master: str | None, conf: Mapping[str, str]) -> tuple[SparkSession, 
     from jobs.java import require_java
 
     require_java()
-    import sys
-
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName("curate").config("spark.ui.showConsoleProgress", "false")
     if master is not None:
@@ -72,7 +81,9 @@ def session(master: str | None, conf: Mapping[str, str]) -> tuple[SparkSession, 
     for name, value in conf.items():
         builder = builder.config(name, value)
     made = builder.getOrCreate()
-    made.sparkContext.setLogLevel("ERROR")
+    made.sparkContext.setLogLevel(
+        "FATAL"
+    )  # what is an error to Spark reaches the caller as one, or is retried
     return made, True
 
 
@@ -111,7 +122,8 @@ class SparkEngine:
         """Run the fused stages over every task and commit each shard."""
         run = _MapTask(list(stages), self.store, self.memory)
         profile = self._gpu_profile() if any(_wants_gpu(stage) for stage in stages) else None
-        with self._progress(sum(task.rows for task in tasks), len(tasks), advance):
+        rows = sum(task.rows for task in tasks)
+        with self._progress(rows, self._partitions(tasks), advance), self._settings(self._unshuffled(tasks)):
             self._frame(tasks).mapInArrow(run, DONE, profile=profile).collect()
 
     def group(
@@ -124,9 +136,10 @@ class SparkEngine:
     ) -> None:
         """Regroup through Spark's shuffle, a bin a partition, and commit each bin."""
         n_bins = int(bins.max()) + 1
-        pieces = self._frame(tasks).mapInArrow(_Scatter(stage, bins, set(keys)), PIECES)
-        grouped = pieces.repartitionById(n_bins, "bin").sortWithinPartitions("bin", "number")
-        with self._batches_of(PIECES_A_BATCH), self._progress(len(keys), n_bins, advance):
+        settings = {**self._unshuffled(tasks), "spark.sql.execution.arrow.maxRecordsPerBatch": PIECES_A_BATCH}
+        with self._progress(len(keys), n_bins, advance), self._settings(settings):
+            pieces = self._frame(tasks).mapInArrow(_Scatter(stage, bins, set(keys)), PIECES)
+            grouped = pieces.repartitionById(n_bins, "bin").sortWithinPartitions("bin", "number")
             done = grouped.mapInArrow(_GroupTask(stage, self.store, keys), DONE).collect()
         # A bin without rows has no partition to run in.
         for number in set(keys) - {row["number"] for row in done}:
@@ -151,25 +164,41 @@ class SparkEngine:
         return ResourceProfileBuilder().require(executors).require(tasks).build
 
     def _frame(self, tasks: Sequence[Task]) -> Any:
-        """The tasks as a frame: each in the partition of its number, none in a closure."""
-        rows = [(number, bytearray(pickle.dumps(task))) for number, task in enumerate(tasks)]
-        frame = self.spark.createDataFrame(rows, "number int, task binary")
-        return frame.repartitionById(min(self.partitions or len(rows), len(rows)), "number")
+        """The tasks as a frame: none in a closure, none in a shuffle, whose files die with executors."""
+        pickles = pa.array([pickle.dumps(task) for task in tasks], pa.binary())
+        numbers = pa.array(range(len(tasks)), pa.int32())
+        return self.spark.createDataFrame(pa.table({"number": numbers, "task": pickles}))
+
+    def _partitions(self, tasks: Sequence[Task]) -> int:
+        return min(self.partitions or len(tasks), len(tasks))
+
+    def _unshuffled(self, tasks: Sequence[Task]) -> dict[str, object]:
+        """Settings under which a `_frame` has as many partitions as it should have from the start."""
+        return {
+            "spark.sql.leafNodeDefaultParallelism": self._partitions(tasks),
+            "spark.sql.execution.arrow.localRelationThreshold": "1t",
+        }
 
     @contextmanager
-    def _batches_of(self, rows: int) -> Iterator[None]:
-        """Arrow batches of at most `rows` rows, until it ends."""
-        name = "spark.sql.execution.arrow.maxRecordsPerBatch"
-        before = self.spark.conf.get(name)
-        self.spark.conf.set(name, str(rows))
+    def _settings(self, settings: Mapping[str, object]) -> Iterator[None]:
+        """The session with `settings`, until it ends."""
+        conf = self.spark.conf
+        before = {name: conf.get(name, None) for name in settings}
+        for name, value in settings.items():
+            conf.set(name, str(value))
         try:
             yield
         finally:
-            self.spark.conf.set(name, before or "10000")
+            for name, value in before.items():
+                conf.unset(name) if value is None else conf.set(name, value)
 
     @contextmanager
     def _progress(self, total: int, n_tasks: int, advance: Advance) -> Iterator[None]:
-        """Advance by finished tasks while the block runs, and count the attempts that failed."""
+        """Advance by finished tasks while the block runs, and count the attempts that failed.
+
+        Raises:
+            CurateError: what a task raised, if it is one; EngineUnavailable where Spark has given a task up.
+        """
         context = self.spark.sparkContext
         tag, ended = f"curate-{uuid.uuid4().hex}", threading.Event()
         watch = _Watch(context, tag, total, n_tasks, advance)
@@ -178,14 +207,17 @@ class SparkEngine:
         thread.start()
         try:
             yield
-        except BaseException:
+        except BaseException as error:
             context.cancelJobsWithTag(tag)
-            raise
+            meant = _meant(str(error))
+            if meant is None:
+                raise
+            raise meant from error
         finally:
             ended.set()
             thread.join()
             context.removeJobTag(tag)
-            self.retried += watch.failed
+            self.retried += sum(watch.failed.values())
         advance(total - watch.shown)
 
 
@@ -199,24 +231,46 @@ class _Watch:
     n_tasks: int
     advance: Advance
     shown: int = 0
-    failed: int = 0
+    failed: dict[tuple[int, int], int] = field(default_factory=dict)  # by stage and attempt at the stage
 
     def until(self, ended: threading.Event) -> None:
         while not ended.wait(POLL):
             self.look()
-        self.look()
+        # A job's last events may arrive after its result.
+        end = time.monotonic() + SETTLED
+        while self.look() and time.monotonic() < end:
+            time.sleep(0.02)
 
-    def look(self) -> None:
+    def look(self) -> bool:
+        """Advance; True while a job is running."""
         tracker = self.context.statusTracker()
-        jobs = self.context._jsc.sc().statusTracker().getJobIdsForTag(self.tag)
-        stages = {stage for job in jobs for stage in getattr(tracker.getJobInfo(job), "stageIds", ())}
-        infos = [info for info in map(tracker.getStageInfo, stages) if info is not None]
-        self.failed = sum(info.numFailedTasks for info in infos)
-        wide = [info.numCompletedTasks for info in infos if info.numTasks == self.n_tasks]
+        numbers = self.context._jsc.sc().statusTracker().getJobIdsForTag(self.tag)
+        jobs = [job for job in map(tracker.getJobInfo, numbers) if job is not None]
+        infos = [tracker.getStageInfo(stage) for stage in {stage for job in jobs for stage in job.stageIds}]
+        known = [info for info in infos if info is not None]
+        self.failed |= {(info.stageId, info.currentAttemptId): info.numFailedTasks for info in known}
+        wide = [info.numCompletedTasks for info in known if info.numTasks == self.n_tasks]
         done = min(self.total * min(wide, default=0) // max(self.n_tasks, 1), self.total)
         if done > self.shown:
             self.advance(done - self.shown)
             self.shown = done
+        return any(job.status == "RUNNING" for job in jobs)
+
+
+def _meant(report: str) -> errors.CurateError | None:
+    """The CurateError behind what Spark reports of a task; None where a bug is behind it."""
+    raised = RAISED.findall(report)
+    if raised:
+        name, sentence = raised[-1]
+        found: errors.CurateError = getattr(errors, name)(sentence)
+        return found
+    given_up = GIVEN_UP.search(report)
+    if given_up is None or "PythonException" in given_up[2]:
+        return None
+    return errors.EngineUnavailable(
+        f"Spark gave up a task that failed {given_up[1]} times, the last time {given_up[2]}. Finished shards "
+        "are kept; the executors' logs say more, and what workers lack most often is memory"
+    )
 
 
 # --- what runs in a Python worker ---------------------------------------------------------------------------
@@ -300,6 +354,8 @@ def _use_task_cpus() -> int:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus.addresses)
     cpus = int(context.cpus())
     os.environ["OMP_NUM_THREADS"] = str(cpus)
+    if "torch" in sys.modules:  # which has read it already
+        sys.modules["torch"].set_num_threads(cpus)
     return cpus
 
 
