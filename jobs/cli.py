@@ -12,6 +12,7 @@ import click
 
 from jobs.options import CLUSTER, EMBED, INGEST, PRUNE, RESOURCES, RUNNING, SELECT, SPEAKING, UNTIL, options
 from jobs.session import Session
+from jobs.submission import OPTIONS, Submission
 from schemas.errors import CurateError, WorkspaceError
 
 INTERRUPTED = "stopped. Finished shards are kept; the same command continues where it stopped."
@@ -53,9 +54,15 @@ def _show_traceback(ctx: click.Context) -> None:
         click.echo(traceback.format_exc(), err=True, nl=False)
 
 
-def main() -> None:
-    """Entry point of the script `curate`."""
-    cli(prog_name="curate")
+def main(step: str | None = None) -> None:
+    """Entry point of the script `curate`, and with a `step` of `python -m jobs.STEP [-C DIR] FLAGS`."""
+    words = sys.argv[1:]
+    if step:
+        at = 0
+        if words and words[0].startswith(("-C", "--workspace")):
+            at = 2 if words[0] in ("-C", "--workspace") else 1
+        words = [*words[:at], step, *words[at:]]
+    cli(words, prog_name="curate")
 
 
 @click.group(cls=Boundary, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -345,3 +352,30 @@ def explain(session: Session, ident: str) -> None:
     from jobs.show import explained
 
     session.show(find(session.workspace(), ident), explained)
+
+
+# --- elsewhere -------------------------------------------------------------------------------------------
+
+
+@cli.command(context_settings={"allow_interspersed_args": False})
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="-- COMMAND...")
+@options(OPTIONS)
+@click.pass_obj
+def submit(session: Session, /, **flags: Any) -> None:
+    """Run a command on a Spark cluster.
+
+    Packs the code, and with --env archive the environment; calls spark-submit, shows what the driver says and
+    returns its exit code. Every node must reach the workspace, its data and its images.
+
+    \b
+    Example:
+        curate submit --master local[2] --dry-run -- select --budget 30%
+        curate submit --master yarn --deploy-mode cluster --dry-run -- embed
+    """
+    from jobs.submit import plan, start, text
+
+    asked = Submission(session, cli, **flags)
+    if session.dry_run:
+        session.show(plan(asked).tree, text)
+    else:
+        sys.exit(start(asked))

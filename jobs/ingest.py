@@ -1,0 +1,8 @@
+"""`python -m jobs.ingest`: `curate ingest`, as a scheduler calls it."""
+
+from __future__ import annotations
+
+from jobs.cli import main
+
+if __name__ == "__main__":
+    main("ingest")

@@ -1,0 +1,8 @@
+"""`python -m jobs.score`: `curate score`, as a scheduler calls it."""
+
+from __future__ import annotations
+
+from jobs.cli import main
+
+if __name__ == "__main__":
+    main("score")

@@ -1,0 +1,8 @@
+"""`python -m jobs.selection`: `curate select`, as a scheduler calls it."""
+
+from __future__ import annotations
+
+from jobs.cli import main
+
+if __name__ == "__main__":
+    main("select")
