@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.compute as pc
 
 from curation.chain import select_stage
+from curation.files import put
 from curation.keys import keys_of
 from curation.lock import writer as lock
-from curation.store import put
+from curation.sources import resolved
 from curation.summary import counts
 from curation.writers import writer
 from curation.writers.kept import Context, Kept
@@ -57,7 +58,7 @@ def export(workspace: Workspace, out: Path, *, format: str, overwrite: bool) -> 
     target = Path(os.path.abspath(out.expanduser()))  # noqa: PTH100  # links stay: it is the user's name for it
     _check_target(workspace, target, overwrite)
     selection = _selected(workspace)
-    with lock(workspace.store.root, "curate export"):
+    with lock(workspace.store.root, "curate export"), workspace.store.snapshot():
         context = context_of(workspace, selection)
         _check_space(workspace.store, target, format)
         partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
@@ -150,14 +151,10 @@ def _image_roots(workspace: Workspace) -> dict[str, list[str]]:
     """The absolute folders in which each dataset's image paths are looked up: by default, beside the data."""
     found = {}
     for name, dataset in workspace.config.datasets.items():
-        data = _resolved(workspace, dataset.path)
-        roots = [_resolved(workspace, root) for root in dataset.images]
+        data = resolved(workspace.base, dataset.path)
+        roots = [resolved(workspace.base, root) for root in dataset.images]
         found[name] = [str(root) for root in roots or [data if data.is_dir() else data.parent]]
     return found
-
-
-def _resolved(workspace: Workspace, path: str) -> Path:
-    return (workspace.base / Path(path).expanduser()).resolve()
 
 
 def _made_by(store: Store) -> dict[str, Any]:
@@ -208,10 +205,12 @@ def _check_target(workspace: Workspace, target: Path, overwrite: bool) -> None:
         return
     if not overwrite:
         raise ExportError(f"{target} is not empty; choose another folder, or replace it with --overwrite")
-    inputs = [".", *(dataset.path for dataset in workspace.config.datasets.values())]
+    inputs = [dataset.path for dataset in workspace.config.datasets.values()]
     inputs += [root for roots in _image_roots(workspace).values() for root in roots]
-    resolved = (_resolved(workspace, path) for path in inputs)
-    held = next((path for path in resolved if path.is_relative_to(target.resolve())), None)
+    if isinstance(workspace.base, Path):
+        inputs.append(".")
+    paths = (resolved(workspace.base, path) for path in inputs)
+    held = next((path for path in paths if path.is_relative_to(target.resolve())), None)
     if held is not None:
         raise ExportError(f"{target} holds {held}, which the export is made of; choose another folder")
     if not (target / SUMMARY).is_file():

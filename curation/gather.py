@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from curation.files import each, is_url
 from curation.store import ROW_GROUP, read_shard
 
 if TYPE_CHECKING:
@@ -20,14 +21,17 @@ def gather(
 ) -> pa.Table:
     """Rows `(shards[i], rows[i])` of a table, in that order; `paths` maps a shard's number to its file."""
     order = np.lexsort((rows, shards))
-    pieces = []
-    for number in np.unique(shards):
+
+    def read(number: int) -> pa.Table:
         wanted = rows[order[shards[order] == number]]
         groups = np.unique(wanted // ROW_GROUP)
-        table = read_shard(paths[int(number)], columns, groups.tolist())
+        table = read_shard(paths[number], columns, groups.tolist())
         # Every row group but a shard's last is full, so a row's place among the groups read follows.
         place = np.searchsorted(groups, wanted // ROW_GROUP) * ROW_GROUP + wanted % ROW_GROUP
-        pieces.append(table.take(pa.array(place)))
+        return table.take(pa.array(place))
+
+    numbers = np.unique(shards).tolist()
+    pieces = list(each(read, numbers, remote=len(numbers) > 1 and is_url(paths[numbers[0]])))
     inverse = np.empty(len(order), np.int64)
     inverse[order] = np.arange(len(order))
     return pa.concat_tables(pieces).combine_chunks().take(pa.array(inverse))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from curation.files import Remote
 from curation.store import read_shard
 
 if TYPE_CHECKING:
@@ -18,19 +19,26 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from curation.files import Location
     from schemas.protocols import GroupStage, Task
 
 
 class Regrouped:
-    """A folder of bins under `scratch`, removed at the end. Takes only the bins in `wanted`."""
+    """A folder of bins, removed at the end. Takes only the bins in `wanted`.
 
-    def __init__(self, scratch: Path, wanted: set[int]) -> None:
-        self.scratch, self.wanted = scratch, wanted
+    Args:
+        scratch: where the folder is made; for a workspace at a URL, in this machine's temporary folder.
+        wanted: the bins to keep.
+    """
+
+    def __init__(self, scratch: Location, wanted: set[int]) -> None:
+        self.scratch = Path(tempfile.gettempdir()) if isinstance(scratch, Remote) else scratch
+        self.wanted = wanted
         self.writers: dict[int, pa.RecordBatchStreamWriter] = {}
 
     def __enter__(self) -> Regrouped:
         self.scratch.mkdir(parents=True, exist_ok=True)
-        self.folder = Path(tempfile.mkdtemp(dir=self.scratch))
+        self.folder = Path(tempfile.mkdtemp(prefix="curate-", dir=self.scratch))
         return self
 
     def __exit__(

@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from curation.files import put
 from curation.models.environment import resolve_environment
 from curation.models.resolved import Model
-from curation.store import key_of, put
+from curation.store import key_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from curation.files import Location
     from curation.progress import Progress
 
 # bf16 weights are used where the smallest cosine to fp32 reaches this (DESIGN §7).
 AGREES = 0.999
 
 
-def resolve_model(spec: str, device: str, root: Path, progress: Progress) -> Model:
+def resolve_model(spec: str, device: str, root: Location, progress: Progress) -> Model:
     """The model as stages hold it. The first call for a model and environment loads it, later ones a file.
 
     Raises:

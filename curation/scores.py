@@ -20,15 +20,12 @@ IDS = ("uid", "dataset", "record_id", "file", "line", "content_hash", "error", "
 
 def column_tables(store: Store) -> dict[str, str]:
     """Each column that exists now, and the table that holds it."""
-    import pyarrow.parquet as pq
-
     found: dict[str, str] = {}
     for table in TABLES:
         manifest = store.manifest(table)
         if manifest is None or not manifest.shards:
             continue
-        schema = pq.read_schema(store.shard_path(table, manifest.shards[0].checksum))
-        for name in schema.names:
+        for name in store.schema(table).names:
             found.setdefault(name, table)
     return found
 

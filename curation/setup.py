@@ -9,10 +9,13 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from curation.files import Remote, put
 from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from curation.files import Location
 
 CONFIG = "curate.toml"
 HEADER = """\
@@ -30,21 +33,21 @@ def dataset_name(path: Path, taken: set[str]) -> str:
 
 
 def write_config(
-    folder: Path,
+    folder: Location,
     datasets: Mapping[str, str | Path],
     *,
     images: Sequence[str | Path] = (),
     model: str | None = None,
     format: str = "auto",
 ) -> None:
-    """Create or extend `folder/curate.toml`. `images` and `format` hold for the datasets that are added.
+    """Create or extend `folder`/curate.toml. `images` and `format` hold for the datasets that are added.
 
     Raises:
         ConfigError: a dataset's name is taken, its path does not exist, or a setting is there already.
     """
     path = folder / CONFIG
-    held = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    text = path.read_text(encoding="utf-8").rstrip("\n") + "\n" if path.exists() else HEADER
+    before = path.read_text(encoding="utf-8") if path.exists() else HEADER
+    held, text = tomllib.loads(before), before.rstrip("\n") + "\n"
     for name, data in datasets.items():
         if name in held.get("datasets", {}):
             raise ConfigError(
@@ -66,7 +69,14 @@ def write_config(
             text += (
                 f"images = {json.dumps([_relative(root, folder) for root in images], ensure_ascii=False)}\n"
             )
-    folder.mkdir(parents=True, exist_ok=True)
+    _write(path, text)
+
+
+def _write(path: Location, text: str) -> None:
+    if isinstance(path, Remote):
+        put(path, text.encode())
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
 
 
@@ -82,11 +92,13 @@ def _set_model(text: str, held: dict[str, dict[str, object]], model: str) -> str
     return f"{text}\n[embed]\n{line}"
 
 
-def _relative(path: str | Path, folder: Path) -> str:
-    """Relative paths are written relative to curate.toml; absolute ones stay."""
+def _relative(path: str | Path, folder: Location) -> str:
+    """Relative paths are written relative to curate.toml, absolute where it lies at a URL; others stay."""
     given = Path(path).expanduser()
     if given.is_absolute():
         return str(given)
+    if isinstance(folder, Remote):
+        return os.path.abspath(given)  # noqa: PTH100  # links stay, as in what is absolute already
     return Path(os.path.relpath(given, folder)).as_posix()
 
 

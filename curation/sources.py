@@ -7,14 +7,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from curation.files import Remote, is_url, put
 from curation.stages.ingest import SpanOfFile
-from curation.store import key_of, put
-from schemas.errors import ReadError
+from curation.store import key_of
+from schemas.errors import ConfigError, ReadError
 from schemas.protocols import Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from curation.files import Location
     from curation.progress import Progress
     from schemas.config import Config
     from schemas.protocols import Reader
@@ -28,10 +30,27 @@ class FoundSpan:
     fingerprint: str
 
 
-def find_spans(config: Config, root: Path, base: Path, progress: Progress) -> list[FoundSpan]:
+def resolved(base: Location, path: str) -> Path:
+    """A path of curate.toml, which lies in `base`, as an absolute one of this machine.
+
+    Raises:
+        ConfigError: it is a URL, or relative to one.
+    """
+    if is_url(path):
+        raise ConfigError(f"{path} is a URL; datasets and images are read from folders of this machine")
+    given = Path(path).expanduser()
+    if isinstance(base, Remote):
+        if not given.is_absolute():
+            raise ConfigError(f"{path} is relative; in a curate.toml at a URL ({base}) paths are absolute")
+        return given.resolve()
+    return (base / given).resolve()
+
+
+def find_spans(config: Config, root: Location, base: Location, progress: Progress) -> list[FoundSpan]:
     """The spans of every dataset, in the order of curate.toml. `base` is the folder of curate.toml.
 
     Raises:
+        ConfigError: a path is a URL, or relative where curate.toml lies at one.
         ReadError: a dataset does not exist, or holds no file of a known format.
     """
     cache_path = root / "sources.json"
@@ -39,12 +58,12 @@ def find_spans(config: Config, root: Path, base: Path, progress: Progress) -> li
     fresh: dict[str, Any] = {}
     found: list[FoundSpan] = []
     for name, dataset in config.datasets.items():
-        path = (base / Path(dataset.path).expanduser()).resolve()
+        path = resolved(base, dataset.path)
         if not path.exists():
             raise ReadError(f"dataset {name}: {path} does not exist; correct its path in curate.toml")
         reader = _reader(dataset.format, path)
         folder = path if path.is_dir() else path.parent
-        roots = tuple(str((base / Path(root).expanduser()).resolve()) for root in dataset.images)
+        roots = tuple(str(resolved(base, images)) for images in dataset.images)
         files = reader.files(path)
         if not files:
             raise ReadError(f"dataset {name}: there is no {reader.name} file at {path}")
@@ -97,7 +116,7 @@ def _spans(
         yield FoundSpan(value, key_of([fingerprint, fields]))
 
 
-def _load(path: Path) -> dict[str, Any]:
+def _load(path: Location) -> dict[str, Any]:
     try:
         tree: dict[str, Any] = json.loads(path.read_text())
     except (FileNotFoundError, json.JSONDecodeError):

@@ -12,24 +12,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import time
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from curation import journal
+from curation.files import Remote, each, names, opened, put, walk
 from schemas.columns import conform
 from schemas.errors import WorkspaceError
 from schemas.protocols import ShardRef
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
+
+    from curation.files import Location
 
 # Rows a row group. Fixed, because it is part of the bytes; small, because gathers read single groups.
 ROW_GROUP = 128
+# The manifests of the stores at a URL that this process has a snapshot of.
+_SNAPSHOTS: dict[Location, dict[str, Manifest | None]] = {}
 
 
 def key_of(parts: object) -> str:
@@ -62,14 +66,24 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Store:
-    """The folder `.curate`. Holds no state: what is true is what the files say."""
+    """The folder `.curate`, here or at a URL. Holds no state: what is true is what the files say."""
 
-    root: Path
+    root: Location
+
+    @property
+    def _remote(self) -> bool:
+        return isinstance(self.root, Remote)
 
     # --- shards ----------------------------------------------------------------------------------------
 
-    def shard_path(self, table: str, checksum: str) -> Path:
+    def shard_path(self, table: str, checksum: str) -> Location:
+        """Where a shard lies; `str` of it is what tasks carry and `read_shard` takes."""
         return self.root / "shards" / table / f"{checksum}.parquet"
+
+    def sizes(self, table: str) -> dict[str, int]:
+        """Bytes of every shard file of a table, by checksum, of this version of the table or not."""
+        found = walk(self.root / "shards" / table)
+        return {path.name.removesuffix(".parquet"): size for path, size in found}
 
     def commit(
         self,
@@ -84,7 +98,8 @@ class Store:
         data, rows, errors = _encode(table, schema, batches)
         checksum = hashlib.blake2b(data, digest_size=16).hexdigest()
         path = self.shard_path(table, checksum)
-        if not path.exists():
+        # At a URL asking costs as much as writing, and writes the same bytes.
+        if self._remote or not path.exists():
             put(path, data)
         ref = ShardRef(0, key, checksum, rows, errors, tuple(links))
         entry = asdict(ref)
@@ -95,33 +110,39 @@ class Store:
 
     def committed(self, table: str, keys: Sequence[str]) -> tuple[dict[str, ShardRef], list[str]]:
         """The shards of `table` that exist for `keys`, and the keys that have two entries."""
-        known = {shard.key: shard for shard in self._known(table)}
+        files = set(names(self.root / "shards" / table))
+        manifest = self.manifest(table)
+        shards = manifest.shards if manifest else ()
+        known = {shard.key: shard for shard in shards if f"{shard.checksum}.parquet" in files}
         found = {key: known[key] for key in keys if key in known}
         wanted = set(keys) - set(found)
         entries: dict[str, list[str]] = {}
         if wanted:
-            for name in sorted(_names(self.root / "ledger" / table)):
+            for name in sorted(names(self.root / "ledger" / table)):
                 key = name.partition("-")[0]
                 if key in wanted:
                     entries.setdefault(key, []).append(name)
-        for key, names in entries.items():
-            entry = json.loads((self.root / "ledger" / table / names[0]).read_text())
+        # The smallest entry of a key wins.
+        paths = [self.root / "ledger" / table / held[0] for held in entries.values()]
+        for path, text in zip(paths, each(_text, paths, remote=self._remote), strict=True):
+            key, entry = path.name.partition("-")[0], json.loads(text)
             ref = ShardRef(0, key, entry["checksum"], entry["rows"], entry["errors"], tuple(entry["links"]))
-            if self.shard_path(table, ref.checksum).exists():
+            if f"{ref.checksum}.parquet" in files:
                 found[key] = ref
-        return found, [key for key, names in entries.items() if len(names) > 1]
-
-    def _known(self, table: str) -> tuple[ShardRef, ...]:
-        manifest = self.manifest(table)
-        if manifest is None:
-            return ()
-        files = set(_names(self.root / "shards" / table))
-        return tuple(shard for shard in manifest.shards if f"{shard.checksum}.parquet" in files)
+        return found, [key for key, held in entries.items() if len(held) > 1]
 
     # --- tables ----------------------------------------------------------------------------------------
 
     def manifest(self, table: str) -> Manifest | None:
         """The table as it stands, or None where it was never finished."""
+        held = _SNAPSHOTS.get(self.root)
+        if held is None:
+            return self._manifest(table)
+        if table not in held:
+            held[table] = self._manifest(table)
+        return held[table]
+
+    def _manifest(self, table: str) -> Manifest | None:
         path = self.root / "tables" / f"{table}.json"
         try:
             tree = json.loads(path.read_text())
@@ -142,11 +163,30 @@ class Store:
         numbered = tuple(replace(shard, number=n) for n, shard in enumerate(shards))
         rows = [{name: value for name, value in asdict(s).items() if name != "number"} for s in numbered]
         put(self.root / "tables" / f"{table}.json", _json({"table": table, "stage": stage, "shards": rows}))
-        return Manifest(table, stage, numbered)
+        published = Manifest(table, stage, numbered)
+        if self.root in _SNAPSHOTS:
+            _SNAPSHOTS[self.root][table] = published
+        return published
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Within it, every manifest of a store at a URL is fetched once, and all that there are at the start.
+
+        What others publish meanwhile is not seen. While this process holds the lock, nobody does.
+        """
+        if not self._remote or self.root in _SNAPSHOTS:
+            yield
+            return
+        tables = self.tables()
+        _SNAPSHOTS[self.root] = dict(zip(tables, each(self._manifest, tables, remote=True), strict=True))
+        try:
+            yield
+        finally:
+            del _SNAPSHOTS[self.root]
 
     def tables(self) -> list[str]:
         return sorted(
-            name.removesuffix(".json") for name in _names(self.root / "tables") if name.endswith(".json")
+            name.removesuffix(".json") for name in names(self.root / "tables") if name.endswith(".json")
         )
 
     def read(self, table: str, columns: Sequence[str] | None = None, number: int | None = None) -> pa.Table:
@@ -159,47 +199,57 @@ class Store:
         if manifest is None:
             raise WorkspaceError(f"table {table} does not exist in {self.root}")
         shards = manifest.shards if number is None else (manifest.shards[number],)
-        return pa.concat_tables([self._read_shard(table, shard, columns) for shard in shards])
+        return pa.concat_tables(list(self._read_shards(table, shards, columns)))
 
     def iterate(self, table: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """One table a shard, in order."""
         manifest = self.manifest(table)
-        for shard in manifest.shards if manifest else ():
-            yield self._read_shard(table, shard, columns)
+        yield from self._read_shards(table, manifest.shards if manifest else (), columns)
 
-    def _read_shard(self, table: str, shard: ShardRef, columns: Sequence[str] | None) -> pa.Table:
-        path = self.shard_path(table, shard.checksum)
-        if not path.exists():
-            raise WorkspaceError(f"{path} is gone; run the command again to compute it anew")
-        return read_shard(str(path), columns)
+    def _read_shards(
+        self, table: str, shards: Sequence[ShardRef], columns: Sequence[str] | None
+    ) -> Iterator[pa.Table]:
+        def read(shard: ShardRef) -> pa.Table:
+            path = self.shard_path(table, shard.checksum)
+            try:
+                return read_shard(str(path), columns)
+            except FileNotFoundError:
+                raise WorkspaceError(f"{path} is gone; run the command again to compute it anew") from None
+
+        return each(read, shards, remote=self._remote)
+
+    def schema(self, table: str) -> pa.Schema:
+        """The columns of a table that has shards."""
+        manifest = self.manifest(table)
+        assert manifest is not None, f"{table} is read before it is written"
+        return read_schema(str(self.shard_path(table, manifest.shards[0].checksum)))
 
     # --- the log ---------------------------------------------------------------------------------------
 
     def log(self, event: str, **details: object) -> None:
-        """Append one line to log.jsonl: what was computed and when. Never read to decide anything."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        line = json.dumps({"time": round(time.time(), 3), "pid": os.getpid(), "event": event, **details})
-        with (self.root / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        """Note what was computed and when. Never read to decide anything."""
+        journal.note(self.root, event, details)
 
 
 def read_shard(
     path: str, columns: Sequence[str] | None = None, groups: Sequence[int] | None = None
 ) -> pa.Table:
-    """Columns of one shard file; only the row groups `groups` where they are given."""
-    with pq.ParquetFile(path, memory_map=True) as file:
-        names = list(columns) if columns is not None else None
+    """Columns of the shard file at a path or URL; only the row groups `groups` where they are given."""
+    with (
+        opened(path) as source,
+        # Of what is not in memory, runs of bytes that lie close together are fetched by one request.
+        pq.ParquetFile(source, memory_map=True, pre_buffer=isinstance(source, pa.PythonFile)) as file,
+    ):
+        wanted = list(columns) if columns is not None else None
         if groups is None:
-            return file.read(columns=names, use_threads=False)
-        return file.read_row_groups(list(groups), columns=names, use_threads=False)
+            return file.read(columns=wanted, use_threads=False)
+        return file.read_row_groups(list(groups), columns=wanted, use_threads=False)
 
 
-def put(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    partial.write_bytes(data)
-    partial.replace(path)
+def read_schema(path: str) -> pa.Schema:
+    """The columns of the shard file at a path or URL."""
+    with opened(path) as source:
+        return pq.read_schema(source)
 
 
 def _encode(table: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> tuple[bytes, int, int]:
@@ -216,11 +266,8 @@ def _encode(table: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) ->
     return sink.getvalue().to_pybytes(), len(rows), errors
 
 
-def _names(folder: Path) -> list[str]:
-    try:
-        return [path.name for path in folder.iterdir() if not path.name.startswith(".")]
-    except FileNotFoundError:
-        return []
+def _text(path: Location) -> str:
+    return path.read_text()
 
 
 def _json(tree: object) -> bytes:

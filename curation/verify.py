@@ -3,32 +3,45 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from typing import TYPE_CHECKING
 
+from curation.files import Remote, each, walk
 from curation.ids import words
 from curation.scores import TABLES
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from curation.files import Location
     from curation.store import Store
 
 
 def verify(store: Store) -> list[str]:
     """What is wrong, a sentence each; empty where all is well. Reads every byte of every table."""
+    with store.snapshot():
+        return _verify_bytes(store) or _verify_uids(store)
+
+
+def _verify_bytes(store: Store) -> list[str]:
     problems = []
     for table in store.tables():
         manifest = store.manifest(table)
-        for shard in manifest.shards if manifest else ():
-            path = store.shard_path(table, shard.checksum)
-            if not path.exists():
+        shards = manifest.shards if manifest else ()
+        paths = [store.shard_path(table, shard.checksum) for shard in shards]
+        checksums = each(_checksum, paths, remote=isinstance(store.root, Remote))
+        for shard, path, found in zip(shards, paths, checksums, strict=True):
+            if found is None:
                 problems.append(f"{table}: the file of shard {shard.number} is missing ({path.name})")
-            elif hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest() != shard.checksum:
+            elif found != shard.checksum:
                 problems.append(
                     f"{table}: the bytes of shard {shard.number} do not match their checksum ({path.name})"
                 )
-    return problems or _verify_uids(store)
+    return problems
+
+
+def _checksum(path: Location) -> str | None:
+    try:
+        return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+    except FileNotFoundError:
+        return None
 
 
 def _verify_uids(store: Store) -> list[str]:
@@ -59,18 +72,17 @@ def collect_garbage(store: Store) -> tuple[int, int]:
     for table in store.tables():
         manifest = store.manifest(table)
         kept[table] = {shard.checksum for shard in manifest.shards} if manifest else set()
-    n_files = n_bytes = 0
+    garbage = []
     for kind in ("shards", "ledger"):
-        for path in _files(store.root / kind):
-            checksum = path.stem.rpartition("-")[2]
+        for path, size in walk(store.root / kind):
+            checksum = path.name.partition(".")[0].rpartition("-")[2]
             if path.name.startswith(".") or checksum not in kept.get(path.parent.name, set()):
-                n_files, n_bytes = n_files + 1, n_bytes + path.stat().st_size
-                path.unlink()
-    for path in _files(store.root / "tmp"):
-        n_files, n_bytes = n_files + 1, n_bytes + path.stat().st_size
-        path.unlink()
-    return n_files, n_bytes
+                garbage.append((path, size))
+    garbage += walk(store.root / "tmp")
+    for _ in each(_remove, [path for path, _ in garbage], remote=isinstance(store.root, Remote)):
+        pass
+    return len(garbage), sum(size for _, size in garbage)
 
 
-def _files(folder: Path) -> list[Path]:
-    return [folder.__class__(parent) / name for parent, _, names in os.walk(folder) for name in sorted(names)]
+def _remove(path: Location) -> None:
+    path.unlink()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curation.chain import STEPS, chain
+from curation.files import Remote, locate
 from curation.lock import writer
 from curation.memory import peak_gb
 from curation.planner import Planner, State
@@ -21,6 +22,7 @@ from schemas.errors import ConfigError, WorkspaceError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from curation.files import Location
     from curation.models.resolved import Model
 
 CONFIG = "curate.toml"
@@ -36,27 +38,28 @@ class Workspace:
         ws.export("subset", format="hf")
 
     Args:
-        path: the folder that holds curate.toml.
+        path: the folder that holds curate.toml: a path, or a URL such as s3://bucket/work.
         overrides: settings by dotted name that win over curate.toml, such as {"embed.model": "builtin"}.
         progress: where to say what is going on; nothing by default.
     """
 
-    path: Path | str = "."
+    path: Location | str = "."
     overrides: Mapping[str, Any] = field(default_factory=dict)
     progress: Progress = field(default_factory=Silent)
 
     def __post_init__(self) -> None:
-        self.path = Path(self.path)
-        if not (self.path / CONFIG).exists():
+        self.path = path = locate(self.path)
+        if not (path / CONFIG).exists():
+            where = path if isinstance(path, Remote) else path.resolve()
             raise WorkspaceError(
-                f"there is no {CONFIG} in {self.path.resolve()}; start with `curate init DATA --images DIR`, "
+                f"there is no {CONFIG} in {where}; start with `curate init DATA --images DIR`, "
                 "or change to the folder where you did"
             )
 
     @classmethod
     def init(
         cls,
-        path: Path | str,
+        path: Location | str,
         datasets: Mapping[str, str | Path],
         *,
         images: Sequence[str | Path] = (),
@@ -71,14 +74,14 @@ class Workspace:
         """
         from curation.setup import write_config
 
-        write_config(Path(path), datasets, images=images, model=model, format=format)
+        write_config(locate(path), datasets, images=images, model=model, format=format)
         return cls(path, progress=progress or Silent())
 
     # --- the pieces ------------------------------------------------------------------------------------
 
     @property
-    def base(self) -> Path:
-        assert isinstance(self.path, Path)
+    def base(self) -> Location:
+        assert not isinstance(self.path, str)
         return self.path
 
     @cached_property
@@ -118,7 +121,7 @@ class Workspace:
         if until not in STEPS:
             raise ConfigError(f"there is no step {until!r}; there are {', '.join(STEPS)}")
         start = time.monotonic()
-        with writer(self.store.root, f"curate {until}"):
+        with writer(self.store.root, f"curate {until}"), self.store.snapshot():
             planner = self._planner()
             try:
                 planner.run(chain(self.config, until, lambda: self.model))
@@ -178,13 +181,15 @@ class Workspace:
 
     def plan(self, until: str = "select") -> list[State]:
         """How far each stage up to `until` is; computes nothing."""
-        return self._planner().states(chain(self.config, until, lambda: self.model))
+        with self.store.snapshot():
+            return self._planner().states(chain(self.config, until, lambda: self.model))
 
     def counts(self, until: str) -> dict[str, Any]:
         """The counts of a finished step, as `--json` names them."""
         from curation.summary import counts
 
-        return counts(self.store, self.config, until)
+        with self.store.snapshot():
+            return counts(self.store, self.config, until)
 
 
 def parse_share(text: str) -> float:

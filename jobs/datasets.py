@@ -15,13 +15,16 @@ def initialise(
     Raises:
         ConfigError: a name is taken, or a path does not exist.
     """
+    from curation.files import locate
+    from curation.sources import resolved
     from curation.workspace import CONFIG, Workspace
     from schemas.config import load
     from schemas.errors import ConfigError
 
-    path = Path(folder) / CONFIG
+    base = locate(folder)
+    path = base / CONFIG
     held = load(path).datasets if path.exists() else {}
-    places = {(path.parent / dataset.path).resolve(): name for name, dataset in held.items()}
+    places = {resolved(base, dataset.path): name for name, dataset in held.items()}
     named: dict[str, str] = {}
     for argument in data:
         name, where = parse_dataset(argument, {*held, *named})

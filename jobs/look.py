@@ -68,8 +68,8 @@ def bad_records(workspace: Workspace, limit: int) -> dict[str, Any]:
 def _size(workspace: Workspace, manifest: Manifest | None) -> int:
     if manifest is None:
         return 0
-    paths = [workspace.store.shard_path(manifest.table, shard.checksum) for shard in manifest.shards]
-    return sum(path.stat().st_size for path in set(paths) if path.exists())
+    sizes = workspace.store.sizes(manifest.table)
+    return sum(sizes.get(checksum, 0) for checksum in {shard.checksum for shard in manifest.shards})
 
 
 def problems(workspace: Workspace) -> dict[str, Any]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
+    from curation.files import Location
     from curation.planner import State
     from curation.workspace import Workspace
 
@@ -48,7 +47,7 @@ def estimate(workspace: Workspace, until: str) -> dict[str, Any]:
     spans = find_spans(config, store.root, workspace.base, workspace.progress)
     n_samples = sum(found.value.span.n_records for found in spans)
     small = config.embed.model == "builtin"
-    measured = history(store.root / "log.jsonl")
+    measured = history(store.root)
     if not _same_model(workspace):
         measured = {table: rate for table, rate in measured.items() if table not in LARGE_RATES}
     rates = {**RATES, **({} if small else LARGE_RATES), **measured}
@@ -109,15 +108,15 @@ def _stage(state: State, rows: int, rates: Mapping[str, float], dim: int) -> dic
     }
 
 
-def history(log: Path) -> dict[str, float]:
-    """Rows a second by table, from the times between the commits of each process.
+def history(root: Location) -> dict[str, float]:
+    """Rows a second by table in the store at `root`, from the times between the commits of each process.
 
     Images are measured as they are loaded for the encoder: the first table to commit is charged with the
     time, so it is added to the second.
     """
     rows: dict[str, int] = {}
     seconds: dict[str, float] = {}
-    for table, n, took in _commits(log):
+    for table, n, took in _commits(root):
         rows[table] = rows.get(table, 0) + n
         seconds[table] = seconds.get(table, 0.0) + took
     if "images" in seconds and "image_vectors" in seconds:
@@ -125,17 +124,12 @@ def history(log: Path) -> dict[str, float]:
     return {table: rows[table] / max(seconds[table], 1e-3) for table in rows if table not in NO_HISTORY}
 
 
-def _commits(log: Path) -> Iterable[tuple[str, int, float]]:
-    if not log.exists():
-        return
+def _commits(root: Location) -> Iterable[tuple[str, int, float]]:
+    from curation.journal import entries
+
     last: dict[int, float] = {}
-    with log.open(encoding="utf-8") as file:
-        for line in file:
-            try:
-                entry = json.loads(line)
-            except json.JSONDecodeError:
-                continue  # the line that a killed process did not finish
-            before = last.get(entry["pid"])
-            last[entry["pid"]] = entry["time"]
-            if before is not None and entry["event"] == "commit":
-                yield entry["table"], entry["rows"], entry["time"] - before
+    for entry in entries(root):
+        before = last.get(entry["pid"])
+        last[entry["pid"]] = entry["time"]
+        if before is not None and entry["event"] == "commit":
+            yield entry["table"], entry["rows"], entry["time"] - before

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -12,7 +12,6 @@ from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
@@ -124,7 +123,16 @@ def parse(tree: Mapping[str, Any], text: str = "", where: str = "") -> Config:
         raise ConfigError(prefix + "; ".join(dict.fromkeys(problems))) from None
 
 
-def load(path: Path) -> Config:
+class Readable(Protocol):
+    """A file, here or on an object store."""
+
+    @property
+    def name(self) -> str: ...
+
+    def read_text(self, encoding: str) -> str: ...
+
+
+def load(path: Readable) -> Config:
     """Read curate.toml.
 
     Raises:

@@ -345,4 +345,4 @@ def test_rates_come_from_the_log(tmp_path: Path) -> None:
         for time in (10.0, 12.0, 14.0)
     ]
     log.write_text("".join(json.dumps(entry) + "\n" for entry in entries) + '{"time": 1')
-    assert history(log) == {"samples": 50.0}
+    assert history(tmp_path) == {"samples": 50.0}

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from curation.files import each, is_url
 from curation.scores import IDS, TABLES
 from curation.store import ROW_GROUP, read_shard
 from schemas.errors import ExportError, WorkspaceError
@@ -59,7 +59,7 @@ class Kept:
             manifest = self.store.manifest(table)
             if table in NO_SCORES or manifest is None or not manifest.shards:
                 continue
-            schema = pq.read_schema(self.store.shard_path(table, manifest.shards[0].checksum))
+            schema = self.store.schema(table)
             found[table] = [field.remove_metadata() for field in schema if field.name not in taken]
             taken |= set(schema.names)
         return found
@@ -102,12 +102,18 @@ class Kept:
                 yield from self._groups(shard.checksum, wanted, joined)
 
     def _groups(self, checksum: str, wanted: NDArray[np.int64], joined: pa.Table) -> Iterator[pa.Table]:
-        path = self.store.shard_path("samples", checksum)
-        if not path.exists():
-            raise WorkspaceError(f"{path} is gone; run `curate select` to compute it anew")
-        for group in np.unique(wanted // ROW_GROUP).tolist():
+        path = str(self.store.shard_path("samples", checksum))
+
+        def read(group: int) -> pa.Table:
+            try:
+                return read_shard(path, SAMPLE, [group])
+            except FileNotFoundError:
+                raise WorkspaceError(f"{path} is gone; run `curate select` to compute it anew") from None
+
+        groups = np.unique(wanted // ROW_GROUP).tolist()
+        for group, rows_of_group in zip(groups, each(read, groups, remote=is_url(path)), strict=True):
             rows = wanted[wanted // ROW_GROUP == group]
-            part = read_shard(str(path), SAMPLE, [group]).take(pa.array(rows - group * ROW_GROUP))
+            part = rows_of_group.take(pa.array(rows - group * ROW_GROUP))
             beside = joined.take(pa.array(rows))
             _check_uids(part, beside, "selection")
             for name in beside.column_names[1:]:
