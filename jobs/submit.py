@@ -102,8 +102,8 @@ def start(asked: Submission) -> int:
     if asked.nodes_have == "archive" and asked.archive is None:
         pack.write_environment(Path(planned.files[-1].path))
     if not quiet:
-        travels = " and ".join(file.what for file in planned.files) or "nothing"
-        click.echo(f"curate: submitting to {asked.where.url}; {travels} travels along", err=True)
+        taken = " and ".join(file.what for file in planned.files) or "no files"
+        click.echo(f"curate: submitting to {asked.where.url}, with {taken}", err=True)
     try:
         return launch.run(planned.command)
     except KeyboardInterrupt:
