@@ -1,8 +1,8 @@
 """What was computed and when, a line of JSON an event. Estimates read it; nothing is decided by it.
 
 A local workspace has one file that every process appends to. An object store cannot append: there each
-process writes objects of its own, some seconds of events in each, and a killed one takes its last seconds
-with it.
+process writes objects of its own, some seconds of events in each. Who holds the lock writes the rest at its
+end; a worker, and whoever is killed, takes its last seconds along.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # Seconds of events that wait in memory for the next object.
 WAIT = 5.0
+# Objects that are read back, the newest: a large run leaves one for every few shards.
+NEWEST = 500
 
 
 def note(root: Location, event: str, details: dict[str, Any]) -> None:
@@ -44,7 +46,7 @@ def flush(root: Location) -> None:
 
 
 def entries(root: Location) -> Iterator[dict[str, Any]]:
-    """Every event, those of one process in order."""
+    """The events, those of one process in order; of an object store the newest."""
     for line in _lines(root):
         try:
             yield json.loads(line)
@@ -54,7 +56,7 @@ def entries(root: Location) -> Iterator[dict[str, Any]]:
 
 def _lines(root: Location) -> Iterator[str]:
     if isinstance(root, Remote):
-        paths = [root / "log" / name for name in sorted(names(root / "log"))]
+        paths = [root / "log" / name for name in sorted(names(root / "log"))[-NEWEST:]]
         for text in each(Remote.read_text, paths, remote=True):
             yield from text.splitlines()
         return

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curation.chain import STEPS, chain
-from curation.files import Remote, locate
+from curation.files import Remote, is_url, locate
 from curation.lock import writer
 from curation.memory import peak_gb
 from curation.planner import Planner, State
 from curation.progress import Progress, Silent
 from curation.store import Store
 from schemas.config import Config, load, parse_bytes
-from schemas.errors import ConfigError, WorkspaceError
+from schemas.errors import ConfigError, ExportError, WorkspaceError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -172,9 +172,15 @@ class Workspace:
         return Workspace(self.base, {**self.overrides, **given}, self.progress).run("select")
 
     def export(self, out: Path | str, *, format: str = "hf", overwrite: bool = False) -> dict[str, Any]:
-        """Write the selected samples. See `curation.writers.WRITERS` for the formats."""
+        """Write the selected samples to a folder here. See `curation.writers.WRITERS` for the formats.
+
+        Raises:
+            ExportError: `out` is a URL, or in use.
+        """
         from curation.export import export
 
+        if is_url(str(out)):
+            raise ExportError(f"{out} is a URL; export to a folder of this machine, and copy it there")
         return export(self, Path(out), format=format, overwrite=overwrite)
 
     # --- looking ---------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from curation.lock import STALE, _machine, writer
 from curation.store import Store
 from curation.verify import collect_garbage, verify
 from curation.workspace import Workspace
-from schemas.errors import ConfigError, WorkspaceError, WorkspaceLocked
+from schemas.errors import ConfigError, ExportError, WorkspaceError, WorkspaceLocked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -346,6 +346,11 @@ def test_datasets_at_a_url_are_refused(tmp_path: Path) -> None:
     (tmp_path / "curate.toml").write_text('[datasets.demo]\npath = "s3://bucket/pool.json"\n')
     with pytest.raises(ConfigError, match=r"s3://bucket/pool\.json is a URL"):
         Workspace(tmp_path).ingest()
+
+
+def test_an_export_to_a_url_is_refused(local: Workspace) -> None:
+    with pytest.raises(ExportError, match="s3://bucket/subset is a URL"):
+        local.export("s3://bucket/subset")
 
 
 def test_init_at_a_url_writes_absolute_paths(
