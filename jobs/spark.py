@@ -11,9 +11,9 @@ import os
 import pickle
 import re
 import sys
-import threading
 import time
 import uuid
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -123,8 +123,9 @@ class SparkEngine:
         run = _MapTask(list(stages), self.store, self.memory)
         profile = self._gpu_profile() if any(_wants_gpu(stage) for stage in stages) else None
         rows = sum(task.rows for task in tasks)
-        with self._progress(rows, self._partitions(tasks), advance), self._settings(self._unshuffled(tasks)):
-            self._frame(tasks).mapInArrow(run, DONE, profile=profile).collect()
+        with self._settings(self._unshuffled(tasks)):
+            frame = self._frame(tasks).mapInArrow(run, DONE, profile=profile)
+            self._collect(frame, rows, self._partitions(tasks), advance)
 
     def group(
         self,
@@ -137,10 +138,11 @@ class SparkEngine:
         """Regroup through Spark's shuffle, a bin a partition, and commit each bin."""
         n_bins = int(bins.max()) + 1
         settings = {**self._unshuffled(tasks), "spark.sql.execution.arrow.maxRecordsPerBatch": PIECES_A_BATCH}
-        with self._progress(len(keys), n_bins, advance), self._settings(settings):
+        with self._settings(settings):
             pieces = self._frame(tasks).mapInArrow(_Scatter(stage, bins, set(keys)), PIECES)
             grouped = pieces.repartitionById(n_bins, "bin").sortWithinPartitions("bin", "number")
-            done = grouped.mapInArrow(_GroupTask(stage, self.store, keys), DONE).collect()
+            frame = grouped.mapInArrow(_GroupTask(stage, self.store, keys), DONE)
+            done = self._collect(frame, len(keys), n_bins, advance)
         # A bin without rows has no partition to run in.
         for number in set(keys) - {row["number"] for row in done}:
             self.store.commit(stage.name, keys[number], stage.writes, [])
@@ -153,9 +155,9 @@ class SparkEngine:
 
     def _gpu_profile(self) -> Any:
         """A GPU a task, where the cluster has any; `local[*]` would wait for one forever."""
-        context = self.spark.sparkContext
-        offered = int(context.getConf().get("spark.executor.resource.gpu.amount", "0"))
-        if not offered or str(context.master).startswith("local"):
+        conf = self.spark.conf
+        offered = int(conf.get("spark.executor.resource.gpu.amount", "0") or 0)
+        if not offered or str(conf.get("spark.master", "")).startswith("local"):
             return None
         from pyspark.resource import ExecutorResourceRequests, ResourceProfileBuilder, TaskResourceRequests
 
@@ -192,33 +194,30 @@ class SparkEngine:
             for name, value in before.items():
                 conf.unset(name) if value is None else conf.set(name, value)
 
-    @contextmanager
-    def _progress(self, total: int, n_tasks: int, advance: Advance) -> Iterator[None]:
-        """Advance by finished tasks while the block runs, and count the attempts that failed.
+    def _collect(self, frame: Any, total: int, n_tasks: int, advance: Advance) -> list[Any]:
+        """The rows of a frame. Advances as tasks finish, and counts the attempts that failed.
 
         Raises:
             CurateError: what a task raised, if it is one; EngineUnavailable where Spark has given a task up.
         """
-        context = self.spark.sparkContext
-        tag, ended = f"curate-{uuid.uuid4().hex}", threading.Event()
-        watch = _Watch(context, tag, total, n_tasks, advance)
-        thread = threading.Thread(target=watch.until, args=(ended,), daemon=True)
-        context.addJobTag(tag)
-        thread.start()
+        from pyspark.sql import SparkSession
+
+        watch = None
         try:
-            yield
-        except BaseException as error:
-            context.cancelJobsWithTag(tag)
+            if isinstance(self.spark, SparkSession):
+                tag = f"curate-{uuid.uuid4().hex}"
+                watch = _Watch(self.spark.sparkContext, tag, total, n_tasks, advance)
+                return watch.collect(frame)
+            rows: list[Any] = frame.collect()  # Spark Connect has no status tracker
+            advance(total)
+            return rows
+        except Exception as error:
             meant = _meant(str(error))
             if meant is None:
                 raise
             raise meant from error
         finally:
-            ended.set()
-            thread.join()
-            context.removeJobTag(tag)
-            self.retried += sum(watch.failed.values())
-        advance(total - watch.shown)
+            self.retried += sum(watch.failed.values()) if watch else 0
 
 
 @dataclass
@@ -233,13 +232,33 @@ class _Watch:
     shown: int = 0
     failed: dict[tuple[int, int], int] = field(default_factory=dict)  # by stage and attempt at the stage
 
-    def until(self, ended: threading.Event) -> None:
-        while not ended.wait(POLL):
-            self.look()
-        # A job's last events may arrive after its result.
-        end = time.monotonic() + SETTLED
-        while self.look() and time.monotonic() < end:
-            time.sleep(0.02)
+    def collect(self, frame: Any) -> list[Any]:
+        """The rows of a frame. A thread waits for them: this one looks on, and is free to take a Ctrl-C."""
+        from pyspark import InheritableThread
+
+        future: Future[list[Any]] = Future()
+
+        def work() -> None:
+            self.context.addJobTag(self.tag)
+            try:
+                future.set_result(frame.collect())
+            except BaseException as error:
+                future.set_exception(error)
+
+        InheritableThread(target=work, daemon=True).start()
+        try:
+            while wait([future], POLL).not_done:
+                self.look()
+            # A job's last events may arrive after its result.
+            end = time.monotonic() + SETTLED
+            while self.look() and time.monotonic() < end:
+                time.sleep(0.02)
+            rows = future.result()
+        except BaseException:
+            self.context.cancelJobsWithTag(self.tag)
+            raise
+        self.advance(self.total - self.shown)
+        return rows
 
     def look(self) -> bool:
         """Advance; True while a job is running."""
