@@ -81,9 +81,8 @@ def session(master: str | None, conf: Mapping[str, str]) -> tuple[SparkSession, 
     for name, value in conf.items():
         builder = builder.config(name, value)
     made = builder.getOrCreate()
-    made.sparkContext.setLogLevel(
-        "FATAL"
-    )  # what is an error to Spark reaches the caller as one, or is retried
+    # What is an error to Spark reaches the caller as one, or is retried and counted.
+    made.sparkContext.setLogLevel("FATAL")
     return made, True
 
 
@@ -114,8 +113,8 @@ class SparkEngine:
         return session(self.master, self.conf)
 
     @property
-    def spark(self) -> SparkSession:
-        """The session that stages run in."""
+    def spark(self) -> Any:
+        """The session that stages run in: a SparkSession, or that of Spark Connect."""
         return self._session[0]
 
     def map(self, stages: Sequence[MapStage], tasks: Sequence[Task], advance: Advance) -> None:
@@ -202,11 +201,11 @@ class SparkEngine:
         """
         from pyspark.sql import SparkSession
 
-        watch = None
+        watch, session = None, self.spark
         try:
-            if isinstance(self.spark, SparkSession):
+            if isinstance(session, SparkSession):
                 tag = f"curate-{uuid.uuid4().hex}"
-                watch = _Watch(self.spark.sparkContext, tag, total, n_tasks, advance)
+                watch = _Watch(session.sparkContext, tag, total, n_tasks, advance)
                 return watch.collect(frame)
             rows: list[Any] = frame.collect()  # Spark Connect has no status tracker
             advance(total)
