@@ -1,0 +1,261 @@
+"""A real cluster, a master and two workers: the bytes of the local engine, whatever dies on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from benchmarks.kills import digests
+from curation.chain import chain
+from curation.generate.pool import write_pool
+from curation.stages.neighbours import NearPairs
+from curation.store import Store
+from curation.workspace import Workspace
+from jobs.show import result
+from schemas.errors import EngineUnavailable, ReadError
+from tests.sabotage import Deadly, Held, Poisoned, Refusing
+from tests.standalone import Standalone, await_executors, await_value, executor_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pyspark.sql import SparkSession
+
+pytestmark = [pytest.mark.spark, pytest.mark.slow]
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = {"run.shard_rows": 16}
+ON_SPARK = {**SMALL, "run.engine": "spark"}
+CONF = {
+    "spark.ui.enabled": "false",
+    "spark.driver.host": "127.0.0.1",
+    "spark.executor.cores": "1",
+    "spark.executor.memory": "600m",
+    "spark.cores.max": "2",
+    "spark.executorEnv.PYTHONPATH": str(ROOT),
+}
+SPECULATION = {
+    "spark.speculation": "true",
+    "spark.speculation.interval": "50ms",
+    "spark.speculation.quantile": "0.3",
+    "spark.speculation.multiplier": "1.2",
+    "spark.speculation.minTaskRuntime": "10ms",
+}
+KILL: dict[str, Callable[[Standalone, int], None]] = {
+    "a Python worker": lambda cluster, pid: os.kill(pid, signal.SIGKILL),
+    "an executor": lambda cluster, pid: os.kill(executor_of(pid), signal.SIGKILL),
+    "a machine": lambda cluster, pid: cluster.lose_worker(cluster.host_of(pid)),
+}
+STEP = {"image_vectors": "embed", "neighbours": "prune"}  # that computes the table
+HOSTS = {"127.0.0.1", "127.0.0.2"}
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
+    with Standalone(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def spark(request: pytest.FixtureRequest, cluster: Standalone) -> Iterator[SparkSession]:
+    """A session with an executor on each worker; a parameter adds settings."""
+    from pyspark.sql import SparkSession
+
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    builder = SparkSession.builder.master(cluster.url).appName("tests")
+    for name, value in {**CONF, **getattr(request, "param", {})}.items():
+        builder = builder.config(name, value)
+    made = builder.getOrCreate()
+    made.sparkContext.setLogLevel("OFF")
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def executors(cluster: Standalone, spark: SparkSession) -> None:
+    """Both workers and their executors, whatever the test before did to them."""
+    for host in HOSTS - set(cluster.workers):
+        cluster.add_worker(host)
+    await_executors(spark, len(HOSTS))
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A workspace that the local engine has brought to its end."""
+
+    pool: Path
+    folder: Path
+    tables: dict[str, str]
+
+    def without(self, table: str, out: Path) -> Workspace:
+        """A copy that lacks one table, to compute on Spark."""
+        shutil.copytree(self.folder, out)
+        for kind in ("shards", "ledger"):
+            shutil.rmtree(out / ".curate" / kind / table)
+        (out / ".curate" / "tables" / f"{table}.json").unlink()
+        return Workspace(out, ON_SPARK)
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    pool, folder = tmp_path_factory.mktemp("pool"), tmp_path_factory.mktemp("local")
+    write_pool(pool, 160, seed=3)
+    Workspace.init(folder, {"demo": pool / "pool.json"}, images=[pool], model="builtin")
+    with pytest.MonkeyPatch.context() as patch:
+        replace(patch)
+        Workspace(folder, SMALL).select("30%")
+    return Reference(pool, folder, digests(folder))
+
+
+def replace(patch: pytest.MonkeyPatch, **wrappers: Callable[[Any], Any]) -> None:
+    """Run the chain with small bins, so that there are several, and with stages wrapped by name."""
+    wrappers.setdefault("neighbours", lambda stage: stage)
+
+    def replaced(*args: Any) -> list[Any]:
+        stages = [NearPairs(s.floor, bin_rows=16) if s.name == "neighbours" else s for s in chain(*args)]
+        return [wrappers[stage.name](stage) if stage.name in wrappers else stage for stage in stages]
+
+    patch.setattr("curation.workspace.chain", replaced)
+
+
+def hold(patch: pytest.MonkeyPatch, workspace: Workspace, table: str) -> Path:
+    """Let one task that computes `table` wait in the middle of the stage, and return where it says so."""
+    sign = workspace.base / "held"
+    ledger = workspace.base / ".curate" / "ledger" / table
+    replace(patch, **{table: lambda stage: Held(stage, ledger, sign)})
+    return sign
+
+
+def held(sign: Path) -> int:
+    """The Python worker that waits, as soon as one does."""
+    return await_value(lambda: int(sign.read_text()) if sign.exists() else None)
+
+
+@contextmanager
+def meanwhile(act: Callable[[], object]) -> Iterator[None]:
+    """Do `act` in a thread while the block runs."""
+    thread = threading.Thread(target=act)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+@pytest.fixture(autouse=True)
+def small_bins(monkeypatch: pytest.MonkeyPatch) -> None:
+    replace(monkeypatch)
+
+
+@pytest.mark.usefixtures("executors")
+def test_the_whole_chain_gives_the_local_engines_bytes(
+    local: Reference, cluster: Standalone, tmp_path: Path
+) -> None:
+    Workspace.init(tmp_path, {"demo": local.pool / "pool.json"}, images=[local.pool], model="builtin")
+    counts = Workspace(tmp_path, ON_SPARK).select("30%")
+    assert digests(tmp_path) == local.tables
+    assert counts["retried"] == 0
+    lines = map(json.loads, (tmp_path / ".curate" / "log.jsonl").read_text().splitlines())
+    pids = {line["pid"] for line in lines if line.get("table") == "image_vectors"}
+    assert {cluster.host_of(pid) for pid in pids} == HOSTS
+
+
+@pytest.mark.usefixtures("executors")
+@pytest.mark.parametrize(
+    ("table", "victim"),
+    [
+        ("image_vectors", "a Python worker"),
+        ("image_vectors", "an executor"),
+        ("image_vectors", "a machine"),
+        ("neighbours", "a Python worker"),
+        ("neighbours", "an executor"),
+    ],
+)
+def test_what_dies_in_the_middle_of_a_stage_is_made_up_for(
+    local: Reference,
+    cluster: Standalone,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    table: str,
+    victim: str,
+) -> None:
+    workspace = local.without(table, tmp_path / "work")
+    sign = hold(monkeypatch, workspace, table)
+    with meanwhile(lambda: KILL[victim](cluster, held(sign))):
+        counts = workspace.run(STEP[table])
+    assert digests(tmp_path / "work") == local.tables
+    assert list(counts["computed"]) == [table]
+    assert counts["retried"] >= 1
+    assert any(line.startswith("retried") for line in result(counts))
+
+
+@pytest.mark.usefixtures("executors")
+def test_an_image_that_a_stage_raises_on_ends_in_quarantine(
+    local: Reference, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    images = Store(local.folder / ".curate").read("images", ["sha256", "error"]).to_pylist()
+    victim = next(row["sha256"] for row in images if row["error"] is None)
+    replace(monkeypatch, images=lambda stage: Poisoned(stage, victim))
+    for name, settings in (("local", SMALL), ("spark", ON_SPARK)):
+        data = {"demo": local.pool / "pool.json"}
+        Workspace.init(tmp_path / name, data, images=[local.pool], model="builtin")
+        counts = Workspace(tmp_path / name, settings).ingest()
+    assert counts["quarantined"]["stage_failed"] >= 1
+    assert counts["retried"] == 0
+    assert digests(tmp_path / "spark") == digests(tmp_path / "local")
+
+
+@pytest.mark.usefixtures("executors")
+def test_what_ends_a_run_arrives_as_its_own_sentence(
+    local: Reference, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    replace(monkeypatch, image_vectors=Refusing)
+    with pytest.raises(ReadError, match=r"^the file has changed; ingest again$"):
+        local.without("image_vectors", tmp_path / "refused").run("embed")
+    replace(monkeypatch, samples=Deadly)
+    deadly = Workspace(local.without("samples", tmp_path / "deadly").base, {**ON_SPARK, "run.partitions": 1})
+    with pytest.raises(EngineUnavailable, match=r"failed 4 times, .* Python worker exited unexpectedly"):
+        deadly.run("ingest")
+
+
+@pytest.mark.usefixtures("executors")
+def test_ctrl_c_stops_the_tasks_and_the_run_continues_later(
+    local: Reference, spark: SparkSession, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    workspace = local.without("image_vectors", tmp_path / "work")
+    sign = hold(monkeypatch, workspace, "image_vectors")
+    with (
+        pytest.raises(KeyboardInterrupt),
+        meanwhile(lambda: held(sign) and os.kill(os.getpid(), signal.SIGINT)),
+    ):
+        workspace.run("embed")
+    tracker = spark.sparkContext.statusTracker()
+    await_value(lambda: not tracker.getActiveStageIds() or None)
+    replace(monkeypatch)
+    computed = workspace.run("embed")["computed"]["image_vectors"]
+    assert 0 < computed <= 10 - Held.after
+    assert digests(tmp_path / "work") == local.tables
+
+
+@pytest.mark.parametrize("spark", [SPECULATION], indirect=True)
+@pytest.mark.usefixtures("executors")
+def test_a_speculative_copy_of_a_slow_task_changes_nothing(
+    local: Reference, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    workspace = local.without("image_vectors", tmp_path / "work")
+    sign = hold(monkeypatch, workspace, "image_vectors")
+    counts = workspace.run("embed")
+    assert sign.exists()
+    assert counts["seconds"] < Held.seconds
+    assert counts["retried"] == 0
+    assert digests(tmp_path / "work") == local.tables
