@@ -415,7 +415,7 @@ def test_a_place_is_a_path_or_a_url() -> None:
 
     assert locate("work") == Path("work")
     assert locate("file:///data/work") == Path("/data/work")
-    assert locate("s3://bucket/work/") == Remote("s3://bucket/work")
+    assert locate("s3://bucket/some/") == Remote("s3://bucket/some")
     assert str(locate("gs://bucket") / ".curate") == "gs://bucket/.curate"
     assert pickle.loads(pickle.dumps(locate("s3://bucket/work"))) == Remote("s3://bucket/work")
 
