@@ -7,6 +7,7 @@ speculation and lost executors are harmless for that reason.
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import re
@@ -43,6 +44,7 @@ DONE = "number int, rows long"
 PIECES = "bin int, number int, piece binary"
 # Pieces a batch in a group task: they are megabytes each, and Spark's default is 10,000 rows.
 PIECES_A_BATCH = 8
+MANY = 50_000  # objects that the garbage collector of a Python worker looks through; torch alone has more
 POLL = 0.5  # seconds between looks at the status tracker
 SETTLED = 2.0  # seconds at most until the tracker knows of the end of a job that has ended
 
@@ -303,7 +305,7 @@ class _MapTask:
     memory: Limit
 
     def __call__(self, batches: Batches) -> Batches:
-        threads = _use_task_cpus()
+        threads = _settle_in()
         for batch in batches:
             for number, data in zip(batch["number"].to_pylist(), batch["task"].to_pylist(), strict=True):
                 task = pickle.loads(data)
@@ -320,6 +322,7 @@ class _Scatter:
     wanted: set[int]
 
     def __call__(self, batches: Batches) -> Batches:
+        _settle_in()
         for batch in batches:
             for data in batch["task"].to_pylist():
                 task = pickle.loads(data)
@@ -337,7 +340,7 @@ class _GroupTask:
     keys: dict[int, str]
 
     def __call__(self, batches: Batches) -> Batches:
-        _use_task_cpus()
+        _settle_in()
         held: list[pa.Table] = []
         current: int | None = None
         for number, piece in _pieces(batches):
@@ -360,10 +363,13 @@ def _wants_gpu(stage: Any) -> bool:
     return model is not None and model.device == "cuda"
 
 
-def _use_task_cpus() -> int:
+def _settle_in() -> int:
     """Threads of this task: spark.task.cpus, for torch too; and the GPU that Spark gave it, if any."""
     from pyspark import TaskContext
 
+    if len(gc.get_objects()) > MANY:
+        # pyspark.daemon collects garbage after each task: a quarter of a second with torch and a model loaded.
+        gc.freeze()
     context = TaskContext.get()
     if context is None:
         return 1
