@@ -77,7 +77,9 @@ def session(master: str | None, conf: Mapping[str, str]) -> tuple[SparkSession, 
 
     require_java()
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    builder = SparkSession.builder.appName("curate").config("spark.ui.showConsoleProgress", "false")
+    builder = SparkSession.builder.config("spark.ui.showConsoleProgress", "false")
+    if "PYSPARK_GATEWAY_PORT" not in os.environ:  # else spark-submit has started us, and has named it
+        builder = builder.appName("curate")
     if master is not None:
         builder = builder.master(master)
     for name, value in conf.items():
@@ -368,7 +370,7 @@ def _settle_in() -> int:
     from pyspark import TaskContext
 
     if len(gc.get_objects()) > MANY:
-        # pyspark.daemon collects garbage after each task: a quarter of a second with torch and a model loaded.
+        # pyspark.daemon collects garbage after each task: a quarter of a second with torch and a model.
         gc.freeze()
     context = TaskContext.get()
     if context is None:

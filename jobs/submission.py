@@ -12,7 +12,7 @@ import click
 from jobs.masters import KNOWN, Master, parse_master
 from jobs.options import SPEAKING, mode
 from jobs.session import Session
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, WorkspaceError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,16 +100,20 @@ class Submission:
 
     @cached_property
     def config(self) -> Config | None:
-        """curate.toml with the command's flags over it; None where the workspace is a URI.
+        """curate.toml with the command's flags over it; None where only the nodes can reach it, at a URL.
 
         Raises:
-            WorkspaceError: there is no workspace.
+            WorkspaceError: there is no workspace, or the driver will run here and cannot reach it.
         """
-        overrides = self.overrides
-        if "://" in self.session.folder:
-            return None
-        from curation.workspace import Workspace
+        from curation.files import locate
+        from curation.workspace import CONFIG, Workspace
 
+        overrides = self.overrides
+        if self.deploy_mode == "cluster":
+            try:
+                (locate(self.session.folder) / CONFIG).exists()
+            except WorkspaceError:
+                return None
         return Workspace(self.session.folder, overrides).config
 
     @cached_property

@@ -216,7 +216,7 @@ def _application(asked: Submission) -> list[str]:
     speaking = [("--json", said.as_json), ("--quiet", said.quiet), ("--debug", said.debug)]
     flags = [flag for flag, on in speaking if on and not said.dry_run and flag not in asked.command]
     engine = ["--engine", "spark", "--master", asked.where.url]
-    if asked.config and asked.config.run.spark_conf:
+    if asked.config is None or asked.config.run.spark_conf:
         for key, value in asked.settings.items():
             engine += ["--spark-conf", f"{key}={value}"]
     return [app, "-C", asked.workspace, *asked.command, *flags, *engine]
@@ -240,6 +240,11 @@ def _on_disk(model: str) -> bool:
 
 def _warnings(asked: Submission) -> Iterator[str]:
     where = asked.where
+    if asked.config is None:
+        yield (
+            f"{asked.workspace} cannot be reached from here, and what its curate.toml says of Spark is not "
+            "known: give --master and --conf"
+        )
     if where.remote and "://" not in asked.workspace:
         yield f"every node must reach {asked.workspace}, its data and its images at these very paths"
     if where.kind == "k8s" and where.cluster and not _in_image(asked) and UPLOAD not in asked.settings:

@@ -20,11 +20,13 @@ import venv
 import zipfile
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import fsspec
 import pytest
 from click.testing import CliRunner, Result
 
+from curation.models.spec import BUILTIN
 from jobs import pack
 from jobs.cli import cli
 from jobs.session import STEPS
@@ -105,12 +107,12 @@ def spark(machine: Path, text: str) -> None:
     script(machine / "spark" / "bin" / "spark-submit", text)
 
 
-def submit(line: str) -> Result:
-    return CliRunner().invoke(cli, ["submit", *shlex.split(line)])
+def submit(line: str, folder: str = ".") -> Result:
+    return CliRunner().invoke(cli, ["-C", folder, "submit", *shlex.split(line)])
 
 
-def planned(line: str) -> dict[str, object]:
-    result = submit(f"--dry-run --json {line}")
+def planned(line: str, folder: str = ".") -> dict[str, Any]:
+    result = submit(f"--dry-run --json {line}", folder)
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)
 
@@ -189,12 +191,30 @@ def test_a_folder_that_nodes_must_share_is_named(workspace: Path) -> None:
     assert any(str(workspace) in note for note in planned("--master yarn -- embed")["warnings"])
     for line in ("--master local[2] -- embed", "--master spark://127.0.0.1:7077 -- embed"):
         assert planned(line)["warnings"] == []
-    result = CliRunner().invoke(
-        cli, ["-C", "s3://bucket/pool", *shlex.split("submit --master yarn --dry-run --json -- embed")]
-    )
-    found = json.loads(result.stdout)
+
+
+def test_curate_toml_is_read_at_a_url_too(workspace: Path) -> None:
+    run = '[run]\nmaster = "yarn"\nspark_conf = {"spark.executor.cores" = "2"}\n'
+    fsspec.filesystem("memory").pipe_file("/pool/curate.toml", f"{TOML}\n{run}".encode())
+    found = planned("-- embed", "memory://pool")
     assert found["warnings"] == []
-    assert found["command"][-7:-3] == ["-C", "s3://bucket/pool", "embed", "--engine"]
+    assert found["weights"].startswith("builtin")
+    words = found["command"]
+    assert words[1:3] == ["--master", "yarn"]
+    assert words[-9:] == [
+        *("-C", "memory://pool", "embed", "--engine", "spark", "--master", "yarn"),
+        *("--spark-conf", "spark.executor.cores=2"),
+    ]
+    assert "curate init" in submit("--master yarn -- embed", "memory://empty").stderr
+
+
+def test_a_url_that_only_the_nodes_reach_will_do_where_the_driver_is_one_of_them(workspace: Path) -> None:
+    line = "--master yarn --deploy-mode cluster --conf spark.executor.cores=2 -- embed"
+    found = planned(line, "nowhere://pool")
+    assert "nowhere://pool cannot be reached from here" in found["warnings"][0]
+    assert found["command"][-2:] == ["--spark-conf", "spark.executor.cores=2"]
+    assert "say where to run it" in submit("--deploy-mode cluster -- embed", "nowhere://pool").stderr
+    assert "nowhere" in submit("--master yarn -- embed", "nowhere://pool").stderr
 
 
 @pytest.mark.parametrize("line", MISTAKES)
@@ -229,7 +249,8 @@ def test_the_code_is_whole_and_loads_from_where_it_is_unpacked(tmp_path: Path) -
         names = archive.namelist()
         archive.extractall(tmp_path)
     assert {name.split("/")[0] for name in names} == set(pack.PACKAGES)
-    assert {"jobs/app.py", "curation/models/builtin/model.safetensors"} <= set(names)
+    model = BUILTIN.relative_to(ROOT)
+    assert {"jobs/app.py", f"{model}/model.safetensors"} <= set(names)
     assert not [name for name in names if "__pycache__" in name]
     code = (
         "from curation.models.weights import BUILTIN, verify_builtin; verify_builtin(BUILTIN); print(BUILTIN)"
@@ -242,7 +263,7 @@ def test_the_code_is_whole_and_loads_from_where_it_is_unpacked(tmp_path: Path) -
         text=True,
         check=True,
     )
-    assert Path(done.stdout.strip()) == tmp_path / "curation" / "models" / "builtin"
+    assert Path(done.stdout.strip()) == tmp_path / model
 
 
 def test_the_same_files_are_the_same_bytes_wherever_they_lie(tmp_path: Path) -> None:
