@@ -18,13 +18,18 @@ if TYPE_CHECKING:
 SHARED = Path(os.environ.get("CURATE_SHARED", Path(__file__).parents[2] / "shared" / "data"))
 
 
-def arguments(description: str | None) -> argparse.Namespace:
+def parser(description: str | None) -> argparse.ArgumentParser:
     """--quick, --json and --repeat."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--quick", action="store_true", help="ends within a minute on 2 cores")
-    parser.add_argument("--json", action="store_true", help="one object on stdout")
-    parser.add_argument("--repeat", type=int, default=5, help="alternations")
-    return parser.parse_args()
+    made = argparse.ArgumentParser(description=description)
+    made.add_argument("--quick", action="store_true", help="ends within a minute on 2 cores")
+    made.add_argument("--json", action="store_true", help="one object on stdout")
+    made.add_argument("--repeat", type=int, default=5, help="alternations")
+    return made
+
+
+def arguments(description: str | None) -> argparse.Namespace:
+    """Those flags, as given."""
+    return parser(description).parse_args()
 
 
 def alternate(runs: dict[str, Callable[[], float]], repeat: int) -> dict[str, float]:

@@ -87,3 +87,13 @@ def collect(workspace: Workspace) -> dict[str, Any]:
     with writer(workspace.store.root, "curate gc"):
         n_files, n_bytes = collect_garbage(workspace.store)
     return {"n_files": n_files, "bytes": n_bytes}
+
+
+def models(pattern: str) -> dict[str, Any]:
+    """The models that `--model` and `--vlm` can name."""
+    from dataclasses import asdict
+
+    from curation.models.catalogue import catalogue
+
+    found = [asdict(listed) for listed in catalogue(pattern)]
+    return {"n_models": len(found), "models": found}

@@ -207,6 +207,26 @@ def collected(found: Tree) -> Iterator[str]:
     yield f"removed {found['n_files']:,} files, {size(found['bytes'])}"
 
 
+def models(found: Tree) -> Iterator[str]:
+    """What is here, a line each; what is on the hub, folded to a line an architecture."""
+    here = [model for model in found["models"] if model["where"] != "hub"]
+    rows = [(model["name"], model["kind"], model["where"], size(model["n_bytes"])) for model in here]
+    if rows:
+        yield from table(("MODEL", "KIND", "WHERE", "SIZE"), rows, right=(3,))
+    elif not found["models"]:
+        yield "no model matches; `curate models` lists all"
+    tags: dict[str, list[str]] = {}
+    for model in found["models"]:
+        if model["where"] == "hub":
+            arch, _, tag = model["name"].rpartition("/")
+            tags.setdefault(arch, []).append(tag)
+    if tags:
+        yield from [""] if rows else []
+        yield f"{sum(map(len, tags.values())):,} more that open_clip can download, as --model ARCH/TAG:"
+    for arch, names in tags.items():
+        yield f"  {arch}  {' '.join(names)}"
+
+
 def line(label: str, text: str) -> str:
     """A label and what it says, in columns."""
     return f"{label:<11}{text}"

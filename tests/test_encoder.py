@@ -15,11 +15,11 @@ import pytest
 from PIL import Image
 
 from curation.generate import KINDS
-from curation.models.clip_data import changed, recompressed
 from curation.models.encoder import OpenClipEncoder, bf16_cosine, load_encoder
 from curation.models.environment import has_bf16_instructions, resolve_environment
 from curation.models.spec import BUILTIN, model_identity, parse_spec
 from curation.models.weights import verify_builtin
+from curation.training.pairs import changed, recompressed
 from schemas.errors import ConfigError, ModelUnavailable
 
 ROOT = Path(__file__).parents[1]

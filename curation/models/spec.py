@@ -14,7 +14,8 @@ from schemas.errors import ModelUnavailable
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-BUILTIN = Path(__file__).parent / "builtin"
+BUILTINS = {kind: Path(__file__).parent / "builtin" / kind for kind in ("clip", "vlm")}
+BUILTIN = BUILTINS["clip"]
 OFFLINE_CHOICE = "`--model builtin` needs no download."
 PROBE = 1 << 20  # bytes read at the start, the middle and the end of a large file
 
@@ -82,9 +83,9 @@ def model_identity(model: str) -> dict[str, str]:
     return identity
 
 
-def builtin_sha256() -> str:
-    """Return the sha256 (hex) that the builtin's weights must have."""
-    return (BUILTIN / "model.sha256").read_text(encoding="utf-8").split()[0]
+def builtin_sha256(kind: str = "clip") -> str:
+    """Return the sha256 (hex) that a built-in model's weights must have; kind is clip or vlm."""
+    return (BUILTINS[kind] / "model.sha256").read_text(encoding="utf-8").split()[0]
 
 
 def fingerprint(paths: Iterable[Path]) -> str:

@@ -44,15 +44,21 @@ def checkpoint(spec: ModelSpec) -> str:
         )
     if config.get("hf_hub"):
         repository, _, name = config["hf_hub"].rpartition("/")
-        return fetch(repository, _preferred(name))
+        return fetch(repository, preferred(name))
     url = config["url"]
-    target = Path.home() / ".cache" / "clip" / url.rpartition("/")[2]
+    target = downloaded(url)
     if not target.is_file():
         _within_patience(lambda: _head(url), f"{url}, not in {target.parent}")
     return str(download_pretrained_from_url(url))
 
 
-def _preferred(name: str) -> tuple[str, ...]:
+def downloaded(url: str) -> Path:
+    """Return where open_clip keeps what it downloads from a URL."""
+    return Path.home() / ".cache" / "clip" / url.rpartition("/")[2]
+
+
+def preferred(name: str) -> tuple[str, ...]:
+    """Return the weight files to look for, safetensors first."""
     if not name:
         return WEIGHT_NAMES
     return (f"{name.rpartition('.')[0]}.safetensors", name)
@@ -76,8 +82,8 @@ def folder(spec: ModelSpec) -> Path:
     return Path(spec.where)
 
 
-def verify_builtin(where: Path) -> None:
-    """Check the builtin's weights in `where` against the sha256 that the package states.
+def verify_builtin(where: Path, kind: str = "clip") -> None:
+    """Check a built-in model's weights in `where` against the sha256 that the package states for its kind.
 
     Raises:
         ModelUnavailable: they are absent or differ.
@@ -86,7 +92,7 @@ def verify_builtin(where: Path) -> None:
     if not path.is_file():
         raise ModelUnavailable(f"the builtin model's weights are missing at {path}: reinstall curate")
     found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != builtin_sha256():
+    if found != builtin_sha256(kind):
         raise ModelUnavailable(
             f"the builtin model's weights at {path} are damaged (sha256 {found}): reinstall curate"
         )

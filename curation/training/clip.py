@@ -1,4 +1,4 @@
-"""Train the builtin CLIP: `python -m curation.models.train_clip --out DIR --minutes 28`."""
+"""Train the built-in CLIP: `python -m curation.training.clip --out DIR --minutes 75`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from curation.models.clip_data import SIDE, Cache, cache_pairs, real_pairs, synthetic_pairs
+from curation.training.icons import icon_pairs
+from curation.training.pairs import SIDE, Cache, read_cache, real_pairs, synthetic_pairs, write_cache
 
 if TYPE_CHECKING:
     import torch
@@ -27,11 +28,11 @@ CONFIG: dict[str, Any] = {
     "model_cfg": {
         "embed_dim": 256,
         "vision_cfg": {
-            "image_size": SIDE, "patch_size": 16, "width": 192, "layers": 4, "head_width": 32,
+            "image_size": SIDE, "patch_size": 16, "width": 192, "layers": 6, "head_width": 32,
             "pool_type": "avg", "final_ln_after_pool": True,
         },
         "text_cfg": {
-            "context_length": CONTEXT, "vocab_size": VOCABULARY, "width": 128, "heads": 4, "layers": 3,
+            "context_length": CONTEXT, "vocab_size": VOCABULARY, "width": 192, "heads": 6, "layers": 4,
             "pad_id": PAD, "eos_id": END, "pool_type": "eos", "hf_tokenizer_name": "builtin",
             "tokenizer_kwargs": {"clean": "whitespace"},
         },
@@ -41,6 +42,9 @@ CONFIG: dict[str, Any] = {
     },
 }  # fmt: skip
 
+SLICE = 3000  # pictures drawn in one go
+SHARES = {"drawn": 0.45, "real": 0.35, "icons": 0.2}  # of a batch
+
 log = logging.getLogger(__name__)
 
 
@@ -49,39 +53,68 @@ class Settings:
     """What a training run depends on."""
 
     out: Path
-    data: Path | None = None  # folder that holds mixture/, else synthetic pairs alone
-    minutes: float = 28.0
+    data: Path | None = None  # folder that holds mixture/
+    icons: Path | None = None  # folder of unpacked npm packages, see curation/training/icons.py
+    minutes: float = 75.0
     seed: int = 0
-    threads: int = 1
-    synthetic: int = 36_000  # pairs drawn
+    threads: int = 2
+    synthetic: int = 60_000  # pairs drawn
     batch: int = 256
     views: int = 48  # pictures of a batch that are also shown changed
-    real_share: float = 0.35
-    rate: float = 1.2e-3
+    rate: float = 1.0e-3
     device: str = "cpu"
-    steps: int | None = None  # ends after as many steps, whatever the time
+    steps: int | None = None  # ends after as many steps, whatever the time; then a run repeats bit for bit
+    save_every: int = 100  # steps
 
 
 def train(settings: Settings) -> None:
     """Train, or go on from `out`/checkpoint.pt, and write the model folder that open_clip loads.
 
     Leaves in `out`: open_clip_config.json, tokenizer.json, tokenizer_config.json, model.safetensors (fp16),
-    model.sha256 and training.json (steps, pairs, minutes). Same settings do not give the same bytes: the
-    length of a run is given in minutes.
+    model.sha256 and training.json (steps, pairs, minutes). Where `steps` is given, same settings give the
+    same bytes on the same machine, interrupted or not; a length in minutes does not.
     """
     import torch
 
     torch.set_num_threads(settings.threads)
     torch.manual_seed(settings.seed)
     settings.out.mkdir(parents=True, exist_ok=True)
-    caches = [cache_pairs(synthetic_pairs(settings.synthetic, settings.seed), settings.seed)]
-    if settings.data:
-        caches.append(cache_pairs(real_pairs(settings.data, settings.seed, held_out=False), settings.seed))
-    log.info("cached %s pairs", [len(cache.texts) for cache in caches])
+    caches = gather(settings)
+    log.info("%d pairs to train on", sum(len(cache.texts) for _, cache in caches))
     tokenizer = tokenizer_for(settings.out, caches)
     model = new_model().to(settings.device)
     facts = _fit(model, tokenizer, caches, settings)
     _save(model, settings.out, facts)
+
+
+def gather(settings: Settings) -> list[tuple[float, Cache]]:
+    """Return what there is to train on with its share of a batch, drawn by as many processes as threads.
+
+    Pictures are kept in `out`/pairs at the model's resolution, for a run that goes on.
+    """
+    from concurrent.futures import ProcessPoolExecutor
+    from functools import partial
+    from multiprocessing import get_context
+
+    folder, n = settings.out / "pairs", settings.synthetic
+    slices = [range(at, min(n, at + SLICE)) for at in range(0, n, SLICE)]
+    with ProcessPoolExecutor(settings.threads, get_context("spawn")) as pool:
+        paths = list(pool.map(partial(_draw_slice, folder, settings.seed), slices))
+    drawn = [read_cache(path) for path in paths]
+    caches = [(SHARES["drawn"] * len(cache.texts) / n, cache) for cache in drawn]
+    if settings.data:
+        write_cache(folder / "real", real_pairs(settings.data, aside=False))
+        caches.append((SHARES["real"], read_cache(folder / "real")))
+    if settings.icons:
+        write_cache(folder / "icons", icon_pairs(settings.icons, settings.seed))
+        caches.append((SHARES["icons"], read_cache(folder / "icons")))
+    return caches
+
+
+def _draw_slice(folder: Path, seed: int, numbers: range) -> Path:
+    path = folder / f"drawn-{seed}-{numbers.start}"
+    write_cache(path, synthetic_pairs(numbers, seed))
+    return path
 
 
 def new_model() -> Any:
@@ -93,7 +126,7 @@ def new_model() -> Any:
     return CLIP(**deepcopy(CONFIG["model_cfg"]))
 
 
-def tokenizer_for(out: Path, caches: list[Cache]) -> Tokenizer:
+def tokenizer_for(out: Path, caches: list[tuple[float, Cache]]) -> Tokenizer:
     """Return the byte-level BPE of `out`, trained on the texts of the caches where it is not there yet."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
@@ -110,7 +143,7 @@ def tokenizer_for(out: Path, caches: list[Cache]) -> Tokenizer:
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
         )
-        shown = [set(texts) for cache in caches for texts in cache.texts[:12_000]]
+        shown = [set(texts) for _, cache in caches for texts in cache.texts]
         tokenizer.train_from_iterator((text for texts in shown for text in sorted(texts)), trainer)
         ends = [("<s>", START), ("</s>", END)]
         tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=ends)
@@ -177,27 +210,31 @@ def _augment(images: torch.Tensor) -> torch.Tensor:
 
 
 def _draw(
-    caches: list[Cache], settings: Settings, rng: np.random.Generator
+    caches: list[tuple[float, Cache]], settings: Settings, rng: np.random.Generator
 ) -> tuple[Any, Any, list[str], Any]:
     """Return clean pixels, changed pixels, one text each, and an id that equal pictures share."""
-    real = round(settings.batch * settings.real_share) if len(caches) > 1 else 0
-    parts = [(caches[0], 0, settings.batch - real)]
-    if real:
-        parts.append((caches[1], len(caches[0].texts), real))
     clean, altered, texts, ids = [], [], [], []
-    for cache, offset, n in parts:
+    offset, total = 0, sum(share for share, _ in caches)
+    chosen = rng.choice(len(caches), settings.batch, p=[share / total for share, _ in caches])
+    for number, (_, cache) in enumerate(caches):
+        n = int((chosen == number).sum())
         rows = rng.choice(len(cache.texts), n, replace=n > len(cache.texts))
         clean.append(cache.clean[rows])
         altered.append(cache.changed[rows])
         texts += [cache.texts[row][rng.integers(len(cache.texts[row]))] for row in rows]
         ids.append(rows + offset)
+        offset += len(cache.texts)
     order = rng.permutation(settings.batch)
     picked = [texts[i] for i in order]
     return np.concatenate(clean)[order], np.concatenate(altered)[order], picked, np.concatenate(ids)[order]
 
 
 def _loss(
-    model: Any, tokenizer: Tokenizer, caches: list[Cache], settings: Settings, rng: np.random.Generator
+    model: Any,
+    tokenizer: Tokenizer,
+    caches: list[tuple[float, Cache]],
+    settings: Settings,
+    rng: np.random.Generator,
 ) -> Any:
     """Return CLIP's loss plus one that keeps changed copies close and other pictures away."""
     import torch
@@ -226,18 +263,20 @@ def _loss(
     return pairs + 0.5 * kept + 4.0 * apart, pairs.item(), apart.item()
 
 
-def _fit(model: Any, tokenizer: Tokenizer, caches: list[Cache], settings: Settings) -> dict[str, Any]:
+def _fit(
+    model: Any, tokenizer: Tokenizer, caches: list[tuple[float, Cache]], settings: Settings
+) -> dict[str, Any]:
     import torch
 
     decayed = [p for p in model.parameters() if p.ndim > 1]
     plain = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}]
+    groups = [{"params": decayed, "weight_decay": 0.2}, {"params": plain, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=settings.rate, betas=(0.9, 0.98))
     step, before = _resume(model, optimizer, settings)
     start = time.monotonic()
     while True:
         spent = before + time.monotonic() - start
-        done = max(spent / (60 * settings.minutes), step / settings.steps if settings.steps else 0.0)
+        done = step / settings.steps if settings.steps else spent / (60 * settings.minutes)
         if done >= 1:
             break
         rate = (
@@ -246,6 +285,7 @@ def _fit(model: Any, tokenizer: Tokenizer, caches: list[Cache], settings: Settin
         for group in optimizer.param_groups:
             group["lr"] = rate
         rng = np.random.default_rng((settings.seed, step))
+        torch.manual_seed(int(rng.integers(1 << 62)))
         loss, pairs, apart = _loss(model, tokenizer, caches, settings, rng)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -254,7 +294,7 @@ def _fit(model: Any, tokenizer: Tokenizer, caches: list[Cache], settings: Settin
         step += 1
         if step % 25 == 0:
             log.info("step %d, %.1f min, pairs %.3f, apart %.4f", step, spent / 60, pairs, apart)
-        if step % 100 == 0:
+        if step % settings.save_every == 0:
             state = {
                 "model": model.state_dict(),
                 "optimizer": optimizer.state_dict(),
@@ -263,8 +303,8 @@ def _fit(model: Any, tokenizer: Tokenizer, caches: list[Cache], settings: Settin
             }
             torch.save(state, settings.out / "checkpoint.tmp")
             (settings.out / "checkpoint.tmp").replace(settings.out / "checkpoint.pt")
-    sizes = {"synthetic": len(caches[0].texts), "real": len(caches[1].texts) if len(caches) > 1 else 0}
-    return {"steps": step, "batch": settings.batch, "minutes": round(spent / 60, 1), "images": sizes}
+    sizes = sum(len(cache.texts) for _, cache in caches)
+    return {"steps": step, "batch": settings.batch, "minutes": round(spent / 60, 1), "pictures": sizes}
 
 
 def _resume(model: Any, optimizer: Any, settings: Settings) -> tuple[int, float]:
@@ -298,6 +338,7 @@ def main() -> None:
     parser.add_argument(
         "--data", type=Path, help="folder that holds mixture/mixture.json and mixture/sources.json"
     )
+    parser.add_argument("--icons", type=Path, help="folder of unpacked npm packages of emoji")
     parser.add_argument("--minutes", type=float, default=Settings.minutes)
     parser.add_argument("--seed", type=int, default=Settings.seed)
     parser.add_argument("--threads", type=int, default=Settings.threads)

@@ -1,0 +1,109 @@
+"""Emoji with their names, drawn by several hands, read from unpacked npm packages.
+
+    npm pack emoji-datasource-twitter @lobehub/fluent-emoji-3d @lobehub/fluent-emoji-flat
+
+and each archive unpacked into a folder of the package's last name. Fluent emoji (Microsoft, MIT) train the
+model. Twemoji (Twitter and contributors, CC BY 4.0) is never trained on: it is the rendering that has not
+been seen, of names that have.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from curation.generate.canvas import PAPERS
+from curation.training.pairs import Pair
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from PIL.Image import Image as Picture
+
+TRAINED = ("fluent-emoji-3d", "fluent-emoji-flat")
+UNSEEN = "emoji-datasource-twitter"
+SIZE = 160  # px, of a drawn icon with its margin
+SKINS = frozenset(("1f3fb", "1f3fc", "1f3fd", "1f3fe", "1f3ff"))
+FLAGS = ("1f1e", "1f1f", "1f3f4-")  # the Fluent packages borrow them from Noto, whose drawings we hold out
+
+
+def names(folder: Path) -> dict[str, tuple[str, ...]]:
+    """Return the English names of each emoji by code ("1f1ea-1f1ec"), the official one first."""
+    rows = json.loads((folder / UNSEEN / "package" / "emoji.json").read_text(encoding="utf-8"))
+    found = {}
+    for row in rows:
+        short = [name.replace("_", " ").replace("-", " ") for name in row["short_names"]]
+        official = row["name"].lower() if row["name"] else short[0]
+        found[row["unified"].lower()] = tuple(dict.fromkeys([official, *short]))
+    return found
+
+
+def icon_pairs(folder: Path, seed: int, drawings: int = 3) -> Iterator[Pair]:
+    """Yield each icon of the renderings that are trained on, `drawings` times: papers and sizes vary."""
+    named = names(folder)
+    for rendering in TRAINED:
+        for path in sorted((folder / rendering / "package" / "assets").iterdir()):
+            if not _plain(path.stem) or path.stem not in named:
+                continue
+            icon = _drawn(path)
+            for number in range(drawings):
+                rng = random.Random(f"{seed}/{rendering}/{path.stem}/{number}")
+                yield Pair(on_paper(icon, rng), texts_of(named[path.stem]), "icons")
+
+
+def unseen_icons(folder: Path, seen: set[str], n: int) -> list[tuple[str, Picture]]:
+    """Return n names of those in `seen` (codes), drawn at random, each with its Twemoji drawing on white."""
+    named = names(folder)
+    root = folder / UNSEEN / "package" / "img" / "twitter" / "64"
+    codes = sorted(code for code in seen & named.keys() if (root / f"{code}.png").is_file())
+    picked = random.Random(0).sample(codes, n)
+    found = []
+    for code in picked:
+        with Image.open(root / f"{code}.png") as image:
+            clear = image.convert("RGBA")
+        ground = Image.new("RGBA", clear.size, "white")
+        ground.alpha_composite(clear)
+        found.append((named[code][0], ground.convert("RGB")))
+    return found
+
+
+def trained_codes(folder: Path) -> set[str]:
+    """Return the codes of the emoji that `icon_pairs` draws."""
+    assets = [(folder / rendering / "package" / "assets").iterdir() for rendering in TRAINED]
+    return {path.stem for paths in assets for path in paths if _plain(path.stem)}
+
+
+def _plain(code: str) -> bool:
+    return not code.startswith(FLAGS) and SKINS.isdisjoint(code.split("-")[1:])
+
+
+def texts_of(known: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what an icon's text may be: its names as they are, and in some phrasings."""
+    official = known[0]
+    phrased = (f"an icon of {official}", f"{official} emoji", f"What is this emoji called?\n{official}")
+    return (official, official, *known, *phrased)
+
+
+def on_paper(icon: Picture, rng: random.Random) -> Picture:
+    """Return the icon (RGBA) on a paper, more often white than not, with a margin up to a fifth a side."""
+    paper = (255, 255, 255) if rng.random() < 0.6 else rng.choice(PAPERS)
+    side = round(SIZE * rng.uniform(0.7, 1.0))
+    small = icon.resize((side, side), Image.Resampling.LANCZOS)
+    ground = Image.new("RGBA", (SIZE, SIZE), paper)
+    ground.alpha_composite(small, ((SIZE - side) // 2, (SIZE - side) // 2))
+    return ground.convert("RGB")
+
+
+def _drawn(path: Path) -> Picture:
+    if path.suffix == ".svg":
+        from resvg_py import svg_to_bytes
+
+        content = bytes(svg_to_bytes(svg_string=path.read_text(encoding="utf-8"), width=SIZE, height=SIZE))
+        return Image.open(io.BytesIO(content)).convert("RGBA")
+    with Image.open(path) as image:
+        return image.convert("RGBA")

@@ -1,0 +1,193 @@
+"""Commands that compute: the steps of the chain, what starts it and what leaves it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from jobs.options import CLUSTER, EMBED, INGEST, PRUNE, RESOURCES, RUNNING, SELECT, SPEAKING, UNTIL, options
+
+if TYPE_CHECKING:
+    from jobs.session import Session
+
+
+@click.command()
+@click.option("--out", default="demo", show_default=True, metavar="DIR", help="The folder to work in.")
+@click.option(
+    "--n", default=1200, show_default=True, type=click.IntRange(min=24), help="Records to generate."
+)
+@click.option("--seed", default=0, show_default=True, help="Seed of the pool.")
+@click.option("--budget", default="30%", show_default=True, help="How much to keep.")
+@options(SPEAKING)
+@click.pass_obj
+def demo(session: Session, out: str, n: int, seed: int, budget: str) -> None:
+    """Run the whole chain on a generated pool with planted defects.
+
+    Prints how many of the defects were caught, kind by kind, and where the result lies.
+
+    \b
+    Example:
+        curate demo
+        curate demo --out small --n 48 --json
+    """
+    from curation.demo import run_demo
+    from jobs.show import demo as text
+
+    session.log()
+    session.show(run_demo(out, n=n, seed=seed, budget=budget, progress=session.progress()), text)
+
+
+@click.command()
+@click.argument("data", nargs=-1, required=True, metavar="[NAME=]DATA...")
+@click.option("--images", multiple=True, metavar="DIR", help="Where the records' image paths start; repeats.")
+@click.option("--format", "format_", default="auto", show_default=True, help="Format of the data.")
+@click.option("--model", metavar="MODEL", help="The encoder, to stand in curate.toml.")
+@options(SPEAKING)
+@click.pass_obj
+def init(
+    session: Session, data: tuple[str, ...], images: tuple[str, ...], format_: str, model: str | None
+) -> None:
+    """Write curate.toml, or add datasets to it.
+
+    DATA is a file or a folder: LLaVA JSON, OpenAI messages or ShareGPT JSONL, Parquet, a saved HF dataset,
+    WebDataset tars. NAME stands in every sample's id, so it is fixed here; the default is the file's name.
+
+    \b
+    Example:
+        curate init mixture.json --images . --model builtin
+        curate init charts=more.json
+    """
+    from jobs.datasets import initialise
+    from jobs.show import initialised
+
+    session.log()
+    session.show(initialise(session.folder, data, images, format_, model), initialised)
+
+
+@click.command()
+@options(INGEST, RUNNING)
+@click.pass_obj
+def ingest(session: Session) -> None:
+    """Read and check every record and image.
+
+    A bad record goes into quarantine with a code and a sentence; `curate status --errors` lists them.
+
+    \b
+    Example:
+        curate ingest
+        curate ingest --max-errors 20% --json
+    """
+    session.run("ingest")
+
+
+@click.command()
+@options(EMBED, RUNNING)
+@click.pass_obj
+def embed(session: Session) -> None:
+    """Embed each distinct image and text once.
+
+    \b
+    Example:
+        curate embed --model builtin
+        curate embed --dry-run
+    """
+    session.run("embed")
+
+
+@click.command()
+@options(EMBED, RUNNING)
+@click.pass_obj
+def score(session: Session) -> None:
+    """Score alignment and hygiene.
+
+    Alignment: how well image and text agree. Hygiene: size, brightness, blur, lengths of the text.
+
+    \b
+    Example:
+        curate score --memory 2GB
+    """
+    session.run("score")
+
+
+@click.command()
+@options(CLUSTER, RUNNING)
+@click.pass_obj
+def cluster(session: Session) -> None:
+    """Group the samples into skill clusters.
+
+    \b
+    Example:
+        curate cluster --clusters auto
+        curate cluster --clusters 8 --seed 1
+    """
+    session.run("cluster")
+
+
+@click.command()
+@options(PRUNE, RUNNING)
+@click.pass_obj
+def prune(session: Session) -> None:
+    """Find exact and near-duplicates.
+
+    Each one keeps what it duplicates, how closely, and why it goes.
+
+    \b
+    Example:
+        curate prune --eps 0.03
+        curate prune --no-semantic
+    """
+    session.run("prune")
+
+
+@click.command()
+@options(SELECT, RUNNING)
+@click.pass_obj
+def select(session: Session) -> None:
+    """Choose a subset of exactly the budget.
+
+    Candidates are the readable samples that no other makes superfluous (see `curate prune`).
+
+    \b
+    Example:
+        curate select --budget 30%
+        curate select --budget 50ktok --strategy top:alignment --json
+        curate select --budget 20 --dry-run
+    """
+    session.run("select")
+
+
+@click.command()
+@click.option("--out", required=True, metavar="DIR", help="Where to write; a new folder.")
+@click.option("--format", "format_", default="hf", show_default=True, help="hf, parquet or llava.")
+@click.option("--overwrite", is_flag=True, help="Replace what an earlier export left in the folder.")
+@options(SELECT, RESOURCES, SPEAKING)
+@click.pass_obj
+def export(session: Session, out: str, format_: str, *, overwrite: bool) -> None:
+    """Write the selected samples for a trainer.
+
+    Writes the last selection, and makes it first where it is missing or out of date.
+
+    \b
+    Example:
+        curate export --format hf --out subset
+        curate export --format llava --out subset-llava
+    """
+    from jobs.show import exported
+
+    session.show(session.workspace().export(out, format=format_, overwrite=overwrite), exported)
+
+
+@click.command()
+@UNTIL
+@options(SELECT, RUNNING)
+@click.pass_obj
+def run(session: Session, until: str) -> None:
+    """Do what curate.toml says, up to a step.
+
+    \b
+    Example:
+        curate run --until prune
+        curate run --budget 30%
+    """
+    session.run(until)
