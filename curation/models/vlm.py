@@ -1,0 +1,56 @@
+"""Vision-language models: the built-in one, a local folder or the hub, through transformers' Auto classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from curation.models.spec import BUILTINS
+from curation.models.weights import verify_builtin
+from schemas.errors import ModelUnavailable
+
+VLM_CHOICE = "`--vlm builtin` needs no download."
+
+
+def load_vlm(name: str, device: str = "cpu", dtype: str = "float32") -> tuple[Any, Any]:
+    """Return (model in eval mode, processor).
+
+    Args:
+        name: `builtin`, the path of a folder in transformers' layout, or ORG/NAME on the hub (`hf-hub:` may
+            stand before it). Weights must be safetensors, and no code of the model's is run.
+        device: where the model goes, as torch names it.
+        dtype: of the weights as they run: float32, bfloat16 or float16.
+
+    Raises:
+        ModelUnavailable: not found, not reachable, not of an architecture that transformers knows as image-
+            text-to-text, or the built-in weights do not match their checksum.
+    """
+    import torch
+    import transformers
+
+    auto: Any = transformers  # some of its functions have no types
+    where = _where(name)
+    try:
+        processor = auto.AutoProcessor.from_pretrained(where, trust_remote_code=False)
+        model = auto.AutoModelForImageTextToText.from_pretrained(
+            where, use_safetensors=True, trust_remote_code=False
+        )
+    except (OSError, ValueError, KeyError) as error:
+        why = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise ModelUnavailable(
+            f"the vision-language model {name!r} did not load: {why}. {VLM_CHOICE}"
+        ) from error
+    return model.to(device=device, dtype=getattr(torch, dtype)).eval(), processor
+
+
+def _where(name: str) -> str:
+    if name == "builtin":
+        verify_builtin(BUILTINS["vlm"], "vlm")
+        return str(BUILTINS["vlm"])
+    if name.startswith("hf-hub:"):
+        return name.removeprefix("hf-hub:")
+    if not Path(name).is_dir() and (name.count("/") != 1 or name.startswith((".", "/", "~"))):
+        raise ModelUnavailable(
+            f"{name!r} is neither builtin, nor a folder, nor ORG/NAME on the hub. {VLM_CHOICE}"
+        )
+    return name
