@@ -78,7 +78,16 @@ def _score(config: Config, model: Callable[[], Model]) -> list[Stage]:
     from curation.stages.samples import MeasureHygiene
     from curation.stages.vectors import Cosines, Embedded
 
-    return [Cosines(Embedded(model().dim)), Mismatch(), Align(), MeasureHygiene()]
+    stages: list[Stage] = [Cosines(Embedded(model().dim)), Mismatch(), Align(), MeasureHygiene()]
+    if config.vlm.model:
+        from curation.resolve import resolve_vlm
+        from curation.stages.grounding import AskedSamples, Ground
+
+        vlm = resolve_vlm(config.vlm, config.run.device)
+        stages.append(
+            Ground(AskedSamples(config.images.max_pixels), vlm, config.vlm.gamma, config.vlm.dominance)
+        )
+    return stages
 
 
 def _cluster(config: Config, model: Callable[[], Model]) -> list[Stage]:

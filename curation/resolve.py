@@ -6,13 +6,16 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from curation.files import put
-from curation.models.environment import resolve_environment
-from curation.models.resolved import Model
+from curation.models.environment import resolve_environment, resolve_vlm_environment
+from curation.models.resolved import Model, Vlm
+from curation.models.spec import vlm_identity
 from curation.store import key_of
+from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
     from curation.files import Location
     from curation.progress import Progress
+    from schemas.config import Vlm as VlmSection
 
 # bf16 weights are used where the smallest cosine to fp32 reaches this (DESIGN §7).
 AGREES = 0.999
@@ -43,6 +46,30 @@ def resolve_model(spec: str, device: str, root: Location, progress: Progress) ->
         measured["dim"],
         device_kind,
         measured["dtype"],
+        tuple(sorted(identity.items())),
+        tuple(sorted(environment.items())),
+    )
+
+
+def resolve_vlm(settings: VlmSection, device: str) -> Vlm:
+    """The vision-language model as stages hold it. Loads nothing.
+
+    Raises:
+        ConfigError: no model is named.
+        ModelUnavailable: the model's path is wrong.
+    """
+    if settings.model is None:
+        raise ConfigError("name a vision-language model: --vlm builtin, a folder, or ORG/NAME of the hub")
+    identity = vlm_identity(settings.model)
+    environment = resolve_vlm_environment(settings.model, device)
+    device_kind, dtype = environment.pop("device"), environment.pop("dtype")
+    return Vlm(
+        settings.model,
+        device_kind,
+        dtype,
+        settings.blind,
+        settings.max_tokens,
+        settings.batch,
         tuple(sorted(identity.items())),
         tuple(sorted(environment.items())),
     )

@@ -117,6 +117,23 @@ EMBED = (
     ),
     *INGEST,
 )
+VLM = (
+    setting("vlm.model", "--vlm", metavar="MODEL", help="builtin, or an image-text-to-text checkpoint."),
+    setting(
+        "vlm.blind",
+        "--blind",
+        type=click.Choice(["drop", "zero", "noise", "other"]),
+        help="What stands for no image: no image tokens, zero pixels, noise, another sample's image.",
+    ),
+    setting("vlm.batch", "--vlm-batch", type=int, metavar="N", help="Prompts a forward pass."),
+    setting("vlm.max_tokens", "--max-tokens", type=int, metavar="N", help="Cut longer prompts at their end."),
+    setting("vlm.gamma", "--gamma", type=float, metavar="G", help="Of the TaiLr weight, 0 to 1."),
+    setting(
+        "vlm.dominance",
+        "--dominance/--no-dominance",
+        help="Also the modality dominance index, which is slow.",
+    ),
+)
 SEED = setting("run.seed", "--seed", type=int, metavar="N", help="Seed of whatever is drawn at random.")
 CLUSTER = (
     setting("cluster.k", "--clusters", metavar="N|auto", help="Number of skill clusters."),
@@ -129,6 +146,7 @@ CLUSTER = (
         help="Weight of the image against the text, 0 to 1.",
     ),
     SEED,
+    *VLM,
     *EMBED,
 )
 PRUNE = (

@@ -8,9 +8,10 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
-from curation.models.spec import model_identity
+from curation.models.spec import model_identity, vlm_identity
 from schemas.errors import ConfigError
 
+VLM_PACKAGES = ("torch", "transformers", "tokenizers", "pillow")
 PACKAGES = ("torch", "open_clip_torch", "transformers", "pillow")
 BF16_FLAGS = frozenset(("avx512_bf16", "amx_bf16"))
 
@@ -25,6 +26,20 @@ def resolve_environment(model: str, device: str = "auto") -> dict[str, str]:
         ConfigError: the device is unknown, or cuda is asked for and no GPU is visible.
         ModelUnavailable: the model's name or path is wrong.
     """
+    return {**model_identity(model), **_environment(device, PACKAGES)}
+
+
+def resolve_vlm_environment(vlm: str, device: str = "auto") -> dict[str, str]:
+    """Return the same of a vision-language model: `vlm_identity`, device, dtype and versions.
+
+    Raises:
+        ConfigError: as `resolve_environment`.
+        ModelUnavailable: the model's name or path is wrong.
+    """
+    return {**vlm_identity(vlm), **_environment(device, VLM_PACKAGES)}
+
+
+def _environment(device: str, packages: tuple[str, ...]) -> dict[str, str]:
     if device not in ("auto", "cpu", "cuda"):
         raise ConfigError(f"device is {device!r}: take auto, cpu or cuda")
     visible = device != "cpu" and has_gpu()
@@ -32,9 +47,9 @@ def resolve_environment(model: str, device: str = "auto") -> dict[str, str]:
         raise ConfigError(
             "device is cuda, but no GPU is visible: take --device cpu, or check CUDA_VISIBLE_DEVICES"
         )
-    found = {**model_identity(model), "device": "cuda" if visible else "cpu"}
-    found["dtype"] = "bfloat16" if visible or has_bf16_instructions() else "float32"
-    return found | {name: version(name) for name in PACKAGES}
+    dtype = "bfloat16" if visible or has_bf16_instructions() else "float32"
+    found = {"device": "cuda" if visible else "cpu", "dtype": dtype}
+    return found | {name: version(name) for name in packages}
 
 
 def has_gpu() -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from schemas.errors import EngineUnavailable
 
 if TYPE_CHECKING:
+    from curation.models.vision_language import Blind, VisionLanguageModel
     from schemas.protocols import Encoder
 
 _loading = Lock()
@@ -43,26 +44,69 @@ class Model:
             return _load(self)
 
 
+@dataclass(frozen=True)
+class Vlm:
+    """A vision-language model as a stage holds it; small and picklable like `Model`."""
+
+    spec: str
+    device: str
+    dtype: str
+    blind: Blind
+    most: int
+    batch: int
+    identity: tuple[tuple[str, str], ...]
+    environment: tuple[tuple[str, str], ...]
+
+    @property
+    def key(self) -> dict[str, object]:
+        """What stands in the keys of the stages that use it."""
+        return {
+            "device": self.device,
+            "dtype": self.dtype,
+            "blind": self.blind,
+            "most": self.most,
+            "batch": self.batch,
+            "identity": dict(self.identity),
+            "environment": dict(self.environment),
+        }
+
+    def load(self) -> VisionLanguageModel:
+        """The model, loaded at the first call in this process."""
+        with _loading:
+            return _load_vlm(self)
+
+
+@lru_cache(maxsize=1)
+def _load_vlm(vlm: Vlm) -> VisionLanguageModel:
+    from curation.models.environment import resolve_vlm_environment
+    from curation.models.vision_language import VisionLanguageModel
+    from curation.models.vlm import load_vlm
+
+    _require(dict(vlm.environment), resolve_vlm_environment(vlm.spec, vlm.device), vlm.dtype, vlm.device)
+    model, processor = load_vlm(vlm.spec, vlm.device, vlm.dtype)
+    return VisionLanguageModel(model, processor, blind=vlm.blind, most=vlm.most, batch=vlm.batch)
+
+
 @lru_cache(maxsize=2)
 def _load(model: Model) -> Encoder:
     from curation.models.encoder import load_encoder
+    from curation.models.environment import resolve_environment
 
-    _require_same(model)
+    here = resolve_environment(model.spec, model.device)
+    _require(dict(model.environment), here, model.dtype, model.device)
     return load_encoder(model.spec, device=model.device, dtype=model.dtype)
 
 
-def _require_same(model: Model) -> None:
+def _require(decided: dict[str, str], here: dict[str, str], dtype: str, device: str) -> None:
     """Refuse to compute where the libraries or the processor are not those that stand in the shards' keys.
 
     Raises:
         EngineUnavailable: naming what differs here from what the driver decided.
     """
-    from curation.models.environment import has_bf16_instructions, resolve_environment
+    from curation.models.environment import has_bf16_instructions
 
-    decided = dict(model.environment)
-    here = resolve_environment(model.spec, model.device)
     differs = [f"{name} {here[name]}, not {value}" for name, value in decided.items() if here[name] != value]
-    if model.dtype == "bfloat16" and model.device == "cpu" and not has_bf16_instructions():
+    if dtype == "bfloat16" and device == "cpu" and not has_bf16_instructions():
         differs.append("a processor without bf16 instructions")
     if differs:
         raise EngineUnavailable(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 BUILTINS = {kind: Path(__file__).parent / "builtin" / kind for kind in ("clip", "vlm")}
 BUILTIN = BUILTINS["clip"]
 OFFLINE_CHOICE = "`--model builtin` needs no download."
+OFFLINE_VLM = "`--vlm builtin` needs no download."
 PROBE = 1 << 20  # bytes read at the start, the middle and the end of a large file
 
 
@@ -81,6 +82,22 @@ def model_identity(model: str) -> dict[str, str]:
     elif spec.form == "folder":
         identity["fingerprint"] = fingerprint(path for path in Path(spec.where).rglob("*") if path.is_file())
     return identity
+
+
+def vlm_identity(vlm: str) -> dict[str, str]:
+    """Return what stands for a vision-language model in a shard's key, as `model_identity` does.
+
+    Raises:
+        ModelUnavailable: a path that is not there.
+    """
+    if vlm == "builtin":
+        return {"model": vlm, "sha256": builtin_sha256("vlm")}
+    if Path(vlm).is_dir():
+        files = (path for path in Path(vlm).rglob("*") if path.is_file())
+        return {"model": vlm, "fingerprint": fingerprint(files)}
+    if vlm.startswith((".", "/", "~")):
+        raise ModelUnavailable(f"there is no folder {vlm}. {OFFLINE_VLM}")
+    return {"model": vlm}
 
 
 def builtin_sha256(kind: str = "clip") -> str:
