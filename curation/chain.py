@@ -9,6 +9,7 @@ from curation.stages.distinct import Distinct
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from curation.files import Location
     from curation.keys import Stage
     from curation.models.resolved import Model
     from curation.stages.select import Select
@@ -34,11 +35,20 @@ WHOLE_POOL = (
 )
 
 
-def chain(config: Config, until: str, model: Callable[[], Model]) -> list[Stage]:
-    """The stages up to and with step `until`, each after what it reads. `model` is asked where needed."""
+def chain(
+    config: Config, until: str, model: Callable[[], Model], root: Location | None = None
+) -> list[Stage]:
+    """The stages up to and with step `until`, each after what it reads. `model` is asked where needed.
+
+    `root` is the workspace's folder, which the scorers on request need.
+    """
+    from curation.stages.capability import capability_stages
+
     stages: list[Stage] = []
     for step in STEPS[: STEPS.index(until) + 1]:
         stages += _BUILD[step](config, model)
+        if step == "score" and root is not None:
+            stages += capability_stages(config, model, root)
     return stages
 
 

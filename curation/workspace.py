@@ -124,7 +124,7 @@ class Workspace:
         with writer(self.store.root, f"curate {until}"), self.store.snapshot():
             planner = self._planner()
             try:
-                planner.run(chain(self.config, until, lambda: self.model))
+                planner.run(chain(self.config, until, lambda: self.model, self.store.root))
             finally:
                 planner.engine.close()
         counts = self.counts(until)
@@ -188,7 +188,9 @@ class Workspace:
     def plan(self, until: str = "select") -> list[State]:
         """How far each stage up to `until` is; computes nothing."""
         with self.store.snapshot():
-            return self._planner().states(chain(self.config, until, lambda: self.model))
+            return self._planner().states(
+                chain(self.config, until, lambda: self.model, self.store.root)
+            )
 
     def counts(self, until: str) -> dict[str, Any]:
         """The counts of a finished step, as `--json` names them."""

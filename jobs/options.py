@@ -134,6 +134,55 @@ VLM = (
         help="Also the modality dominance index, which is slow.",
     ),
 )
+CAPABILITY = (
+    setting(
+        "capability.backend",
+        "--capability",
+        type=click.Choice(["none", "builtin", "probe", "endpoint"]),
+        help="What scores capabilities and styles.",
+    ),
+    setting(
+        "endpoint.judge",
+        "--judge/--no-judge",
+        help="Also ask the endpoint for relevance, plausibility, clarity and diversity.",
+    ),
+)
+ENDPOINT = (
+    setting(
+        "endpoint.url",
+        "--endpoint-url",
+        metavar="URL",
+        help="An OpenAI-compatible chat endpoint, with its /v1; else OPENAI_BASE_URL.",
+    ),
+    setting(
+        "endpoint.model", "--endpoint-model", metavar="NAME", help="The model to ask; else OPENAI_MODEL."
+    ),
+    setting(
+        "endpoint.key_file",
+        "--api-key-file",
+        metavar="FILE",
+        help="File that holds the key; else OPENAI_API_KEY. The key itself is never stored.",
+    ),
+    setting(
+        "endpoint.mode",
+        "--endpoint-mode",
+        type=click.Choice(["joint", "each"]),
+        help="One request a sample, or a short one a capability.",
+    ),
+    setting(
+        "endpoint.structured",
+        "--structured",
+        type=click.Choice(["auto", "schema", "object", "none"]),
+        help="How answers are held to JSON; auto asks the endpoint what it can do.",
+    ),
+    setting("endpoint.side", "--image-side", type=int, metavar="PX", help="Longer side of images sent."),
+    setting(
+        "endpoint.concurrency", "--concurrency", type=int, metavar="N", help="Requests under way at once."
+    ),
+    setting("endpoint.rate", "--max-rate", type=float, metavar="N", help="Requests a second at most."),
+    setting("endpoint.timeout", "--timeout", type=float, metavar="SECONDS", help="For one attempt."),
+    setting("endpoint.attempts", "--attempts", type=int, metavar="N", help="At a request that fails."),
+)
 SEED = setting("run.seed", "--seed", type=int, metavar="N", help="Seed of whatever is drawn at random.")
 CLUSTER = (
     setting("cluster.k", "--clusters", metavar="N|auto", help="Number of skill clusters."),
@@ -146,6 +195,8 @@ CLUSTER = (
         help="Weight of the image against the text, 0 to 1.",
     ),
     SEED,
+    *CAPABILITY,
+    *ENDPOINT,
     *VLM,
     *EMBED,
 )
