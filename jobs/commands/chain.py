@@ -6,7 +6,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.options import CLUSTER, EMBED, INGEST, PRUNE, RESOURCES, RUNNING, SELECT, SPEAKING, UNTIL, options
+from jobs.options import (
+    CAPABILITY,
+    CLUSTER,
+    EMBED,
+    ENDPOINT,
+    INGEST,
+    PRUNE,
+    RESOURCES,
+    RUNNING,
+    SELECT,
+    SPEAKING,
+    UNTIL,
+    options,
+)
 
 if TYPE_CHECKING:
     from jobs.session import Session
@@ -96,7 +109,7 @@ def embed(session: Session) -> None:
 
 
 @click.command()
-@options(EMBED, RUNNING)
+@options(CAPABILITY, ENDPOINT, EMBED, RUNNING)
 @click.pass_obj
 def score(session: Session) -> None:
     """Score alignment and hygiene.
