@@ -7,7 +7,6 @@ speculation and lost executors are harmless for that reason.
 
 from __future__ import annotations
 
-import gc
 import os
 import pickle
 import re
@@ -22,8 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 
-from curation.local import run_tasks
-from curation.regroup import scatter
+from jobs.tasks import DONE, PIECES, PIECES_A_BATCH, GroupTask, MapTask, Scatter
 from schemas import errors
 
 if TYPE_CHECKING:
@@ -38,13 +36,7 @@ if TYPE_CHECKING:
     from schemas.protocols import GroupStage, MapStage, Task
 
     Advance = Callable[[int], None]
-    Batches = Iterator[pa.RecordBatch]
 
-DONE = "number int, rows long"
-PIECES = "bin int, number int, piece binary"
-# Pieces a batch in a group task: they are megabytes each, and Spark's default is 10,000 rows.
-PIECES_A_BATCH = 8
-MANY = 50_000  # objects that the garbage collector of a Python worker looks through; torch alone has more
 POLL = 0.5  # seconds between looks at the status tracker
 SETTLED = 2.0  # seconds at most until the tracker knows of the end of a job that has ended
 
@@ -123,7 +115,7 @@ class SparkEngine:
 
     def map(self, stages: Sequence[MapStage], tasks: Sequence[Task], advance: Advance) -> None:
         """Run the fused stages over every task and commit each shard."""
-        run = _MapTask(list(stages), self.store, self.memory)
+        run = MapTask(list(stages), self.store, self.memory)
         profile = self._gpu_profile() if any(_wants_gpu(stage) for stage in stages) else None
         rows = sum(task.rows for task in tasks)
         with self._settings(self._unshuffled(tasks)):
@@ -142,9 +134,9 @@ class SparkEngine:
         n_bins = int(bins.max()) + 1
         settings = {**self._unshuffled(tasks), "spark.sql.execution.arrow.maxRecordsPerBatch": PIECES_A_BATCH}
         with self._settings(settings):
-            pieces = self._frame(tasks).mapInArrow(_Scatter(stage, bins, set(keys)), PIECES)
+            pieces = self._frame(tasks).mapInArrow(Scatter(stage, bins, set(keys)), PIECES)
             grouped = pieces.repartitionById(n_bins, "bin").sortWithinPartitions("bin", "number")
-            frame = grouped.mapInArrow(_GroupTask(stage, self.store, keys), DONE)
+            frame = grouped.mapInArrow(GroupTask(stage, self.store, keys, self.memory), DONE)
             done = self._collect(frame, len(keys), n_bins, advance)
         # A bin without rows has no partition to run in.
         for number in set(keys) - {row["number"] for row in done}:
@@ -295,109 +287,6 @@ def _meant(report: str) -> errors.CurateError | None:
     )
 
 
-# --- what runs in a Python worker ---------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _MapTask:
-    """Shards of a partition, through the loop of the local engine."""
-
-    stages: list[MapStage]
-    store: Store
-    memory: Limit
-
-    def __call__(self, batches: Batches) -> Batches:
-        threads = _settle_in()
-        for batch in batches:
-            for number, data in zip(batch["number"].to_pylist(), batch["task"].to_pylist(), strict=True):
-                task = pickle.loads(data)
-                run_tasks(self.stages, [task], self.store, self.memory, threads)
-                yield _done(number, task.rows)
-
-
-@dataclass(frozen=True)
-class _Scatter:
-    """Rows of a shard as one piece a bin: Arrow bytes, so that the JVM sees no vectors."""
-
-    stage: GroupStage
-    bins: NDArray[np.int64]
-    wanted: set[int]
-
-    def __call__(self, batches: Batches) -> Batches:
-        _settle_in()
-        for batch in batches:
-            for data in batch["task"].to_pylist():
-                task = pickle.loads(data)
-                for number, rows in scatter(self.stage, task, self.bins):
-                    if number in self.wanted:
-                        yield _piece(number, task.number, rows)
-
-
-@dataclass(frozen=True)
-class _GroupTask:
-    """The bins of a partition, one after the other."""
-
-    stage: GroupStage
-    store: Store
-    keys: dict[int, str]
-
-    def __call__(self, batches: Batches) -> Batches:
-        _settle_in()
-        held: list[pa.Table] = []
-        current: int | None = None
-        for number, piece in _pieces(batches):
-            if current is not None and number != current:
-                yield self._run(current, held)
-                held = []
-            current = number
-            held.append(piece)
-        if current is not None:
-            yield self._run(current, held)
-
-    def _run(self, number: int, pieces: list[pa.Table]) -> pa.RecordBatch:
-        rows = pa.concat_tables(pieces).sort_by("uid").combine_chunks()
-        self.store.commit(self.stage.name, self.keys[number], self.stage.writes, self.stage.run(rows))
-        return _done(number, len(rows))
-
-
 def _wants_gpu(stage: Any) -> bool:
     model = getattr(stage, "model", None)
     return model is not None and model.device == "cuda"
-
-
-def _settle_in() -> int:
-    """Threads of this task: spark.task.cpus, for torch too; and the GPU that Spark gave it, if any."""
-    from pyspark import TaskContext
-
-    if len(gc.get_objects()) > MANY:
-        # pyspark.daemon collects garbage after each task: a quarter of a second with torch and a model.
-        gc.freeze()
-    context = TaskContext.get()
-    if context is None:
-        return 1
-    gpus = context.resources().get("gpu")
-    if gpus is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus.addresses)
-    cpus = int(context.cpus())
-    os.environ["OMP_NUM_THREADS"] = str(cpus)
-    if "torch" in sys.modules:  # which has read it already
-        sys.modules["torch"].set_num_threads(cpus)
-    return cpus
-
-
-def _done(number: int, rows: int) -> pa.RecordBatch:
-    return pa.record_batch({"number": pa.array([number], pa.int32()), "rows": pa.array([rows], pa.int64())})
-
-
-def _piece(number: int, shard: int, rows: pa.Table) -> pa.RecordBatch:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, rows.schema) as writer:
-        writer.write_table(rows)
-    numbers = {"bin": pa.array([number], pa.int32()), "number": pa.array([shard], pa.int32())}
-    return pa.record_batch({**numbers, "piece": pa.array([sink.getvalue().to_pybytes()], pa.binary())})
-
-
-def _pieces(batches: Batches) -> Iterator[tuple[int, pa.Table]]:
-    for batch in batches:
-        for number, piece in zip(batch["bin"].to_pylist(), batch["piece"], strict=True):
-            yield number, pa.ipc.open_stream(piece.as_buffer()).read_all()

@@ -7,13 +7,26 @@ import os
 import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
 
+import curation.stages
 from benchmarks.kills import digests
+from curation import sampling, store
+from curation.chain import chain
 from curation.generate.pool import write_pool
+from curation.journal import entries
+from curation.keys import is_whole, outputs
 from curation.workspace import Workspace
+from jobs.plan import DECISION_BYTES
+from jobs.spark import SparkEngine
+from jobs.tasks import PIECE_BYTES, pieces_of, unpacked
+from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,9 +34,12 @@ if TYPE_CHECKING:
 
     from pyspark.sql import SparkSession
 
+    from curation.keys import Stage
+
 pytestmark = pytest.mark.spark
 
-SMALL = {"run.shard_rows": 64}
+# Whatever setting a stage needs to be part of the chain belongs here: the contract covers every stage.
+SMALL = {"run.shard_rows": 24}
 ON_SPARK = {**SMALL, "run.engine": "spark", "run.master": "local[2]"}
 
 
@@ -34,6 +50,8 @@ def spark() -> Iterator[SparkSession]:
 
     os.environ["PYSPARK_PYTHON"] = sys.executable
     builder = SparkSession.builder.master("local[2]").appName("tests").config("spark.ui.enabled", "false")
+    # Spark itself fails a job that brings more to the driver.
+    builder = builder.config("spark.driver.maxResultSize", "128k")
     made = builder.config("spark.sql.shuffle.partitions", "3").getOrCreate()
     yield made
     made.stop()
@@ -55,6 +73,12 @@ def local(pool: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str
     return digests(folder)
 
 
+def stages(workspace: Path) -> list[Stage]:
+    """What the contract covers: the chain that brought `workspace` to its end."""
+    held = Workspace(workspace, {**SMALL, "select.budget": "30%"})
+    return chain(held.config, "select", lambda: held.model)
+
+
 @pytest.mark.parametrize("partitions", [None, 1, 2, 8])
 def test_every_table_is_the_local_engines_bit_for_bit(
     spark: SparkSession, pool: Path, local: dict[str, str], tmp_path: Path, partitions: int | None
@@ -63,6 +87,76 @@ def test_every_table_is_the_local_engines_bit_for_bit(
     counts = Workspace(tmp_path, {**ON_SPARK, "run.partitions": partitions}).select("30%")
     assert digests(tmp_path) == local
     assert counts["retried"] == 0
+    # Whatever is no decision was computed and committed elsewhere than in this process, the driver.
+    commits = [event for event in entries(tmp_path / ".curate") if event["event"] == "commit"]
+    by_driver = {event["table"] for event in commits if event["pid"] == os.getpid()}
+    assert by_driver == {table for stage in stages(tmp_path) if is_whole(stage) for table in outputs(stage)}
+    assert {event["table"] for event in commits} == set(local)
+
+
+def test_the_contract_covers_every_stage_there_is(pool: Path, local: dict[str, str], tmp_path: Path) -> None:
+    modules = [
+        import_module(f"curation.stages.{found.name}") for found in iter_modules(curation.stages.__path__)
+    ]
+    there = {
+        held
+        for module in modules
+        for held in vars(module).values()
+        if isinstance(held, type) and held.__module__ == module.__name__ and hasattr(held, "shape")
+    }
+    Workspace.init(tmp_path, {"demo": pool / "pool.json"}, images=[pool], model="builtin")
+    covered = stages(tmp_path)
+    assert {type(stage) for stage in covered} == there
+    assert {table for stage in covered for table in outputs(stage)} == set(local)
+
+
+def test_the_driver_takes_in_narrow_columns_and_bounded_samples_only(
+    spark: SparkSession, pool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bounded(*args: Any) -> list[Stage]:
+        bounds = {"mismatch": {"limit": 64}, "centroids": {"k": 1, "points": 64}}
+        return [replace(stage, **bounds.get(stage.name, {})) for stage in chain(*args)]
+
+    def noting(owner: Any, name: str) -> list[Any]:
+        """What a function gives back in this process, the driver."""
+        found, call = [], getattr(owner, name)
+
+        def noted(*args: Any) -> Any:
+            found.append(call(*args))
+            return found[-1]
+
+        monkeypatch.setattr(owner, name, noted)
+        return found
+
+    collected = noting(SparkEngine, "_collect")
+    read = noting(store, "read_shard")
+    sampled = noting(sampling, "gather")
+    monkeypatch.setattr("curation.workspace.chain", bounded)
+    Workspace.init(tmp_path, {"demo": pool / "pool.json"}, images=[pool], model="builtin")
+    Workspace(tmp_path, ON_SPARK).select("30%")
+    assert {type(value) for rows in collected for row in rows for value in row} == {int}
+    assert sum(map(len, collected)) < 240
+    # The widest column is the hashes of a sample's images; a vector has 1024 bytes.
+    assert max(column.nbytes / len(table) for table in read for column in table.columns) < 40
+    assert sum(table.nbytes for table in read) < 240 * DECISION_BYTES
+    assert [len(table) for table in sampled] == [64, 64]
+
+
+def test_clusters_that_do_not_fit_into_memory_are_refused(
+    spark: SparkSession, pool: Path, tmp_path: Path
+) -> None:
+    Workspace.init(tmp_path, {"demo": pool / "pool.json"}, images=[pool], model="builtin")
+    Workspace(tmp_path, SMALL).cluster()
+    with pytest.raises(ConfigError, match=r"^neighbours: clusters are too large for --memory, 0\.0001 GB"):
+        Workspace(tmp_path, {**ON_SPARK, "run.memory": "100KB"}).prune()
+
+
+def test_rows_are_shuffled_in_pieces_of_megabytes_whatever_the_shard() -> None:
+    rows = pa.table({"number": range(10_000), "wide": [bytes(1000)] * 10_000})
+    batches = list(pieces_of(3, 7, rows))
+    assert max(batch.nbytes for batch in batches) < 1.1 * PIECE_BYTES
+    assert {number for number, _ in unpacked(iter(batches))} == {3}
+    assert pa.concat_tables([piece for _, piece in unpacked(iter(batches))]).equals(rows)
 
 
 def test_an_active_session_is_used_and_left_alone(spark: SparkSession, pool: Path, tmp_path: Path) -> None:
