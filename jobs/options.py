@@ -183,6 +183,7 @@ ENDPOINT = (
     setting("endpoint.timeout", "--timeout", type=float, metavar="SECONDS", help="For one attempt."),
     setting("endpoint.attempts", "--attempts", type=int, metavar="N", help="At a request that fails."),
 )
+SCORE = (*CAPABILITY, *ENDPOINT, *VLM, *EMBED)
 SEED = setting("run.seed", "--seed", type=int, metavar="N", help="Seed of whatever is drawn at random.")
 CLUSTER = (
     setting("cluster.k", "--clusters", metavar="N|auto", help="Number of skill clusters."),
@@ -195,10 +196,7 @@ CLUSTER = (
         help="Weight of the image against the text, 0 to 1.",
     ),
     SEED,
-    *CAPABILITY,
-    *ENDPOINT,
-    *VLM,
-    *EMBED,
+    *SCORE,
 )
 PRUNE = (
     setting(

@@ -1,9 +1,7 @@
-"""Scores of a vision-language model: equal to one sample at a time, whatever the batch, side and architecture."""
+"""Scores of a vision-language model equal those of one sample at a time, whatever the batch and architecture."""
 
-import json
 import math
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np

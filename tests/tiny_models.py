@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 CORPUS = [
     "What colour is the circle? It is red. How many squares are there? There are three blue squares.",
-    "USER: ASSISTANT: system user assistant Read the text and the numbers 0 1 2 3 4 5 6 7 8 9. Say yes or no.",
+    "USER: ASSISTANT: system user assistant Read the text and the numbers 0 1 2 3 4 5 6 7 8 9. Yes or no.",
 ]
 _LLAVA_TEMPLATE = (
     "{% for message in messages %}{{ message.role | upper }}: "
@@ -19,8 +19,8 @@ _LLAVA_TEMPLATE = (
 )
 _QWEN_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{% for part in message.content %}"
-    "{% if part.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ part.text }}{% endif %}"
-    "{% endfor %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    "{% if part.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ part.text }}"
+    "{% endif %}{% endfor %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
 

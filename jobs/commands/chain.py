@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs.options import (
-    CAPABILITY,
     CLUSTER,
     EMBED,
-    ENDPOINT,
     INGEST,
     PRUNE,
     RESOURCES,
     RUNNING,
+    SCORE,
     SELECT,
     SPEAKING,
     UNTIL,
@@ -109,7 +108,7 @@ def embed(session: Session) -> None:
 
 
 @click.command()
-@options(CAPABILITY, ENDPOINT, EMBED, RUNNING)
+@options(SCORE, RUNNING)
 @click.pass_obj
 def score(session: Session) -> None:
     """Score alignment and hygiene.
