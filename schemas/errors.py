@@ -6,6 +6,7 @@
     │   └── WorkspaceLocked          another process writes to it
     ├── ReadError                    a whole input file cannot be read (a bad record is quarantined instead)
     ├── ModelUnavailable             weights are neither cached nor reachable, or do not match their checksum
+    ├── EndpointUnavailable          the endpoint of a model cannot be reached, or refuses
     ├── EngineUnavailable            Spark cannot start here: no Java, or one that is too old
     ├── SchemaError                  a table does not have the columns that it declares
     ├── BudgetError                  a budget cannot be parsed or met
@@ -39,6 +40,10 @@ class ReadError(CurateError):
 
 class ModelUnavailable(CurateError):
     """A model's weights are neither cached nor reachable, or do not match their checksum."""
+
+
+class EndpointUnavailable(CurateError):
+    """The endpoint of a model cannot be reached, or refuses."""
 
 
 class EngineUnavailable(CurateError):
