@@ -76,7 +76,7 @@ class Vlm:
             return _load_vlm(self)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def _load_vlm(vlm: Vlm) -> VisionLanguageModel:
     from curation.models.environment import resolve_vlm_environment
     from curation.models.vision_language import VisionLanguageModel
