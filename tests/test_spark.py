@@ -74,9 +74,17 @@ def local(pool: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str
 
 
 def stages(workspace: Path) -> list[Stage]:
-    """What the contract covers: the chain that brought `workspace` to its end."""
-    held = Workspace(workspace, {**SMALL, "select.budget": "30%"})
-    return chain(held.config, "select", lambda: held.model)
+    """What the contract covers: the whole chain of `workspace`."""
+    held: list[Stage] = []
+
+    def noting(*args: Any) -> list[Stage]:
+        held.extend(chain(*args))
+        return held
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("curation.workspace.chain", noting)
+        Workspace(workspace, {**SMALL, "select.budget": "30%"}).plan()
+    return held
 
 
 @pytest.mark.parametrize("partitions", [None, 1, 2, 8])
