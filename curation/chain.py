@@ -43,12 +43,13 @@ def chain(
     `root` is the workspace's folder, which the scorers on request need.
     """
     from curation.stages.capability import capability_stages
+    from curation.stages.endpoint import judgement_stages
 
     stages: list[Stage] = []
     for step in STEPS[: STEPS.index(until) + 1]:
         stages += _BUILD[step](config, model)
         if step == "score" and root is not None:
-            stages += capability_stages(config, model, root)
+            stages += capability_stages(config, model, root) + judgement_stages(config, root)
     return stages
 
 

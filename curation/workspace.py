@@ -122,6 +122,7 @@ class Workspace:
             raise ConfigError(f"there is no step {until!r}; there are {', '.join(STEPS)}")
         start = time.monotonic()
         with writer(self.store.root, f"curate {until}"), self.store.snapshot():
+            self._greet_endpoint(until)
             planner = self._planner()
             try:
                 planner.run(chain(self.config, until, lambda: self.model, self.store.root))
@@ -139,6 +140,15 @@ class Workspace:
                 "alone take most of it, so nothing was read ahead"
             )
         return counts
+
+    def _greet_endpoint(self, until: str) -> None:
+        """A wrong key or URL should not show after hours of embedding, but at once."""
+        from curation.endpoint.settings import is_asked
+
+        if is_asked(self.config) and STEPS.index(until) >= STEPS.index("score"):
+            from curation.endpoint.dialect import resolve_endpoint
+
+            resolve_endpoint(self.config, self.store.root, self.progress)
 
     def ingest(self) -> dict[str, Any]:
         """Read, check and hash every record and image."""
@@ -188,9 +198,7 @@ class Workspace:
     def plan(self, until: str = "select") -> list[State]:
         """How far each stage up to `until` is; computes nothing."""
         with self.store.snapshot():
-            return self._planner().states(
-                chain(self.config, until, lambda: self.model, self.store.root)
-            )
+            return self._planner().states(chain(self.config, until, lambda: self.model, self.store.root))
 
     def counts(self, until: str) -> dict[str, Any]:
         """The counts of a finished step, as `--json` names them."""

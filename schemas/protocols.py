@@ -208,9 +208,13 @@ class MapStage(Protocol):
     batch alone.
     """
 
-    name: ClassVar[str]
-    version: ClassVar[int]
     shape: ClassVar[str]  # "map"
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> int: ...
 
     @property
     def source(self) -> Any:

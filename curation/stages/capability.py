@@ -1,13 +1,14 @@
 """Who scores capabilities and styles: one backend or none, all with one output table, `capability`.
 
-A backend is a function of the settings, the encoder and the workspace's folder. It returns the stages that end
-with a map stage named `capability`, whose columns are `uid` and `scorers.taxonomy.WRITES`.
+A backend is a function of the settings, the encoder and the workspace's folder. It returns the stages that
+end with a map stage named `capability`, whose columns are `uid` and `scorers.taxonomy.WRITES`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from curation.stages.endpoint import endpoint_capability
 from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def _none(config: Config, model: Callable[[], Model], root: Location) -> list[St
 
 BACKENDS: dict[str, Backend] = {
     "none": _none,
+    "endpoint": endpoint_capability,
 }
 
 
