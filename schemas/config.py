@@ -95,28 +95,6 @@ class Endpoint(Section):
     attempts: Annotated[int, Field(ge=1, le=100)] = 10  # at a request that fails for a while
 
 
-class Capability(Section):
-    """Who scores the 14 capabilities and 9 styles (`curation.stages.capability.BACKENDS`); none: nobody."""
-
-    backend: Literal["none", "builtin", "probe", "endpoint"] = "none"
-
-
-class Endpoint(Section):
-    """An OpenAI-compatible chat endpoint that sees images. Its key is no setting: see `key_file`."""
-
-    url: str | None = None  # None: OPENAI_BASE_URL
-    model: str | None = None  # None: OPENAI_MODEL
-    key_file: str | None = None  # a file that holds the key; None: OPENAI_API_KEY
-    mode: Literal["joint", "each"] = "joint"  # one request a sample, or a short one a capability
-    judge: bool = False  # also ask for relevance, plausibility, clarity and diversity
-    side: Annotated[int, Field(ge=16, le=4096)] = 512  # px; the longer side of what is sent of an image
-    structured: Literal["auto", "schema", "object", "none"] = "auto"  # how answers are held to JSON
-    concurrency: Annotated[int, Field(ge=1, le=1024)] = 16  # requests under way at once, of all local workers
-    rate: Annotated[float, Field(gt=0)] | None = None  # requests a second at most
-    timeout: Annotated[float, Field(gt=0)] = 120.0  # seconds that one attempt may take
-    attempts: Annotated[int, Field(ge=1, le=100)] = 10  # at a request that fails for a while
-
-
 class Cluster(Section):
     """Spherical k-means over image and text vectors side by side."""
 
@@ -147,8 +125,6 @@ class Config(Section):
     run: Run = Run()
     embed: Embed = Embed()
     vlm: Vlm = Vlm()
-    capability: Capability = Capability()
-    endpoint: Endpoint = Endpoint()
     capability: Capability = Capability()
     endpoint: Endpoint = Endpoint()
     cluster: Cluster = Cluster()
