@@ -29,8 +29,8 @@ class Malformed(ValueError):
 class Answer:
     """What a model said.
 
-    `tokens` are its tokens, each with the alternatives that it weighed and their log-probabilities; none where
-    the server does not give them.
+    `tokens` are its tokens, each with the alternatives that it weighed and their log-probabilities; none
+    where the server does not give them.
     """
 
     text: str
@@ -170,7 +170,7 @@ def points(value: object, name: str) -> float:
 
 
 def digit(answer: Answer, name: str) -> float:
-    """The expectation over the digits 0 to 5 by the model's probabilities, or the digit said if it gives none.
+    """The expectation over the digits 0 to 5 by the model's probabilities, or the digit said without them.
 
     The probabilities are those at the first token that is a digit, over all tokens that spell one (with and
     without a space), normalised to 1.

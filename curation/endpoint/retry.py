@@ -1,4 +1,4 @@
-"""What a failed attempt means: try again and when, leave this request, or stop. It neither waits nor sends."""
+"""What a failed attempt means: try again and when, leave this request, or stop. Nothing is sent here."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def of_status(status: int, headers: Mapping[str, str], message: str, now: float 
 
 
 def retry_after(value: str | None, now: float) -> float | None:
-    """Seconds from `now` on that a Retry-After header asks for, by number or date; None if it holds neither."""
+    """Seconds from `now` that a Retry-After header asks for, by number or date; None if it holds neither."""
     if value is None:
         return None
     try:

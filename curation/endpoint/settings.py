@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -11,8 +11,11 @@ from urllib.parse import urlsplit
 from schemas.errors import ConfigError, EndpointUnavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from curation.files import Location
     from schemas.config import Config
+    from scorers.questions import Question
 
 OPENAI = "https://api.openai.com/v1"
 ANSWERS = "answers"
@@ -47,12 +50,15 @@ class Endpoint:
     timeout: float = 120.0
     attempts: int = 10
 
-    @property
-    def key(self) -> dict[str, Any]:
-        """What stands in the keys of the stages that ask it: what decides an answer, and no address."""
-        dialect = asdict(self.dialect)
-        del dialect["limit"]
-        return {"model": self.model, "side": self.side, **dialect}
+    def key(self, questions: Sequence[Question]) -> dict[str, Any]:
+        """What stands in the key of a stage that asks `questions`: what decides the answers, and no address."""
+        dialect = self.dialect
+        found = {"model": self.model, "side": self.side, "temperature": dialect.temperature}
+        if any(question.schema is not None for question in questions):
+            found["structured"] = dialect.structured
+        if any(question.logprobs for question in questions):
+            found["logprobs"] = dialect.logprobs
+        return found
 
     def secret(self) -> str | None:
         """The key, read anew wherever it is needed; None where there is none.

@@ -74,9 +74,13 @@ class Ask:
         return pa.schema([UID, *self.scorer.writes])
 
     def params(self) -> dict[str, Any]:
-        questions = [question.name for question in self.scorer.questions()]
-        # Two backends may write one table: which of them did must show.
-        return {"backend": "endpoint", "questions": questions, "endpoint": self.endpoint.key}
+        questions = self.scorer.questions()
+        # Other backends write the same table: which of them did must show.
+        return {
+            "backend": "endpoint",
+            "questions": [question.name for question in questions],
+            "endpoint": self.endpoint.key(questions),
+        }
 
     def prepare(self, piece: pa.RecordBatch) -> list[list[Future[Reply]] | None]:
         return [
