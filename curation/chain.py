@@ -133,10 +133,12 @@ def _select(config: Config, model: Callable[[], Model]) -> list[Stage]:
 
 def select_stage(budget: str, strategy: str, seed: int) -> Select:
     """The last stage, alone."""
+    from curation.scores import tables_for
     from curation.selection import selector
     from curation.stages.select import Select
 
-    tables = ("hygiene", "alignment") if selector(strategy).needs else ()
+    needs = selector(strategy).needs
+    tables = ("hygiene", "alignment", *tables_for(needs)) if needs else ()
     return Select(budget, strategy, seed, tables)
 
 

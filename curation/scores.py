@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import polars as pl
+    import pyarrow as pa
 
     from curation.store import Store
 
@@ -18,13 +19,45 @@ TABLES = ("checked", "clusters", "hygiene", "alignment", "grounding", "capabilit
 IDS = ("uid", "dataset", "record_id", "file", "line", "content_hash", "error", "error_message")
 
 
+def on_request() -> dict[str, pa.Schema]:
+    """Tables that a run makes only where it is told to, with their columns: they may be of an earlier pool."""
+    from scorers.grounding import Grounding
+    from scorers.judgement import Judgement
+    from scorers.taxonomy import WRITES
+
+    return {"grounding": Grounding.writes, "capability": WRITES, "judgement": Judgement.writes}
+
+
+def tables_for(columns: Sequence[str]) -> tuple[str, ...]:
+    """The tables on request that hold one of `columns`."""
+    return tuple(table for table, schema in on_request().items() if set(columns) & set(schema.names))
+
+
+def current_tables(store: Store) -> list[str]:
+    """Those of TABLES that exist and, where they are made on request, have the uids of the pool as it is."""
+    there = []
+    for table in TABLES:
+        manifest = store.manifest(table)
+        if manifest is not None and manifest.shards and _is_current(store, table):
+            there.append(table)
+    return there
+
+
+def _is_current(store: Store, table: str) -> bool:
+    if table not in on_request():
+        return True
+    manifest, pool = store.manifest(table), store.manifest("checked")
+    if manifest is None or pool is None:
+        return False
+    if [shard.rows for shard in manifest.shards] != [shard.rows for shard in pool.shards]:
+        return False
+    return bool(store.read(table, ["uid"])["uid"].equals(store.read("checked", ["uid"])["uid"]))
+
+
 def column_tables(store: Store) -> dict[str, str]:
     """Each column that exists now, and the table that holds it."""
     found: dict[str, str] = {}
-    for table in TABLES:
-        manifest = store.manifest(table)
-        if manifest is None or not manifest.shards:
-            continue
+    for table in current_tables(store):
         for name in store.schema(table).names:
             found.setdefault(name, table)
     return found

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from curation.files import each, is_url
-from curation.scores import IDS, TABLES
+from curation.scores import IDS, current_tables
 from curation.store import ROW_GROUP, read_shard
 from schemas.errors import ExportError, WorkspaceError
 
@@ -55,9 +55,8 @@ class Kept:
         """The score columns that exist, by table."""
         found: dict[str, list[pa.Field]] = {}
         taken = {*IDS, *SAMPLE, *DECISION}
-        for table in TABLES:
-            manifest = self.store.manifest(table)
-            if table in NO_SCORES or manifest is None or not manifest.shards:
+        for table in current_tables(self.store):
+            if table in NO_SCORES:
                 continue
             schema = self.store.schema(table)
             found[table] = [field.remove_metadata() for field in schema if field.name not in taken]
