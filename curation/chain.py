@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from curation.keys import outputs
 from curation.stages.distinct import Distinct
 
 if TYPE_CHECKING:
@@ -50,6 +51,13 @@ def chain(
         stages += _BUILD[step](config, model)
         if step == "score" and root is not None:
             stages += capability_stages(config, model, root) + judgement_stages(config, root)
+    if until == "select" and root is not None:
+        from curation.scores import demand_tables
+        from curation.selection import selector
+        from curation.store import Store
+
+        made = [table for stage in stages for table in outputs(stage)]
+        demand_tables(Store(root), selector(config.select.strategy).needs, made)
     return stages
 
 

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 # Tables with one row a sample, in pool order, and the columns that are not for ranking.
 TABLES = ("checked", "clusters", "hygiene", "alignment", "grounding", "capability", "judgement")
+FLAGS = {"grounding": "--vlm MODEL", "capability": "--capability BACKEND", "judgement": "--judge"}
 IDS = ("uid", "dataset", "record_id", "file", "line", "content_hash", "error", "error_message")
 
 
 def on_request() -> dict[str, pa.Schema]:
-    """Tables that a run makes only where it is told to, with their columns: they may be of an earlier pool."""
+    """Tables that a run makes only where it is told to, and their columns: they may be of an earlier pool."""
     from scorers.grounding import Grounding
     from scorers.judgement import Judgement
     from scorers.taxonomy import WRITES
@@ -31,6 +32,22 @@ def on_request() -> dict[str, pa.Schema]:
 def tables_for(columns: Sequence[str]) -> tuple[str, ...]:
     """The tables on request that hold one of `columns`."""
     return tuple(table for table, schema in on_request().items() if set(columns) & set(schema.names))
+
+
+def demand_tables(store: Store, columns: Sequence[str], made: Sequence[str]) -> None:
+    """Refuse to choose by a column of a table that is neither there nor `made` on the way.
+
+    Raises:
+        ConfigError: naming the column and the flag.
+    """
+    schemas = on_request()
+    for table in tables_for(columns):
+        if table not in made and table not in current_tables(store):
+            column = next(name for name in columns if name in schemas[table].names)
+            raise ConfigError(
+                f"the column {column} is not computed for this pool; {FLAGS[table]} computes it, here or in "
+                "`curate score`"
+            )
 
 
 def current_tables(store: Store) -> list[str]:
