@@ -171,6 +171,19 @@ def test_the_whole_chain_gives_the_local_engines_bytes(
 
 
 @pytest.mark.usefixtures("executors")
+def test_real_records_of_a_dozen_sources_give_the_local_engines_bytes(shared: Path, tmp_path: Path) -> None:
+    mixture = shared / "mixture"
+    records = json.loads((mixture / "mixture.json").read_text())
+    (tmp_path / "mixture.json").write_text(json.dumps(records[::4]))
+    for name, settings in (("local", {}), ("spark", {**ON_SPARK, "run.partitions": 8})):
+        folder, data = tmp_path / name, {"mixture": tmp_path / "mixture.json"}
+        Workspace.init(folder, data, images=[mixture], model="builtin")
+        counts = Workspace(folder, {**settings, "run.shard_rows": 128}).select("30%")
+    assert counts["n_read"] == len(records[::4])
+    assert digests(tmp_path / "spark") == digests(tmp_path / "local")
+
+
+@pytest.mark.usefixtures("executors")
 @pytest.mark.parametrize(
     ("table", "victim"),
     [
