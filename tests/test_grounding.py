@@ -86,6 +86,8 @@ def reference(architecture: str, turns: Turns, images: list[Image.Image]) -> dic
         start = processor(text=[before], images=given, return_tensors="pt")["input_ids"].shape[1]
         joint = before + (" " if architecture == "llava" else "") + text
         end = processor(text=[joint], images=given, return_tensors="pt")["input_ids"].shape[1]
+        if not processor.tokenizer.decode(inputs["input_ids"][0, start]).strip():
+            start += 1  # a space by itself before the answer is no part of it
         for at in range(start, end):
             row, token = logs[at - 1], inputs["input_ids"][0, at]
             p = row.exp()

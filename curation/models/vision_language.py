@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from curation.models.prompts import PLACEHOLDER, Prompts
+from schemas.errors import ModelUnavailable
 from scorers.grounding import (
     CUT_OFF,
     NO_ANSWER,
@@ -21,7 +22,7 @@ from scorers.grounding import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import torch
     from PIL import Image
@@ -75,7 +76,8 @@ class VisionLanguageModel:
         tokenizer = self.prompts.tokenizer
         self._pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
         self._takes = set(inspect.signature(model.forward).parameters)
-        self._plain_head: bool | None = None
+        self._backbone = getattr(model, model.base_model_prefix)
+        self._scaled: float | None = None
 
     def ask(self, turns: Sequence[tuple[str, str]], images: Sequence[Image.Image]) -> Asked:
         """The prompts of one sample. Thread-safe; touches no model.
@@ -128,25 +130,29 @@ class VisionLanguageModel:
             for row, seen in some.items()
         }
 
-    def _figures(self, prompts: Sequence[Prompt | None]) -> list[TokenFigures | None]:
-        """Figures of each prompt with an answer, shortest prompts first through the model."""
-        import torch
-
-        found: list[TokenFigures | None] = [None] * len(prompts)
+    def batches(self, prompts: Sequence[Prompt | None]) -> Iterator[tuple[list[int], list[Prompt]]]:
+        """Places and prompts of each forward pass: those with an answer, the shortest first."""
         wanted = [(row, prompt) for row, prompt in enumerate(prompts) if prompt and prompt.n_answer]
         wanted.sort(key=lambda item: len(item[1].ids))
         for start in range(0, len(wanted), self.batch):
-            part = wanted[start : start + self.batch]
+            rows, batch = zip(*wanted[start : start + self.batch], strict=True)
+            yield list(rows), list(batch)
+
+    def _figures(self, prompts: Sequence[Prompt | None]) -> list[TokenFigures | None]:
+        """Figures of each prompt with an answer."""
+        import torch
+
+        found: list[TokenFigures | None] = [None] * len(prompts)
+        for rows, batch in self.batches(prompts):
             with torch.inference_mode():
-                inputs, answers = self._inputs([prompt for _, prompt in part])
-                columns = self._answer_figures(inputs, answers)
-            ends = np.cumsum([prompt.n_answer for _, prompt in part])
-            for (row, prompt), end in zip(part, ends.tolist(), strict=True):
+                columns = self._answer_figures(*self.inputs(batch))
+            ends = np.cumsum([prompt.n_answer for prompt in batch])
+            for row, prompt, end in zip(rows, batch, ends.tolist(), strict=True):
                 span = slice(end - prompt.n_answer, end)
                 found[row] = TokenFigures(*(column[span] for column in columns))
         return found
 
-    def _inputs(self, prompts: Sequence[Prompt]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    def inputs(self, prompts: Sequence[Prompt]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
         """Arguments of a forward pass, and (b, t) which tokens are answers."""
         import torch
 
@@ -169,30 +175,56 @@ class VisionLanguageModel:
             inputs["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0)
         return {name: value.to(self.model.device) for name, value in inputs.items()}, answers
 
+    def predicted(
+        self, inputs: dict[str, torch.Tensor], answers: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Row and column at which each answer token is predicted, and the token; row by row."""
+        import torch
+
+        # The token at t is predicted at t - 1.
+        rows, columns = torch.nonzero(answers[:, 1:], as_tuple=True)
+        return rows, columns, inputs["input_ids"][:, 1:][rows, columns]
+
+    def hidden(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        """(b, t, width) what the head sees."""
+        states: torch.Tensor = self._backbone(**inputs, use_cache=False).last_hidden_state
+        if self._scaled is None:
+            self._scaled = self._scaling(inputs, states)
+        return states
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """(t, vocabulary) of rows of `hidden`."""
+        found: torch.Tensor = self.model.get_output_embeddings()(hidden)
+        return found if self._scaled in (None, 1.0) else found * self._scaled
+
+    def _scaling(self, inputs: dict[str, torch.Tensor], states: torch.Tensor) -> float:
+        """What the model multiplies its logits by after the head (Cohere, Granite); asked once.
+
+        Raises:
+            ModelUnavailable: it does something else to them, such as to cap them.
+        """
+        import torch
+
+        with torch.no_grad():
+            whole = self.model(**inputs, use_cache=False, logits_to_keep=1).logits[:, -1].float()
+            plain = self.logits(states[:, -1]).float()
+        scale = float((whole * plain).sum() / plain.square().sum().clamp(min=1e-30))
+        if not torch.allclose(plain * scale, whole, rtol=1e-2, atol=1e-2 * float(whole.abs().max())):
+            raise ModelUnavailable("the model changes its logits after the head, and not by a factor")
+        return 1.0 if abs(scale - 1) < 1e-2 else scale
+
     def _answer_figures(
         self, inputs: dict[str, torch.Tensor], answers: torch.Tensor
     ) -> list[np.ndarray[Any, np.dtype[np.float32]]]:
         """NLL, EL2N and entropy of the answer tokens, row by row."""
         import torch
 
-        # The token at t is predicted at t - 1.
-        rows, columns = torch.nonzero(answers[:, 1:], as_tuple=True)
-        targets = inputs["input_ids"][:, 1:][rows, columns]
-        backbone = getattr(self.model, self.model.base_model_prefix)
-        hidden = backbone(**inputs, use_cache=False).last_hidden_state
-        wanted = hidden[rows, columns]
-        head = self.model.get_output_embeddings()
-        if self._plain_head is None:
-            # Some architectures scale or cap their logits after the head (Cohere, Gemma, Granite).
-            whole = self.model(**inputs, use_cache=False, logits_to_keep=1).logits[:, -1].float()
-            self._plain_head = torch.allclose(head(hidden[:, -1]).float(), whole, rtol=1e-3, atol=1e-3)
-        if not self._plain_head:
-            logits = self.model(**inputs, use_cache=False).logits[rows, columns]
+        rows, columns, targets = self.predicted(inputs, answers)
+        wanted = self.hidden(inputs)[rows, columns]
         parts = []
         for at in range(0, len(targets), TOKENS_AT_ONCE):
             span = slice(at, at + TOKENS_AT_ONCE)
-            part = head(wanted[span]) if self._plain_head else logits[span]
-            parts.append(torch.stack(token_figures(part, targets[span])).cpu())
+            parts.append(torch.stack(token_figures(self.logits(wanted[span]), targets[span])).cpu())
         return list(torch.cat(parts, dim=1).numpy())
 
     def _dominance(self, prompts: Sequence[Prompt | None]) -> list[float | None]:
@@ -206,7 +238,7 @@ class VisionLanguageModel:
                 found.append(None)
                 continue
             with torch.inference_mode():
-                inputs, answers = self._inputs([prompt])
+                inputs, answers = self.inputs([prompt])
                 layers = self.model(**inputs, use_cache=False, output_attentions=True).attentions
             queries = torch.nonzero(answers[0])[:, 0].to(self.model.device)
             attention = torch.stack([layer[0, :, queries].float().mean(0) for layer in layers]).mean(0)

@@ -1,0 +1,126 @@
+"""Gradient vectors: those of autograd one by one, sketched without bias, whatever the batch and padding."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from clustering.sketch import CountSketch, Sketcher
+from curation.models.gradients import Gradients
+from curation.models.vision_language import VisionLanguageModel
+from schemas.errors import ConfigError
+from tests.test_grounding import ARCHITECTURES, POOL, picture
+from tests.tiny_models import tiny
+
+
+def autograd(
+    network: Any, names: list[str], prompt: Any, vlm: VisionLanguageModel
+) -> dict[str, torch.Tensor]:
+    """The gradient of one sample's mean NLL, by autograd through the model's own loss."""
+    weights = {name: network.get_submodule(name).weight for name in names}
+    network.requires_grad_(False)
+    for weight in weights.values():
+        weight.requires_grad_(True)
+    inputs, answers = vlm.inputs([prompt])
+    labels = torch.where(answers, inputs["input_ids"], -100)
+    with torch.enable_grad():
+        loss = network(**inputs, labels=labels).loss
+        found = torch.autograd.grad(loss, list(weights.values()), allow_unused=True)
+    network.requires_grad_(False)
+    return {name: each for name, each in zip(weights, found, strict=True) if each is not None}
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("layers", ["last-block", r".*(q_proj|down_proj)$"])
+@pytest.mark.parametrize(("batch", "side"), [(1, "right"), (4, "right"), (4, "left")])
+def test_gradients_of_a_batch_are_those_of_autograd(
+    architecture: str, layers: str, batch: int, side: Any
+) -> None:
+    network, processor = tiny(architecture)
+    vlm = VisionLanguageModel(network, processor, batch=batch, padding_side=side)
+    gradients = Gradients(vlm, layers=layers, dims=256)
+    prompts = [vlm.ask(turns, images).seen for turns, images in POOL]
+    checked = 0
+    for rows, part in vlm.batches(prompts):
+        ours = dict(gradients.explicit(part))
+        for i, row in enumerate(rows):
+            for name, expected in autograd(network, list(gradients.layers), prompts[row], vlm).items():
+                got = ours[name][i]
+                assert (got - expected).norm() <= 1e-4 * expected.norm() + 1e-7, (name, row)
+                checked += 1
+    assert checked >= 6 * 2
+
+
+def test_norms_are_those_of_the_whole_gradient() -> None:
+    vlm = VisionLanguageModel(*tiny("llava"), batch=3)
+    gradients = Gradients(vlm, dims=64)
+    prompts = [vlm.ask(turns, images).seen for turns, images in POOL]
+    found = gradients.of(prompts)
+    for prompt, gradient in zip(prompts, found, strict=True):
+        whole = torch.cat([each.flatten() for _, each in gradients.explicit([prompt])])
+        assert gradient is not None
+        assert gradient.norm == pytest.approx(whole.norm().item(), rel=1e-4)
+        assert np.linalg.norm(gradient.vector) == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_sketch_does_not_depend_on_batch_or_padding(architecture: str) -> None:
+    found = []
+    for batch, side in ((1, "right"), (2, "left"), (6, "right")):
+        vlm = VisionLanguageModel(*tiny(architecture), batch=batch, padding_side=side)
+        asked = [vlm.ask(turns, images).seen for turns, images in POOL]
+        found.append(np.stack([each.vector for each in Gradients(vlm, dims=512).of(asked) if each]))
+    for other in found[1:]:
+        assert np.abs(other - found[0]).max() <= 1e-4 * np.abs(found[0]).max()
+
+
+def test_no_answer_has_no_gradient() -> None:
+    vlm = VisionLanguageModel(*tiny("llava"))
+    asked = [vlm.ask([("user", "<image>\nAnd?")], [picture(0)]).seen, vlm.ask(*POOL[0]).seen]
+    found = Gradients(vlm, dims=64).of(asked)
+    assert found[0] is None
+    assert found[1] is not None
+
+
+def test_a_layer_that_is_not_there_is_said() -> None:
+    with pytest.raises(ConfigError, match="no linear layer matches"):
+        Gradients(VisionLanguageModel(*tiny("llava")), layers="nothing")
+
+
+def test_seed_and_name_draw_other_maps() -> None:
+    signs, shifts = CountSketch("a", 1000, 64, 0).draw()
+    assert set(signs.tolist()) == {-1, 1}
+    assert len(shifts) == 16
+    for other in (CountSketch("b", 1000, 64, 0), CountSketch("a", 1000, 64, 1)):
+        assert not np.array_equal(signs, other.draw()[0])
+    assert np.array_equal(signs, CountSketch("a", 1000, 64, 0).draw()[0])
+
+
+@pytest.mark.parametrize("n", [50, 64, 1000, 1024])
+def test_a_sketch_is_linear_and_each_coordinate_has_one_place(n: int) -> None:
+    sketcher = Sketcher(CountSketch("a", n, 64, 3))
+    out = torch.zeros(n, 64)
+    sketcher.add(torch.eye(n), out)
+    assert torch.equal(out.abs().sum(1), torch.ones(n))
+    assert torch.equal(out.abs().amax(1), torch.ones(n))
+    rows = torch.randn(5, n)
+    sketched = torch.zeros(5, 64)
+    sketcher.add(rows.clone(), sketched)
+    assert torch.allclose(sketched, rows @ out, atol=1e-4)
+
+
+def test_dot_products_of_sketches_are_unbiased() -> None:
+    rng = np.random.default_rng(0)
+    x, y = (torch.from_numpy(rng.normal(size=(1, 600)).astype(np.float32)) for _ in range(2))
+    y += x / 2
+    products = []
+    for seed in range(400):
+        sketcher, out = Sketcher(CountSketch("a", 600, 64, seed)), torch.zeros(2, 64)
+        sketcher.add(torch.cat([x, y]), out)
+        products.append(float(out[0] @ out[1]))
+    exact = float((x * y).sum())
+    error = np.std(products) / np.sqrt(len(products))
+    assert abs(np.mean(products) - exact) < 4 * error
+    # The variance of a dense Rademacher projection: (|x|^2 |y|^2 + <x, y>^2) / D at most.
+    assert np.var(products) < 1.2 * float((x.norm() * y.norm()) ** 2 + exact**2) / 64
