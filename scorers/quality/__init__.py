@@ -1,0 +1,1 @@
+"""What is wrong with a text that a model may have written: a detector a file. Strings in, findings out."""
