@@ -39,6 +39,7 @@ DECISION_BYTES = 400  # a sample, in the narrow columns that a decision holds
 
 def estimate(workspace: Workspace, until: str) -> dict[str, Any]:
     """The plan up to step `until`. Computes nothing; what is not known yet it takes as one image a sample."""
+    from curation.endpoint.estimate import of_score
     from curation.sources import find_spans
     from schemas.config import parse_bytes
 
@@ -68,6 +69,7 @@ def estimate(workspace: Workspace, until: str) -> dict[str, Any]:
         "memory_gb": round(memory, 2),
         "memory_limit_gb": limit,
         "disk_gb": round(sum(stage["bytes"] for stage in plan) / 1e9, 3),
+        "endpoint": of_score(workspace, states, n_samples),
     }
 
 

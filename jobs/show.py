@@ -120,6 +120,10 @@ def plan(found: Tree) -> Iterator[str]:
     yield line("time", f"about {duration(found['seconds'])}")
     yield line("memory", f"about {found['memory_gb']:.1f} GB; --memory is {found['memory_limit_gb']:g} GB")
     yield line("disk", f"about {found['disk_gb']:.2f} GB more")
+    if found["endpoint"]:
+        from jobs.show_endpoint import requests
+
+        yield from requests(found["endpoint"])
 
 
 def state(found: Tree) -> Iterator[str]:

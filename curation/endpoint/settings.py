@@ -51,7 +51,7 @@ class Endpoint:
     attempts: int = 10
 
     def key(self, questions: Sequence[Question]) -> dict[str, Any]:
-        """What stands in the key of a stage that asks `questions`: what decides the answers, and no address."""
+        """What stands in the key of a stage that asks `questions`: what decides the answers, no address."""
         dialect = self.dialect
         found = {"model": self.model, "side": self.side, "temperature": dialect.temperature}
         if any(question.schema is not None for question in questions):

@@ -1,5 +1,6 @@
 """The commands in the order of `curate --help`: each parses flags, calls one method, shows one result."""
 
+from jobs.commands.annotate import annotate
 from jobs.commands.chain import cluster, demo, embed, export, ingest, init, prune, run, score, select
 from jobs.commands.elsewhere import submit
 from jobs.commands.looking import explain, gc, models, status, verify
@@ -7,5 +8,6 @@ from jobs.commands.looking import explain, gc, models, status, verify
 COMMANDS = (
     demo, init, ingest, embed, score, cluster, prune, select, export, run,
     status, verify, gc, explain, models,
+    annotate,
     submit,
 )  # fmt: skip

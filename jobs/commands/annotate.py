@@ -1,0 +1,48 @@
+"""The command that has a model label a sample."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from jobs.options import CLUSTER, RUNNING, options
+
+if TYPE_CHECKING:
+    from jobs.session import Session
+
+
+@click.command()
+@click.option(
+    "--sample",
+    "n",
+    required=True,
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="How many samples to label.",
+)
+@click.option("--out", metavar="FILE", help="Write the labels here too: a .parquet or .jsonl file.")
+@options(CLUSTER, RUNNING)
+@click.pass_obj
+def annotate(session: Session, n: int, out: str | None) -> None:
+    """Label a diverse sample through an endpoint.
+
+    A model behind an OpenAI-compatible endpoint rates the capabilities and styles of samples that are taken
+    evenly from the skill clusters. Every answer is kept: what was answered is never asked again.
+    `curate train-scorer` learns from the labels.
+
+    \b
+    Example:
+        curate annotate --sample 500 --endpoint-url http://localhost:8000/v1 --endpoint-model NAME
+        curate annotate --sample 2000 --out labels.parquet --dry-run
+    """
+    if session.dry_run:
+        from curation.endpoint.estimate import of_sample
+        from jobs.show_endpoint import requests
+
+        session.show(of_sample(session.workspace(), n), requests)
+    else:
+        from curation.annotate import annotate as label
+        from jobs.show_endpoint import labelled
+
+        session.show(label(session.workspace(), n, out), labelled)
