@@ -7,7 +7,7 @@ import io
 import json
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,11 +90,15 @@ def annotate(
 
 
 def clustered(workspace: Workspace) -> Workspace:
-    """The workspace with nothing asked of the endpoint on the way to its clusters."""
-    from curation.workspace import Workspace as Opened
+    """The workspace, with no model asked for scores on the way to its clusters."""
+    from schemas.config import Capability as Backend
+    from schemas.config import Vlm
 
-    nobody = {"capability.backend": "none", "endpoint.judge": False}
-    return Opened(workspace.base, {**workspace.overrides, **nobody}, workspace.progress)
+    held = workspace.config
+    nobody = held.endpoint.model_copy(update={"judge": False})
+    made = replace(workspace)
+    made.config = held.model_copy(update={"capability": Backend(), "endpoint": nobody, "vlm": Vlm()})
+    return made
 
 
 # --- which -------------------------------------------------------------------------------------------------

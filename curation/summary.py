@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
@@ -22,6 +23,8 @@ def counts(store: Store, config: Config, until: str) -> dict[str, Any]:
         found["n_image_vectors"] = _rows(store, "image_vectors")
         found["n_chunk_vectors"] = _rows(store, "chunk_vectors")
         found["model"] = config.embed.model
+    if "score" in steps:
+        found.update(_rated(store, config))
     if "cluster" in steps:
         found["n_clusters"] = _rows(store, "centroids")
     if "prune" in steps:
@@ -44,6 +47,23 @@ def _ingested(store: Store) -> dict[str, Any]:
         "quarantined": dict(sorted(by_code.items())),
         "n_images": _rows(store, "images"),
     }
+
+
+def _rated(store: Store, config: Config) -> dict[str, Any]:
+    """Of the tables whose nulls have reasons, those that the settings ask for: scored, null, and why by code."""
+    asked = {
+        "capability": ("capability_reason", config.capability.backend != "none"),
+        "judgement": ("judge_reason", config.endpoint.judge),
+    }
+    found: dict[str, Any] = {}
+    for table, (column, wanted) in asked.items():
+        if wanted and store.manifest(table) is not None:
+            reasons = pc.drop_null(store.read(table, [column])[column])
+            codes = Counter(reason.partition(":")[0] for reason in reasons.to_pylist())
+            found[f"n_{table}_scored"] = _rows(store, table) - len(reasons)
+            found[f"n_{table}_null"] = len(reasons)
+            found[f"{table}_null"] = dict(sorted(codes.items()))
+    return found
 
 
 def _pruned(store: Store, found: dict[str, Any]) -> dict[str, Any]:

@@ -34,6 +34,10 @@ def _counts(counts: Tree) -> Iterator[str]:
     if "n_image_vectors" in counts:
         vectors = f"{counts['n_image_vectors']:,} images and {counts['n_chunk_vectors']:,} texts"
         yield line("embedded", f"{vectors} by {counts['model']}")
+    for table in ("capability", "judgement"):
+        if f"n_{table}_scored" in counts:
+            yield line(table, f"of {counts[f'n_{table}_scored']:,} samples, none of {counts[f'n_{table}_null']:,}")
+            yield from _by_name(counts[f"{table}_null"])
     if "n_clusters" in counts:
         yield line("clustered", f"into {counts['n_clusters']:,}")
     if "n_pruned" in counts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobs.show import line
+from jobs.show import duration, line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +18,7 @@ def requests(found: Tree) -> Iterator[str]:
     held = f", {found['n_held']:,} of them answered already" if found["n_held"] else ""
     yield line("endpoint", f"{about}{found['n_requests']:,} requests to {found['model']}{held}")
     if found["n_to_ask"]:
+        yield line("", f"about {duration(found['seconds'])}, if an answer takes 2 s")
         yield line(
             "tokens",
             f"about {found['prompt_tokens']:,} in prompts, {found['completion_tokens']:,} in answers",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 PATCH = 28  # px
 # Tokens of a conversation that is not read yet.
 USUAL_TOKENS = 150
+SECONDS = 2.0  # that an answer takes, until this one is measured
 # Shards that are looked at, evenly spread; what there is in others is taken to be alike.
 MOST_SHARDS = 32
 
@@ -81,14 +82,16 @@ class Needs:
         def scaled(n: int) -> int:
             return round(n / share)
 
+        to_ask = scaled(self.n_requests) - scaled(self.n_held)
         return {
             "url": self.endpoint.url,
             "model": self.endpoint.model,
             "n_requests": scaled(self.n_requests),
             "n_held": scaled(self.n_held),
-            "n_to_ask": scaled(self.n_requests) - scaled(self.n_held),
+            "n_to_ask": to_ask,
             "prompt_tokens": scaled(self.prompt_tokens),
             "completion_tokens": scaled(self.completion_tokens),
+            "seconds": round(to_ask * SECONDS / self.endpoint.concurrency, 1),
             "estimated": estimated or share < 1,
         }
 
