@@ -50,7 +50,7 @@ def _ingested(store: Store) -> dict[str, Any]:
 
 
 def _rated(store: Store, config: Config) -> dict[str, Any]:
-    """Of the tables whose nulls have reasons, those that the settings ask for: scored, null, and why by code."""
+    """Of the tables whose nulls have reasons and that the settings ask for: scored, null, and why by code."""
     asked = {
         "capability": ("capability_reason", config.capability.backend != "none"),
         "judgement": ("judge_reason", config.endpoint.judge),

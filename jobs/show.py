@@ -36,7 +36,8 @@ def _counts(counts: Tree) -> Iterator[str]:
         yield line("embedded", f"{vectors} by {counts['model']}")
     for table in ("capability", "judgement"):
         if f"n_{table}_scored" in counts:
-            yield line(table, f"of {counts[f'n_{table}_scored']:,} samples, none of {counts[f'n_{table}_null']:,}")
+            scored, null = counts[f"n_{table}_scored"], counts[f"n_{table}_null"]
+            yield line(table, f"of {scored:,} samples, none of {null:,}")
             yield from _by_name(counts[f"{table}_null"])
     if "n_clusters" in counts:
         yield line("clustered", f"into {counts['n_clusters']:,}")

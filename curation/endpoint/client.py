@@ -104,8 +104,7 @@ class Client:
             advice = "is it running, and is the URL right (--endpoint-url, OPENAI_BASE_URL)?"
         return EndpointUnavailable(
             f"the endpoint {self.endpoint.url} did not answer for the model {self.endpoint.model!r}: "
-            f"{failure.reason}; {advice}{'' if advice.endswith('?') else '.'} What was answered is kept, and the "
-            "same command continues"
+            f"{failure.reason}. What was answered is kept, and the same command continues; {advice}"
         )
 
     async def _attempt(self, body: dict[str, Any]) -> dict[str, Any] | Failure:
