@@ -26,6 +26,8 @@ WHOLE_POOL = (
     "image_places",
     "distinct_chunks",
     "chunk_places",
+    "builtin_distinct_chunks",
+    "builtin_chunk_places",
     "mismatch",
     "alignment",
     "centroids",
@@ -78,18 +80,9 @@ def _ingest(config: Config, model: Callable[[], Model]) -> list[Stage]:
 
 
 def _embed(config: Config, model: Callable[[], Model]) -> list[Stage]:
-    from curation.stages.images import DistinctImages, EmbedImages
-    from curation.stages.texts import Chunks, EmbedTexts
-    from curation.stages.vectors import Embedded, MeanVectors
+    from curation.stages.embedding import embedding_stages
 
-    encoder = model()
-    return [
-        EmbedImages(DistinctImages(config.embed.batch, config.images.max_pixels), encoder),
-        Chunks(encoder),
-        Distinct("distinct_chunks", "chunks", "chunks.list.element.hash", "distinct_chunks", "chunk_places"),
-        EmbedTexts(encoder, config.embed.batch),
-        MeanVectors(Embedded(encoder.dim)),
-    ]
+    return embedding_stages(config, model())
 
 
 def _score(config: Config, model: Callable[[], Model]) -> list[Stage]:
@@ -107,6 +100,22 @@ def _score(config: Config, model: Callable[[], Model]) -> list[Stage]:
             Ground(AskedSamples(config.images.max_pixels), vlm, config.vlm.gamma, config.vlm.dominance)
         )
     return stages
+
+
+def gradient_stage(config: Config) -> Stage:
+    """The stage that makes the table `gradients`, which --vectors gradient clusters by."""
+    from curation.resolve import resolve_checkpoints
+    from curation.stages.gradients import Checkpoint, SampleGradients
+    from curation.stages.grounding import AskedSamples
+
+    checkpoints = resolve_checkpoints(config.vlm, config.gradient.checkpoints, config.run.device)
+    return SampleGradients(
+        AskedSamples(config.images.max_pixels),
+        tuple(Checkpoint(vlm, weight) for vlm, weight in checkpoints),
+        config.gradient.layers,
+        config.gradient.dims,
+        config.run.seed,
+    )
 
 
 def _cluster(config: Config, model: Callable[[], Model]) -> list[Stage]:

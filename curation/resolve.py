@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curation.files import put
@@ -10,9 +11,11 @@ from curation.models.environment import resolve_environment, resolve_vlm_environ
 from curation.models.resolved import Model, Vlm
 from curation.models.spec import vlm_identity
 from curation.store import key_of
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, ModelUnavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from curation.files import Location
     from curation.progress import Progress
     from schemas.config import Vlm as VlmSection
@@ -73,6 +76,33 @@ def resolve_vlm(settings: VlmSection, device: str) -> Vlm:
         tuple(sorted(identity.items())),
         tuple(sorted(environment.items())),
     )
+
+
+def resolve_checkpoints(
+    settings: VlmSection, checkpoints: Sequence[str], device: str
+) -> list[tuple[Vlm, float]]:
+    """The model at each `PATH[:LEARNING_RATE]` with its weight, or alone with weight 1.
+
+    Raises:
+        ConfigError: a learning rate is no positive number; otherwise as `resolve_vlm`.
+        ModelUnavailable: there is nothing at a path.
+    """
+    if not checkpoints:
+        return [(resolve_vlm(settings, device), 1.0)]
+    found = []
+    for checkpoint in checkpoints:
+        path, colon, rate = checkpoint.rpartition(":")
+        try:
+            weight = float(rate) if colon else 1.0
+        except ValueError:
+            path, colon, weight = checkpoint, "", 1.0
+        if not weight > 0:
+            raise ConfigError(f"{checkpoint!r}: the learning rate must be above 0")
+        named = path if colon else checkpoint
+        if not Path(named).is_dir():
+            raise ModelUnavailable(f"there is no folder {named} to read a checkpoint from")
+        found.append((resolve_vlm(settings.model_copy(update={"model": named}), device), weight))
+    return found
 
 
 def _measure(spec: str, environment: dict[str, str]) -> dict[str, Any]:

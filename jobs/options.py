@@ -142,6 +142,9 @@ CAPABILITY = (
         help="What scores capabilities and styles.",
     ),
     setting(
+        "capability.probe", "--probe", metavar="DIR", help="The trained scorer; else what train-scorer left."
+    ),
+    setting(
         "endpoint.judge",
         "--judge/--no-judge",
         help="Also ask the endpoint for relevance, plausibility, clarity and diversity.",
@@ -183,6 +186,22 @@ ENDPOINT = (
     setting("endpoint.timeout", "--timeout", type=float, metavar="SECONDS", help="For one attempt."),
     setting("endpoint.attempts", "--attempts", type=int, metavar="N", help="At a request that fails."),
 )
+GRADIENT = (
+    setting(
+        "gradient.layers",
+        "--gradient-layers",
+        metavar="REGEX",
+        help="Linear layers whose gradients are taken: last-block, lora, or names.",
+    ),
+    setting("gradient.dims", "--dims", type=int, metavar="D", help="Dimensions of a gradient vector."),
+    setting(
+        "gradient.checkpoints",
+        "--checkpoint",
+        multiple=True,
+        metavar="PATH[:LR]",
+        help="A state of the model, or an adapter, with its learning rate; repeats.",
+    ),
+)
 SCORE = (*CAPABILITY, *ENDPOINT, *VLM, *EMBED)
 SEED = setting("run.seed", "--seed", type=int, metavar="N", help="Seed of whatever is drawn at random.")
 CLUSTER = (
@@ -196,6 +215,7 @@ CLUSTER = (
         help="Weight of the image against the text, 0 to 1.",
     ),
     SEED,
+    *GRADIENT,
     *SCORE,
 )
 PRUNE = (

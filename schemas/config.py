@@ -77,6 +77,7 @@ class Capability(Section):
     """Who scores the 14 capabilities and 9 styles (`curation.stages.capability.BACKENDS`); none: nobody."""
 
     backend: Literal["none", "builtin", "probe", "endpoint"] = "none"
+    probe: str | None = None  # folder of the scorer that `probe` takes; None: what train-scorer left here
 
 
 class Endpoint(Section):
@@ -93,6 +94,14 @@ class Endpoint(Section):
     rate: Annotated[float, Field(gt=0)] | None = None  # requests a second at most
     timeout: Annotated[float, Field(gt=0)] = 120.0  # seconds that one attempt may take
     attempts: Annotated[int, Field(ge=1, le=100)] = 10  # at a request that fails for a while
+
+
+class Gradient(Section):
+    """Gradient vectors: what a sample's answers would change in the vision-language model."""
+
+    layers: str = "last-block"  # or lora, or a regular expression over names of linear layers
+    dims: Annotated[int, Field(ge=16, le=65536)] = 8192
+    checkpoints: tuple[str, ...] = ()  # PATH[:LEARNING_RATE], models or adapters; () is the model alone
 
 
 class Cluster(Section):
@@ -125,6 +134,7 @@ class Config(Section):
     run: Run = Run()
     embed: Embed = Embed()
     vlm: Vlm = Vlm()
+    gradient: Gradient = Gradient()
     capability: Capability = Capability()
     endpoint: Endpoint = Endpoint()
     cluster: Cluster = Cluster()

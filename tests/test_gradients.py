@@ -1,5 +1,6 @@
 """Gradient vectors: those of autograd one by one, sketched without bias, whatever the batch and padding."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from clustering.sketch import CountSketch, Sketcher
 from curation.models.gradients import Gradients
 from curation.models.vision_language import VisionLanguageModel
+from curation.models.vlm import load_vlm
 from schemas.errors import ConfigError
 from tests.test_grounding import ARCHITECTURES, POOL, picture
 from tests.tiny_models import tiny
@@ -124,3 +126,24 @@ def test_dot_products_of_sketches_are_unbiased() -> None:
     assert abs(np.mean(products) - exact) < 4 * error
     # The variance of a dense Rademacher projection: (|x|^2 |y|^2 + <x, y>^2) / D at most.
     assert np.var(products) < 1.2 * float((x.norm() * y.norm()) ** 2 + exact**2) / 64
+
+
+def test_an_adapter_is_loaded_onto_its_base_and_has_gradients_of_its_own(tmp_path: Path) -> None:
+    from peft import LoraConfig, get_peft_model
+
+    network, processor = tiny("llava")
+    network.save_pretrained(tmp_path / "base")
+    processor.save_pretrained(tmp_path / "base")
+    network.name_or_path = str(tmp_path / "base")
+    adapted = get_peft_model(network, LoraConfig(r=2, target_modules=["q_proj", "v_proj"]))
+    for name, weight in adapted.named_parameters():
+        if "lora_B" in name:  # zero until trained, and then nothing flows back to lora_A
+            torch.nn.init.normal_(weight, std=0.1)
+    adapted.peft_config["default"].base_model_name_or_path = str(tmp_path / "base")
+    adapted.save_pretrained(tmp_path / "adapter")
+    vlm = VisionLanguageModel(*load_vlm(str(tmp_path / "adapter")))
+    gradients = Gradients(vlm, layers="lora", dims=128)
+    assert gradients.layers
+    assert all("lora_" in name for name in gradients.layers)
+    found = gradients.of([vlm.ask(*POOL[0]).seen, vlm.ask(*POOL[1]).seen])
+    assert all(each is not None and each.norm > 0 for each in found)

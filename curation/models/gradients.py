@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from curation.models.prompts import Prompt
     from curation.models.vision_language import VisionLanguageModel
 
-LAST_BLOCK = "last-block"
+LAST_BLOCK, ADAPTERS = "last-block", "lora"
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Gradients:
     Args:
         vlm: the model; its weights need no gradient and get none.
         layers: a regular expression that the names of the layers match from their start; `last-block` is
-            every linear layer of the last block of the language model.
+            every linear layer of the last block of the language model, `lora` those that an adapter added.
         dims: of a sketch.
         seed: of the sketches; each layer has its own.
 
@@ -153,7 +153,7 @@ def chosen_layers(model: Any, layers: str) -> dict[str, Any]:
     decoder = model.get_decoder()
     names = {id(module): name for name, module in model.named_modules()}
     linear = {names[id(each)]: each for each in decoder.modules() if isinstance(each, torch.nn.Linear)}
-    pattern = layers
+    pattern = r".*\blora_[AB]\b" if layers == ADAPTERS else layers
     if layers == LAST_BLOCK:
         blocks = getattr(decoder, "layers", None)
         if not isinstance(blocks, torch.nn.ModuleList):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from curation.models.spec import BUILTINS
 from curation.models.weights import verify_builtin
 from schemas.errors import ModelUnavailable
 
+ADAPTER = "adapter_config.json"
 VLM_CHOICE = "`--vlm builtin` needs no download."
 
 
@@ -16,8 +18,8 @@ def load_vlm(name: str, device: str = "cpu", dtype: str = "float32") -> tuple[An
     """Return (model in eval mode, processor).
 
     Args:
-        name: `builtin`, the path of a folder in transformers' layout, or ORG/NAME on the hub (`hf-hub:` may
-            stand before it). Weights must be safetensors, and no code of the model's is run.
+        name: `builtin`, a folder in transformers' layout or of an adapter of peft, or ORG/NAME on the hub
+            (`hf-hub:` may stand before it). Weights must be safetensors, and no code of the model's is run.
         device: where the model goes, as torch names it.
         dtype: of the weights as they run: float32, bfloat16 or float16.
 
@@ -30,6 +32,9 @@ def load_vlm(name: str, device: str = "cpu", dtype: str = "float32") -> tuple[An
 
     auto: Any = transformers  # some of its functions have no types
     where = _where(name)
+    adapter = Path(where) / ADAPTER
+    if adapter.is_file():
+        return _adapted(adapter, device, dtype)
     try:
         processor = auto.AutoProcessor.from_pretrained(where, trust_remote_code=False)
         model = auto.AutoModelForImageTextToText.from_pretrained(
@@ -41,6 +46,17 @@ def load_vlm(name: str, device: str = "cpu", dtype: str = "float32") -> tuple[An
             f"the vision-language model {name!r} did not load: {why}. {VLM_CHOICE}"
         ) from error
     return model.to(device=device, dtype=getattr(torch, dtype)).eval(), processor
+
+
+def _adapted(config: Path, device: str, dtype: str) -> tuple[Any, Any]:
+    """The base model that an adapter of `peft` names, with the adapter's layers in it."""
+    from peft import PeftModel
+
+    base = json.loads(config.read_text(encoding="utf-8")).get("base_model_name_or_path")
+    if not base:
+        raise ModelUnavailable(f"{config} names no base model (base_model_name_or_path)")
+    model, processor = load_vlm(base, device, dtype)
+    return PeftModel.from_pretrained(model, str(config.parent)).get_base_model().eval(), processor
 
 
 def _where(name: str) -> str:
