@@ -38,7 +38,7 @@ class LocalEngine:
     workers: int = 1
 
     name: ClassVar[str] = "local"
-    retried: ClassVar[int] = 0  # a local task is never tried twice
+    retried: ClassVar[dict[str, int]] = {}  # a local task is never tried twice
 
     @cached_property
     def _pool(self) -> ProcessPoolExecutor:

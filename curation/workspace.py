@@ -130,7 +130,7 @@ class Workspace:
                 planner.engine.close()
         counts = self.counts(until)
         counts["computed"] = planner.computed
-        counts["retried"] = planner.engine.retried
+        counts["retried"] = dict(planner.engine.retried)
         counts["seconds"] = round(time.monotonic() - start, 2)
         counts["peak_gb"] = peak_gb(self.config.run.workers)
         memory = self.config.run.memory

@@ -18,7 +18,8 @@ def result(counts: Tree) -> Iterator[str]:
     else:
         yield line("took", f"{counts['seconds']:,.1f} s, at most {counts['peak_gb']:.1f} GB of memory")
     if counts["retried"]:
-        yield line("retried", f"{counts['retried']:,} attempts at tasks that failed; no shard was lost")
+        tables = ", ".join(f"{n:,} of {name}" for name, n in counts["retried"].items())
+        yield line("retried", f"tasks that failed: {tables}; no shard was lost")
     if "n_selected" in counts:
         yield line("next", "curate export --format hf --out subset")
     elif "n_pruned" in counts:

@@ -13,6 +13,7 @@ import re
 import sys
 import time
 import uuid
+from collections import Counter
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -99,7 +100,7 @@ class SparkEngine:
     master: str | None = None
     conf: Mapping[str, str] = field(default_factory=dict)
     partitions: int | None = None
-    retried: int = field(default=0, init=False)  # task attempts that failed and were made up for
+    retried: Counter[str] = field(default_factory=Counter, init=False)
 
     name: ClassVar[str] = "spark"
 
@@ -120,7 +121,8 @@ class SparkEngine:
         rows = sum(task.rows for task in tasks)
         with self._settings(self._unshuffled(tasks)):
             frame = self._frame(tasks).mapInArrow(run, DONE, profile=profile)
-            self._collect(frame, rows, self._partitions(tasks), advance)
+            names = " + ".join(stage.name for stage in stages)
+            self._collect(frame, names, rows, self._partitions(tasks), advance)
 
     def group(
         self,
@@ -137,7 +139,7 @@ class SparkEngine:
             pieces = self._frame(tasks).mapInArrow(Scatter(stage, bins, set(keys)), PIECES)
             grouped = pieces.repartitionById(n_bins, "bin").sortWithinPartitions("bin", "number")
             frame = grouped.mapInArrow(GroupTask(stage, self.store, keys, self.memory), DONE)
-            done = self._collect(frame, len(keys), n_bins, advance)
+            done = self._collect(frame, stage.name, len(keys), n_bins, advance)
         # A bin without rows has no partition to run in.
         for number in set(keys) - {row["number"] for row in done}:
             self.store.commit(stage.name, keys[number], stage.writes, [])
@@ -189,8 +191,8 @@ class SparkEngine:
             for name, value in before.items():
                 conf.unset(name) if value is None else conf.set(name, value)
 
-    def _collect(self, frame: Any, total: int, n_tasks: int, advance: Advance) -> list[Any]:
-        """The rows of a frame. Advances as tasks finish, and counts the attempts that failed.
+    def _collect(self, frame: Any, names: str, total: int, n_tasks: int, advance: Advance) -> list[Any]:
+        """The rows of a frame that computes the tables `names`. Advances as tasks finish, counts what failed.
 
         Raises:
             CurateError: what a task raised, if it is one; EngineUnavailable where Spark has given a task up.
@@ -212,7 +214,7 @@ class SparkEngine:
                 raise
             raise meant from error
         finally:
-            self.retried += sum(watch.failed.values()) if watch else 0
+            self.retried += Counter({names: sum(watch.failed.values()) if watch else 0})
 
 
 @dataclass

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -300,8 +300,8 @@ class Engine(Protocol):
     name: ClassVar[str]
 
     @property
-    def retried(self) -> int:
-        """Attempts at tasks that failed and were made up for."""
+    def retried(self) -> Mapping[str, int]:
+        """Attempts at tasks that failed and were made up for, by the tables that they compute."""
         ...
 
     def map(self, stages: Sequence[MapStage], tasks: Sequence[Task], advance: Callable[[int], None]) -> None:

@@ -115,7 +115,7 @@ def test_with_what_the_nodes_have_it_gives_the_local_engines_tables(
 ) -> None:
     folder, counts, peaks = submitted
     assert digests(folder) == local
-    assert counts["retried"] == 0
+    assert counts["retried"] == {}
     assert peaks.interpreters == {sys.executable}
     assert "Registered app nightly" in (cluster.folder / "master.log").read_text()
 
