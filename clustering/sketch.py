@@ -1,8 +1,8 @@
 """Sketches of long vectors: fewer dimensions, the same dot products on average.
 
 A count sketch (Charikar et al. 2002) gives each coordinate a random sign and a random place among D, and
-what shares a place is added up: <Sx, Sy> is <x, y> on average, with the variance of a dense Rademacher projection to as
-many dimensions (Weinberger et al. 2009), at the cost of one addition a coordinate instead of D.
+what shares a place is added up: <Sx, Sy> is <x, y> on average, with the variance of a dense Rademacher
+projection to as many dimensions (Weinberger et al. 2009), at the cost of one addition a coordinate, not D.
 
 Places are drawn for D coordinates together: a run of D coordinates is turned by one random shift. Coordinates
 of one run then never share a place, those of two runs do with probability 1/D as before, and adding up is a
