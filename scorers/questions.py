@@ -142,13 +142,15 @@ def json_object(answer: Answer) -> dict[str, Any]:
         Malformed: there is none, or it has no end.
     """
     text = answer.text.rpartition("</think>")[2]
-    decoder = json.JSONDecoder()
-    for match in re.finditer(r"\{", text):
+    decoder, start = json.JSONDecoder(), text.find("{")
+    while start >= 0:
         try:
-            tree = decoder.raw_decode(text, match.start())[0]
-        except json.JSONDecodeError:
-            continue
-        return dict(tree)
+            return dict(decoder.raw_decode(text, start)[0])
+        except json.JSONDecodeError as error:
+            # Not at the next brace: an object that has no end may hold one that has.
+            start = text.find("{", max(error.pos, start + 1))
+        except (ValueError, RecursionError) as error:  # thousands of digits, or of brackets
+            raise Malformed(f"{type(error).__name__} in its JSON: {beginning(answer.text)}") from None
     cut = "it is cut off" if answer.cut or "{" in text else "it holds no JSON object"
     raise Malformed(f"{cut}: {beginning(answer.text)}")
 

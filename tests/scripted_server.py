@@ -15,6 +15,7 @@ import math
 import re
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -54,6 +55,7 @@ class Seen:
     headers: dict[str, str]
     answered: bool = False
     status: int = 0
+    time: float = field(default_factory=time.monotonic)
 
 
 def digest_of(body: Body) -> str:
@@ -100,7 +102,13 @@ def completion(body: Body, text: str, finish: str) -> Body:
     if body.get("logprobs"):
         choice["logprobs"] = {"content": [_token(text)]}
     usage = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
-    return {"id": "x", "object": "chat.completion", "model": body["model"], "choices": [choice], "usage": usage}
+    return {
+        "id": "x",
+        "object": "chat.completion",
+        "model": body["model"],
+        "choices": [choice],
+        "usage": usage,
+    }
 
 
 def _token(text: str) -> Body:
@@ -178,15 +186,16 @@ class Server:
         finally:
             writer.close()
 
-    async def _request(
-        self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> bool:
+    async def _request(self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         first, *lines = head.decode("latin-1").strip().split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         data = await reader.readexactly(int(headers.get("content-length", 0)))
         method, path, _ = first.split(" ")
         if method == "GET" and path == "/log":
-            log = [{"digest": s.digest, "answered": s.answered, "greeting": is_greeting(s.body)} for s in self.seen]
+            log = [
+                {"digest": s.digest, "answered": s.answered, "greeting": is_greeting(s.body)}
+                for s in self.seen
+            ]
             return await self._send(writer, 200, {}, json.dumps({"most": self.most, "log": log}).encode())
         if path != "/v1/chat/completions":
             return await self._send(writer, 404, {}, b'{"error": {"message": "no such page"}}')
