@@ -64,6 +64,10 @@ class Gradients:
             for name, layer in self.layers.items()
         }
 
+    def sketcher(self, layer: str) -> Sketcher:
+        """The map of a layer."""
+        return self._sketchers[layer]
+
     def of(self, prompts: Sequence[Prompt]) -> list[Gradient | None]:
         """The gradient of each prompt, in order; None where there is no answer or nothing flows back."""
         found: list[Gradient | None] = [None] * len(prompts)
