@@ -91,6 +91,11 @@ def _score(config: Config, model: Callable[[], Model]) -> list[Stage]:
     from curation.stages.vectors import Cosines, Embedded
 
     stages: list[Stage] = [Cosines(Embedded(model().dim)), Mismatch(), Align(), MeasureHygiene()]
+    if config.embed.phrases:
+        from curation.stages.grounding import AskedSamples
+        from curation.stages.phrases import GroundPhrases
+
+        stages.append(GroundPhrases(AskedSamples(config.images.max_pixels), model(), config.embed.batch))
     if config.vlm.model:
         from curation.resolve import resolve_vlm
         from curation.stages.grounding import AskedSamples, Ground

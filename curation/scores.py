@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from curation.store import Store
 
 # Tables with one row a sample, in pool order, and the columns that are not for ranking.
-TABLES = ("checked", "clusters", "hygiene", "alignment", "grounding", "capability", "judgement")
+TABLES = ("checked", "clusters", "hygiene", "alignment", "grounding", "phrase_grounding", "capability", "judgement")
 FLAGS = {"grounding": "--vlm MODEL", "capability": "--capability BACKEND", "judgement": "--judge"}
 IDS = ("uid", "dataset", "record_id", "file", "line", "content_hash", "error", "error_message")
 

@@ -33,6 +33,15 @@ def pairs(values: Sequence[str]) -> dict[str, str]:
     return dict(value.split("=", 1) for value in values)
 
 
+def heads(values: Sequence[str]) -> dict[str, dict[str, str]]:
+    """`NAME=FILE` and `NAME@text=FILE` as the tables of [score.heads]."""
+    found = {}
+    for name, path in pairs(values).items():
+        name, _, on = name.partition("@")
+        found[name] = {"path": path, "on": on or "image"}
+    return found
+
+
 def mode(name: str, *names: str, help: str) -> Option[Any]:
     """A flag that changes how a command speaks, not what it computes: field `name` of the session."""
 
@@ -118,6 +127,9 @@ EMBED = (
     *INGEST,
 )
 VLM = (
+    setting(
+        "embed.phrases", "--phrases/--no-phrases", help="Also ground noun phrases in regions of the images."
+    ),
     setting("vlm.model", "--vlm", metavar="MODEL", help="builtin, or an image-text-to-text checkpoint."),
     setting(
         "vlm.blind",
@@ -202,7 +214,17 @@ GRADIENT = (
         help="A state of the model, or an adapter, with its learning rate; repeats.",
     ),
 )
-SCORE = (*CAPABILITY, *ENDPOINT, *VLM, *EMBED)
+HEADS = (
+    setting(
+        "score.heads",
+        "--head",
+        multiple=True,
+        metavar="NAME[@text]=FILE",
+        parse=heads,
+        help="A linear head on image (or text) embeddings, as safetensors; writes column NAME. Repeats.",
+    ),
+)
+SCORE = (*CAPABILITY, *ENDPOINT, *VLM, *HEADS, *EMBED)
 SEED = setting("run.seed", "--seed", type=int, metavar="N", help="Seed of whatever is drawn at random.")
 CLUSTER = (
     setting("cluster.k", "--clusters", metavar="N|auto", help="Number of skill clusters."),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -60,6 +60,7 @@ class Embed(Section):
 
     model: str = "ViT-B-32/laion2b_s34b_b79k"
     batch: Annotated[int, Field(ge=1, le=4096)] = 32
+    phrases: bool = False  # also ground noun phrases in regions: six crops an image
 
 
 class Vlm(Section):
@@ -71,6 +72,20 @@ class Vlm(Section):
     max_tokens: Annotated[int, Field(ge=16)] = 2048  # of a prompt; what is longer is cut at its end
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.8  # of the TaiLr weight
     dominance: bool = False  # also the modality dominance index: slower, with eager attention
+
+
+class Head(Section):
+    """A linear head on stored embeddings: a safetensors file with `weight` (k, d) or (d,), and `bias`."""
+
+    path: str
+    on: Literal["image", "text"] = "image"
+    columns: tuple[Annotated[str, Field(pattern=NAME)], ...] = ()  # one an output; default: the head's name
+
+
+class Score(Section):
+    """What is scored besides alignment, hygiene and synthetic quality."""
+
+    heads: dict[Annotated[str, Field(pattern=NAME)], Head] = {}
 
 
 class Capability(Section):
@@ -135,6 +150,7 @@ class Config(Section):
     embed: Embed = Embed()
     vlm: Vlm = Vlm()
     gradient: Gradient = Gradient()
+    score: Score = Score()
     capability: Capability = Capability()
     endpoint: Endpoint = Endpoint()
     cluster: Cluster = Cluster()
@@ -210,8 +226,10 @@ def _problem(location: tuple[int | str, ...], message: str, kind: str, text: str
 def _allowed(path: list[str]) -> list[str]:
     model: type[BaseModel] = Config
     for name in path:
-        annotation = model.model_fields[name].annotation if name in model.model_fields else Dataset
-        model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else Dataset
+        if name in model.model_fields:  # else a name that the user gave, such as a dataset's
+            annotation = model.model_fields[name].annotation
+            inner = [item for item in (annotation, *get_args(annotation)) if isinstance(item, type)]
+            model = next((item for item in inner if issubclass(item, BaseModel)), model)
     return list(model.model_fields)
 
 

@@ -1,0 +1,135 @@
+"""Phrase grounding: which noun phrases of a text find a region of its image, by CLIP alone; no parser, no VLM.
+
+Phrases are runs of words between stop words and punctuation (the cut of RAKE, Rose et al. 2010): English, and
+without a model. A phrase finds a region where its best cosine over the regions beats those of a share FOUND of
+a fixed bank of phrases about other things, on the same image: cosines of two images or two encoders do not
+compare, ranks do.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+FOUND = 0.9  # share of the bank that a phrase must beat
+MOST_PHRASES, MOST_WORDS = 8, 4
+# Regions as shares of width and height (left, top, right, bottom): the whole, overlapping quarters, the centre.
+REGIONS: tuple[tuple[float, float, float, float], ...] = (
+    (0, 0, 1, 1), (0, 0, 0.6, 0.6), (0.4, 0, 1, 0.6), (0, 0.4, 0.6, 1), (0.4, 0.4, 1, 1), (0.2, 0.2, 0.8, 0.8),
+)  # fmt: skip
+_STOP_WORDS = """
+a about above across after again against all along also although am among an and another any are around
+as ask at away back be because been before behind being below beside between both but by can cannot
+could did do does doing done down during each either else even ever every few for from further get gets
+give given go goes going had has have having he hence her here hers him his how however i if in indeed
+inside instead into is it its itself just keep kept know known let like likely look looks made make
+makes many may me might mine more most much must my near neither no nor not now of off often on once one
+only onto or other others our out over own per perhaps please put quite rather really same say says see
+seem seems seen several shall she should show shown shows since so some still such take taken than that
+the their them themselves then there therefore these they this those though through throughout thus to
+together too toward towards two under until up upon us use used using very was we well were what
+whatever when where whether which while who whole whom whose why will with within without would yes yet
+you your answer appear appears contain contains depict depicts describe described displayed feature
+features image images photo picture pictured question include includes including located position
+positioned text visible three four five six seven eight nine ten
+"""
+_STOP = frozenset(_STOP_WORDS.split())
+_PIECE = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*|[^\s]")
+_OTHER_THINGS = """
+red car, wooden chair, birthday cake, snowy mountain, tennis player, traffic light, bowl of soup, bar
+chart, old bridge, laptop keyboard, green apple, soccer ball, brick wall, cell nucleus, black cat, city
+skyline, pie chart, railway station, garden flowers, police officer, coffee cup, desert sand, wedding
+dress, solar panel, kitchen sink, fishing boat, stone statue, night sky, open book, yellow taxi,
+hospital bed, parking lot, horse rider, guitar player, table of numbers, church tower, blue circle,
+swimming pool, glass bottle, street sign, fire truck, baby elephant, shopping receipt, beach umbrella,
+factory smoke, computer screen, apple pie, chest x-ray, rain clouds, golden coin, white rabbit, ski
+slope, world map, surf board, paper envelope, chess board, space rocket, leather shoes, water molecule,
+country flag, smiling face, human skeleton, line graph, lecture hall, tree branch, butterfly wings,
+frozen lake, magnifying glass, pink balloon, clock face, cargo ship, farm tractor, castle ruins, pizza
+slice, spider web, electric circuit, dolphin jumping, hot air balloon, alarm clock, menu button, dialog
+window, command prompt, musical notes, triangle shape, purple star, orange square, ancient pottery,
+volcano eruption, microscope slide, bicycle wheel, grocery store, dinner plate, window curtain, baseball
+bat, sleeping dog, crowded market, handwritten letter, waterfall rocks, candle flame, snowman hat, jet
+engine, bald eagle, palm tree
+"""
+BANK: tuple[str, ...] = tuple(" ".join(_OTHER_THINGS.split()).split(", "))
+
+
+def phrases(text: str) -> list[str]:
+    """At most MOST_PHRASES phrases of a text, each once, in order; runs of over MOST_WORDS words are cut."""
+    found: dict[str, None] = {}
+    run: list[str] = []
+    for piece in [*_PIECE.findall(text.replace("<image>", " ")), "."]:
+        word = piece.lower()
+        if word[0].isalpha() and word not in _STOP and len(run) < MOST_WORDS:
+            run.append(word)
+            continue
+        if run and len("".join(run)) > 2:
+            found.setdefault(" ".join(run))
+        run = [word] if word[0].isalpha() and word not in _STOP else []
+    return list(found)[:MOST_PHRASES]
+
+
+def beaten(best: NDArray[np.float64], bank: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The share of the bank's best cosines (b,) below each of `best` (n,), ties counting half."""
+    ordered = np.sort(bank)
+    below = np.searchsorted(ordered, best, "left") + np.searchsorted(ordered, best, "right")
+    return below / (2 * len(ordered))
+
+
+@dataclass(frozen=True)
+class Grounded:
+    """The phrases of one sample, and the share of the bank that each beats; `reason` where there are none."""
+
+    phrases: tuple[str, ...] = ()
+    ranks: tuple[float, ...] = ()  # [0, 1]
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class PhraseGrounding:
+    """`phrase_grounding`: the share of a sample's phrases that find a region, and the weakest of them."""
+
+    name: ClassVar[str] = "phrase_grounding"
+    version: ClassVar[int] = 1
+    writes: ClassVar[pa.Schema] = pa.schema(
+        [
+            pa.field("n_phrases", pa.int32(), metadata={"unit": "", "range": "[0, 8]", "better": "neither"}),
+            pa.field(
+                "phrase_grounding",
+                pa.float32(),
+                metadata={"unit": "share of phrases", "range": "[0, 1]", "better": "higher"},
+            ),
+            pa.field("weakest_phrase", pa.string(), metadata={"unit": "", "range": "", "better": "neither"}),
+            pa.field(
+                "weakest_phrase_rank",
+                pa.float32(),
+                metadata={"unit": "share of the bank", "range": "[0, 1]", "better": "higher"},
+            ),
+            pa.field("phrase_reason", pa.string(), metadata={"unit": "", "range": "", "better": "neither"}),
+        ]
+    )
+
+    def score(self, batch: Sequence[Grounded]) -> pa.RecordBatch:
+        """One row a sample; of equally weak phrases the first."""
+        rows = []
+        for found in batch:
+            row: dict[str, object] = {"n_phrases": len(found.phrases), "phrase_reason": found.reason}
+            if found.ranks:
+                weakest = int(np.argmin(found.ranks))
+                row |= {
+                    "phrase_grounding": float(np.mean([rank >= FOUND for rank in found.ranks])),
+                    "weakest_phrase": found.phrases[weakest],
+                    "weakest_phrase_rank": found.ranks[weakest],
+                }
+            rows.append(row)
+        return pa.RecordBatch.from_pylist(rows, schema=self.writes)
