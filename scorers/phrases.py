@@ -1,9 +1,9 @@
-"""Phrase grounding: which noun phrases of a text find a region of its image, by CLIP alone; no parser, no VLM.
+"""Phrase grounding: which noun phrases of a text find a region of its image, by CLIP alone; no parser.
 
-Phrases are runs of words between stop words and punctuation (the cut of RAKE, Rose et al. 2010): English, and
-without a model. A phrase finds a region where its best cosine over the regions beats those of a share FOUND of
-a fixed bank of phrases about other things, on the same image: cosines of two images or two encoders do not
-compare, ranks do.
+Phrases are runs of words between stop words and punctuation (the cut of RAKE, Rose et al. 2010): English,
+and without a model. A phrase finds a region where its best cosine over the regions beats those of a share
+FOUND of a fixed bank of phrases about other things, on the same image: cosines of two images or two encoders
+do not compare, ranks do.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
 FOUND = 0.9  # share of the bank that a phrase must beat
 MOST_PHRASES, MOST_WORDS = 8, 4
-# Regions as shares of width and height (left, top, right, bottom): the whole, overlapping quarters, the centre.
+# Shares of width and height (left, top, right, bottom): the whole, overlapping quarters, the centre.
 REGIONS: tuple[tuple[float, float, float, float], ...] = (
-    (0, 0, 1, 1), (0, 0, 0.6, 0.6), (0.4, 0, 1, 0.6), (0, 0.4, 0.6, 1), (0.4, 0.4, 1, 1), (0.2, 0.2, 0.8, 0.8),
+    (0, 0, 1, 1), (0, 0, 0.6, 0.6), (0.4, 0, 1, 0.6),
+    (0, 0.4, 0.6, 1), (0.4, 0.4, 1, 1), (0.2, 0.2, 0.8, 0.8),
 )  # fmt: skip
 _STOP_WORDS = """
 a about above across after again against all along also although am among an and another any are around
