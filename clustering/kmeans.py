@@ -1,24 +1,34 @@
-"""Spherical k-means: fit centroids on a bounded sample, assign every row. Arrays only."""
+"""Spherical k-means on a bounded sample: centroids follow from rows and seed alone. Arrays only."""
 
 from __future__ import annotations
 
 import math
-from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clustering.vectors import checked, cosines, margin, unit
+from clustering.fixed import BLOCK, ONE, Rows, centred_digits, crew
+from clustering.seeding import plus_plus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
+    from clustering.fixed import Crew
+
 MOST_CLUSTERS = 10_000
+# A cluster that is too large is split into pieces of about this share of what is allowed, in at most so many
+# rounds, each with so many iterations on so many of its rows a piece.
+FILLED = 0.75
+ROUNDS = 8
+SPLIT_ITERATIONS = 8
+SPLIT_POINTS = 256
+# Rows added up at once, and clusters that a thread takes at once.
+ADDED = 4096
+GROUPS = 128
 
 
-def auto_k(n: int) -> int:
+def root_k(n: int) -> int:
     """A number of clusters for `n` rows: round(sqrt(n / 2)), in [1, 10,000].
 
     The usual rule of thumb (Mardia, Kent and Bibby, Multivariate Analysis, 1979, p. 365). It gives 64 for
@@ -27,107 +37,172 @@ def auto_k(n: int) -> int:
     return min(max(round(math.sqrt(n / 2)), 1), MOST_CLUSTERS)
 
 
-def fit(vectors: NDArray[np.float32], k: int, *, iterations: int = 20, seed: int) -> NDArray[np.float32]:
-    """Centroids of spherical k-means: (n, d) unit rows -> (k', d) float32 unit rows.
+@dataclass(frozen=True)
+class Fit:
+    """Centroids, and how well they fit the rows they were fitted on.
 
-    k' is `k`, or the number of distinct rows where that is smaller (then the centroids are those rows, in
-    order of appearance). Zero rows take no part. The centroids depend on the order of the rows, so give
-    them in a fixed one (by uid); they do not depend on the number of threads. k-means++ starts (Arthur
-    and Vassilvitskii, SODA 2007) and Lloyd's iterations of faiss, which splits a big cluster where one runs
-    empty. Cost: iterations * n * k * d multiplications, on one thread; give it a sample, not the pool.
+    Args:
+        centroids: (k', d) float32 unit rows.
+        cosine: mean cosine of the rows to their centroid, in [0, 1]; higher is better.
+        iterations: Lloyd iterations until no row changed its cluster, or as many as were allowed.
+    """
+
+    centroids: NDArray[np.float32]
+    cosine: float
+    iterations: int
+
+
+def fit(
+    vectors: NDArray[np.floating] | Rows,
+    k: int,
+    *,
+    iterations: int = 20,
+    seed: int,
+    most: float = math.inf,
+) -> Fit:
+    """Spherical k-means: (n, d) unit rows -> (k', d) float32 unit rows.
+
+    k-means++ starts (`clustering.seeding`), then Lloyd's iterations, which look at rows and centroids to 8
+    bits and add rows up to 16 bits, both exactly (`clustering.fixed`): the result depends on the rows, their
+    order and the seed, and on no thread, block, library or processor. An empty cluster starts anew with the
+    farthest row of the largest one. Zero rows take no part. k' is `k`, less where fewer rows differ to 8
+    bits, and more where `most` splits clusters.
+
+    Args:
+        vectors: a sample, not the pool: a round costs n * k * d multiplications, a number takes 3 bytes.
+        k: how many centroids to ask for.
+        iterations: Lloyd iterations at most; it stops when no row changes its cluster.
+        seed: of the starts.
+        most: a cluster of more rows is split, unless its rows are equal.
 
     Raises:
         ValueError: k < 1, no row has a direction, or rows are not unit rows.
     """
     if k < 1:
         raise ValueError(f"k is {k}; it must be at least 1")
-    rows = checked(vectors, "vectors")
-    rows = rows[rows.any(axis=1)]
+    rows = vectors if isinstance(vectors, Rows) else Rows.of(vectors)
+    if not rows.lengths.all():
+        rows = rows.take(np.flatnonzero(rows.lengths))
     if not len(rows):
         raise ValueError("k-means needs at least one row that is not zero")
-    distinct = _distinct(rows, at_most=k + 1)
-    if len(distinct) <= k:
-        return rows[distinct]
-    import faiss
-
-    with _one_thread():
-        kmeans = faiss.Kmeans(
-            rows.shape[1],
-            k,
-            niter=iterations,
-            # faiss keeps seeds in 31 bits.
-            seed=seed % (2**31 - 1),
-            spherical=True,
-            # Random starts merge clusters that are far apart: on 100 planted ones the mean cosine to the
-            # centroid is 0.89 with them and 0.98 with k-means++, for 5 to 30 % more time.
-            init_method=faiss.ClusteringInitMethod_KMEANS_PLUS_PLUS,
-            # The caller chose the sample: faiss shall neither draw its own nor warn that it is small.
-            max_points_per_centroid=len(rows),
-            min_points_per_centroid=1,
-        )
-        kmeans.train(rows)
-    return unit(np.asarray(kmeans.centroids, np.float32))
+    with crew(float(len(rows)) * k * rows.width * (iterations + 2)) as workers:
+        lloyd = _Lloyd(rows, workers)
+        done = lloyd.run(k, iterations, seed)
+        lloyd.split(most, seed)
+    return Fit(lloyd.centroids().astype(np.float32), lloyd.cosine(), done)
 
 
-def assign(
-    vectors: NDArray[np.float32], centroids: NDArray[np.float32], chunk: int = 4096
-) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """The nearest centroid of each row: (n, d), (k, d) unit rows -> (n,) int32, (n,) float32 cosine.
+class _Lloyd:
+    """Where k-means stands: the cluster of each row, and the exact sum of each cluster's rows."""
 
-    Cosine, higher is nearer, in [-1, 1]; a tie goes to the smaller id, so a zero row goes to cluster 0 with
-    cosine 0. Bit for bit the same for any `chunk`, any number of rows and any number of threads: a float32
-    product proposes the centroids within its error of the best, exact cosines decide between them. Memory:
-    chunk * k * 5 bytes.
+    def __init__(self, rows: Rows, crew: Crew) -> None:
+        self.rows = rows
+        self.crew = crew
+        self._forget(0)
 
-    Raises:
-        ValueError: there is no centroid, the widths differ, or a row is neither a unit row nor zero.
-    """
-    rows, centres = checked(vectors, "vectors"), checked(centroids, "centroids")
-    if not len(centres) or centres.shape[1] != rows.shape[1]:
-        raise ValueError(
-            f"vectors are {rows.shape} and centroids {centres.shape}; they must be (n, d) and (k, d)"
-        )
-    cluster = np.empty(len(rows), np.int32)
-    similarity = np.empty(len(rows), np.float32)
-    for start in range(0, len(rows), chunk):
-        part = slice(start, start + chunk)
-        cluster[part], similarity[part] = _nearest(rows[part], centres)
-    return cluster, similarity
+    def run(self, k: int, iterations: int, seed: int) -> int:
+        """Start anew and iterate; how often."""
+        # Generators take no negative seeds.
+        starts = plus_plus(self.rows, k, np.random.default_rng(seed % 2**64), self.crew)
+        self._forget(len(starts))
+        centroids = _unit(self.rows.fixed[starts])
+        for number in range(iterations):
+            if not self._step(centroids):
+                return number
+            centroids = self.centroids()
+        return iterations
+
+    def centroids(self) -> NDArray[np.float64]:
+        """(k, d) unit rows: the directions of the sums."""
+        return _unit(self.sums)
+
+    def cosine(self) -> float:
+        """Mean cosine of the rows to their centroids: a sum is as long as its rows' cosines to it add up."""
+        return float(np.linalg.norm(self.sums, axis=1).sum() / (ONE * len(self.rows)))
+
+    def split(self, most: float, seed: int) -> None:
+        """Split clusters of more than `most` rows by k-means on their own rows, until none is left."""
+        for number in range(ROUNDS):
+            large = np.flatnonzero(self.counts > most)
+            pieces = [self._pieces(cluster, most, seed + number) for cluster in large.tolist()]
+            if all(len(piece) == 1 for piece in pieces):
+                return
+            kept = np.delete(self.centroids(), large, axis=0)
+            centroids = np.concatenate([kept, *pieces])
+            self._forget(len(centroids))
+            self._step(centroids)
+
+    def _pieces(self, cluster: int, most: float, seed: int) -> NDArray[np.float64]:
+        members = np.flatnonzero(self.labels == cluster)
+        k = math.ceil(len(members) / max(FILLED * most, 1))
+        part = _Lloyd(self.rows.take(members[: k * SPLIT_POINTS]), self.crew)
+        part.run(k, SPLIT_ITERATIONS, seed)
+        return part.centroids()
+
+    def _forget(self, k: int) -> None:
+        self.labels = np.full(len(self.rows), -1, np.int32)
+        self.counts = np.zeros(k, np.int64)
+        self.sums = np.zeros((k, self.rows.width), np.int64)
+
+    def _step(self, centroids: NDArray[np.float64]) -> int:
+        """Assign every row, bring the sums up to date; how many rows have changed their cluster."""
+        labels, nearness = self._nearest(centred_digits(centroids))
+        changed = np.flatnonzero(labels != self.labels)
+        if 2 * len(changed) > len(labels):
+            self._forget(len(self.counts))
+            self._add(np.arange(len(labels)), labels, 1)
+        else:
+            self._add(changed, self.labels[changed], -1)
+            self._add(changed, labels[changed], 1)
+        self.labels = labels
+        self.counts = np.bincount(labels, minlength=len(self.counts))
+        return len(changed) + self._refill(nearness)
+
+    def _nearest(self, digits: NDArray[np.int8]) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        """The centroid of each row, and a number by which rows of one centroid are ordered as by cosine."""
+        labels = np.empty(len(self.rows), np.int32)
+        nearness = np.empty(len(self.rows))
+
+        def block(part: slice) -> None:
+            products = self.crew.product(self.rows.digits[part], digits)
+            best = products.argmax(axis=1)
+            labels[part] = best
+            nearness[part] = products[np.arange(len(best)), best] / self.rows.lengths[part]
+
+        self.crew.blocks(len(self.rows), len(digits), block)
+        return labels, nearness
+
+    def _refill(self, nearness: NDArray[np.float64]) -> int:
+        """Give each empty cluster the row of the largest that is farthest from its centre; how many."""
+        empty = np.flatnonzero(self.counts == 0).tolist()
+        for cluster in empty:
+            members = np.flatnonzero(self.labels == self.counts.argmax())
+            row = members[[nearness[members].argmin()]]
+            self._add(row, self.labels[row], -1)
+            self._add(row, np.array([cluster]), 1)
+            self.counts[self.labels[row]] -= 1
+            self.counts[cluster] += 1
+            self.labels[row] = cluster
+        return len(empty)
+
+    def _add(self, places: NDArray[np.int64], clusters: NDArray[np.int32], sign: int) -> None:
+        """Add rows to the sums of their clusters, or take them away: exact, so in any order."""
+        order = np.argsort(clusters, kind="stable")
+        starts = np.flatnonzero(np.diff(clusters[order], prepend=-1))
+        groups = np.split(places[order], starts[1:])
+        numbers = clusters[order[starts]]
+
+        def add(part: slice) -> None:
+            for number, group in zip(numbers[part], groups[part], strict=True):
+                for start in range(0, len(group), ADDED):
+                    rows = self.rows.fixed[group[start : start + ADDED]]
+                    self.sums[number] += sign * rows.sum(axis=0, dtype=np.int64)
+
+        self.crew.blocks(len(numbers), BLOCK // GROUPS, add)
 
 
-def _nearest(
-    rows: NDArray[np.float32], centres: NDArray[np.float32]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    proposed = rows @ centres.T
-    floor = proposed.max(axis=1, keepdims=True) - 2 * margin(rows.shape[1])
-    row, centre = np.nonzero(proposed >= floor)
-    exact = cosines(rows, centres, row, centre)
-    # `row` ascends and every row has a candidate: the runs of equal rows start where it changes.
-    starts = np.flatnonzero(np.diff(row, prepend=-1))
-    best = np.maximum.reduceat(exact, starts)
-    winners = np.flatnonzero(exact == best[row])
-    first = winners[np.flatnonzero(np.diff(row[winners], prepend=-1))]
-    return centre[first], best
-
-
-def _distinct(rows: NDArray[np.float32], at_most: int) -> list[int]:
-    """Positions of the first `at_most` distinct rows. Stops early: usually after little more than that."""
-    seen: dict[bytes, int] = {}
-    for position, row in enumerate(rows):
-        seen.setdefault(row.tobytes(), position)
-        if len(seen) == at_most:
-            break
-    return list(seen.values())
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Pin faiss to one thread: how it splits its sums, and so their last bits, depends on the number."""
-    import faiss
-
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(before)
+def _unit(rows: NDArray[np.integer]) -> NDArray[np.float64]:
+    wide = rows.astype(np.float64)
+    lengths = np.linalg.norm(wide, axis=1, keepdims=True)
+    wide /= np.where(lengths > 0, lengths, 1.0)
+    return wide

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clustering.assignment import assign
 from clustering.bins import balance
-from clustering.kmeans import assign, auto_k, fit
+from clustering.kmeans import fit, root_k
 from clustering.neighbours import near_pairs
 from clustering.vectors import cosines, joint, margin, unit
 
@@ -102,25 +103,30 @@ def test_k_means_finds_clusters_that_are_far_apart():
     truth = np.random.default_rng(1).integers(0, 5, 400)
     centres = unit_rows(5, 32, 3)
     rows = unit(centres[truth] + 0.05 * np.random.default_rng(2).standard_normal((400, 32)))
-    cluster, similarity = assign(rows, fit(rows, 5, seed=0))
+    cluster, similarity = assign(rows, fit(rows, 5, seed=0).centroids)
     assert len({(int(t), int(c)) for t, c in zip(truth, cluster, strict=True)}) == 5
     assert similarity.min() > 0.9
 
 
 def test_centroids_are_unit_rows_and_follow_from_the_seed():
     rows = unit_rows(500)
-    centroids = fit(rows, 20, seed=3)
+    centroids = fit(rows, 20, seed=3).centroids
     assert centroids.shape == (20, 32)
     assert centroids.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(centroids, axis=1), 1, rtol=1e-6)
-    np.testing.assert_array_equal(centroids, fit(rows, 20, seed=3))
-    assert (centroids != fit(rows, 20, seed=4)).any()
-    assert fit(rows, 20, seed=-(2**40)).shape == (20, 32)
+    np.testing.assert_array_equal(centroids, fit(rows, 20, seed=3).centroids)
+    assert (centroids != fit(rows, 20, seed=4).centroids).any()
+    assert fit(rows, 20, seed=-(2**40)).centroids.shape == (20, 32)
 
 
 def test_there_are_no_more_centroids_than_distinct_rows():
     rows = np.vstack([np.repeat(unit_rows(3), 50, axis=0), np.zeros((4, 32), np.float32)])
-    np.testing.assert_array_equal(fit(rows, 8, seed=0), unit_rows(3))
+    found = fit(rows, 8, seed=0)
+    assert found.centroids.shape == (3, 32)
+    cluster, similarity = assign(unit_rows(3), found.centroids)
+    assert sorted(cluster.tolist()) == [0, 1, 2]
+    np.testing.assert_allclose(similarity, 1, atol=1e-6)
+    assert found.cosine == pytest.approx(1, abs=1e-6)
 
 
 @pytest.mark.parametrize(("rows", "k"), [(unit_rows(3), 0), (np.zeros((2, 4), np.float32), 1)])
@@ -166,7 +172,7 @@ def test_a_zero_row_goes_to_the_first_cluster_with_cosine_zero():
 def digests():
     """Checksums of everything whose bits must not depend on threads."""
     rows = near_rows(3000, 100)
-    centroids = fit(rows, 40, seed=0, iterations=5)
+    centroids = fit(rows, 40, seed=0, iterations=5).centroids
     results = [centroids, *assign(rows, centroids), *near_pairs([rows], 0.95)]
     return [hashlib.sha256(result.tobytes()).hexdigest()[:16] for result in results]
 
@@ -190,20 +196,8 @@ def test_bits_are_the_same_for_one_and_two_threads():
     assert len(outputs) == 1
 
 
-def test_fitting_leaves_the_threads_of_faiss_as_they_were():
-    import faiss
-
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(2)
-    try:
-        fit(unit_rows(50), 3, seed=0)
-        assert faiss.omp_get_max_threads() == 2
-    finally:
-        faiss.omp_set_num_threads(before)
-
-
 def test_the_number_of_clusters_grows_with_the_root_of_the_pool():
-    assert [auto_k(n) for n in (0, 1, 8, 8205, 665_000, 10**9)] == [1, 1, 2, 64, 577, 10_000]
+    assert [root_k(n) for n in (0, 1, 8, 8205, 665_000, 10**9)] == [1, 1, 2, 64, 577, 10_000]
 
 
 def all_pairs(views, threshold):

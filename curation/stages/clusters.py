@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 import pyarrow as pa
 
-from clustering.kmeans import assign, auto_k, fit
+from clustering.assignment import assign
+from clustering.kmeans import fit, root_k
 from clustering.vectors import joint
 from curation.gather import vector_array, vectors
 from curation.sampling import sample
@@ -57,7 +58,7 @@ class FitClusters:
     points: int = 256
 
     name: ClassVar[str] = "centroids"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     shape: ClassVar[str] = "fit"
     reads: ClassVar[tuple[str, ...]] = ("vectors", "checked")
 
@@ -79,7 +80,7 @@ class FitClusters:
 
     def run(self, pool: Pool) -> Iterator[Output]:
         n = pool.manifest("vectors").rows
-        k = auto_k(n) if self.k == "auto" else self.k
+        k = root_k(n) if self.k == "auto" else self.k
         drawn = sample(
             pool,
             k * self.points,
@@ -90,7 +91,9 @@ class FitClusters:
             valid=False,
             seed=self.seed,
         )
-        centroids = fit(joined(drawn, self.image_weight), k, iterations=self.iterations, seed=self.seed)
+        centroids = fit(
+            joined(drawn, self.image_weight), k, iterations=self.iterations, seed=self.seed
+        ).centroids
         schema = self.writes["centroids"]
         column = vector_array(centroids, np.ones(len(centroids), bool))
         yield Output("centroids", pa.record_batch([column], schema=schema))

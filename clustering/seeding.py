@@ -1,0 +1,67 @@
+"""Starts for k-means. Arrays only."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from clustering.fixed import Crew, Rows
+
+# Rows a centroid among which starts are looked for, and rows at least.
+POINTS = 16
+FEWEST = 4096
+# Rows nearer to each other than this differ by rounding alone.
+SAME = 1e-12
+
+
+def plus_plus(rows: Rows, k: int, rng: np.random.Generator, crew: Crew) -> NDArray[np.int64]:
+    """Positions of at most `k` rows that lie far from one another: greedy k-means++.
+
+    One after the other is drawn with odds of its squared distance to the nearest one before (Arthur and
+    Vassilvitskii, SODA 2007), that is 1 - cosine. As they suggest at their end, several are drawn at a time,
+    2 + ln k, and the one stays that brings the rows nearest to their starts: after as many iterations the
+    clusters are tighter than from plain k-means++ or random starts. They are looked for among 16 rows a
+    centroid. Fewer than `k` come back where no row is left that differs, to 8 bits, from all that are chosen.
+    No row may be zero.
+    """
+    n = max(FEWEST, POINTS * k)
+    if n < len(rows):
+        places = np.sort(rng.choice(len(rows), n, replace=False))
+        chosen = places[_greedy(rows.take(places), k, rng, crew)]
+        if len(chosen) == k:
+            return chosen
+    return _greedy(rows, k, rng, crew)
+
+
+def _greedy(rows: Rows, k: int, rng: np.random.Generator, crew: Crew) -> NDArray[np.int64]:
+    trials = 2 + int(math.log(k))
+    chosen = [int(rng.integers(len(rows)))]
+    nearest = _cosines(rows, np.array(chosen), crew)[:, 0]
+    while len(chosen) < k:
+        odds = np.cumsum(np.where(nearest < 1 - SAME, 1 - nearest, 0.0))
+        if odds[-1] <= 0:
+            break
+        drawn = np.searchsorted(odds, rng.random(trials) * odds[-1], side="right").clip(max=len(rows) - 1)
+        nearer = np.maximum(_cosines(rows, drawn, crew), nearest[:, None])
+        best = int(nearer.sum(axis=0).argmax())
+        chosen.append(int(drawn[best]))
+        nearest = nearer[:, best]
+    return np.array(chosen, np.int64)
+
+
+def _cosines(rows: Rows, chosen: NDArray[np.int64], crew: Crew) -> NDArray[np.float64]:
+    """(n, m) cosines of all rows to the chosen ones. Of equal rows it is 1, up to rounding."""
+    out = np.empty((len(rows), len(chosen)))
+    digits, lengths = rows.digits[chosen], rows.lengths[chosen]
+
+    def block(part: slice) -> None:
+        np.divide(crew.product(rows.digits[part], digits), lengths, out=out[part])
+        out[part] /= rows.lengths[part, None]
+
+    crew.blocks(len(rows), len(chosen), block)
+    return out
