@@ -14,11 +14,12 @@ from schemas.errors import BudgetError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-Unit = Literal["fraction", "samples", "tokens", "bytes"]
+Unit = Literal["fraction", "samples", "tokens", "bytes", "column"]
 
-FORMS = "30%, 0.3, 200000 (samples), 50Mtok (tokens) or 2GB (bytes)"
+FORMS = "30%, 0.3, 200000 (samples), 50Mtok (tokens), 2GB (bytes) or n_words=5M (the sum of a column)"
 _NUMBER = re.compile(r"([0-9]{1,18})?(\.[0-9]{0,18})?", re.ASCII)
 _SPELLING = re.compile(r"\s*([0-9.]+)\s*(%|[kmgbt]?tok|[kmgt]?b)?\s*", re.ASCII | re.IGNORECASE)
+_COLUMN = re.compile(r"\s*([A-Za-z_][A-Za-z_0-9]*)\s*=\s*([0-9.]+)\s*([kmgbt]?)\s*", re.ASCII | re.IGNORECASE)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "b": 3, "t": 4}
 
 
@@ -28,7 +29,8 @@ class Budget:
 
     Args:
         value: > 0 and exact. A fraction lies in (0, 1]; of the other units it is a whole number.
-        unit: `tokens` and `bytes` are costs: never exceeded, and filled by `fill`.
+        unit: `tokens`, `bytes` and `column` are costs: never exceeded, and filled by `fill`.
+        column: whose sum is the cost, where the unit is `column`; it holds whole numbers.
 
     Raises:
         BudgetError: the value is outside its range.
@@ -36,6 +38,7 @@ class Budget:
 
     value: Fraction
     unit: Unit
+    column: str | None = None
 
     def __post_init__(self) -> None:
         """Check the range."""
@@ -51,7 +54,7 @@ class Budget:
 
     @classmethod
     def parse(cls, text: str | float) -> Budget:
-        """A budget as people write it: `30%`, `0.3`, `200000`, `50Mtok`, `2GB`.
+        """A budget as people write it: `30%`, `0.3`, `200000`, `50Mtok`, `2GB`, `n_words=5M`.
 
         A number with a point is a fraction (`1.0` is the whole pool), one without is a number of samples (`1`
         is one sample). k, M, G (or B) and T are powers of 1,000; case and spaces do not matter.
@@ -59,6 +62,9 @@ class Budget:
         Raises:
             BudgetError: it is none of these, zero, negative, or more than 100 %.
         """
+        column = _COLUMN.fullmatch(str(text))
+        if column and _NUMBER.fullmatch(column[2]) and column[2] != ".":
+            return cls(Fraction(column[2]) * 1000 ** _POWERS[column[3].lower()], "column", column[1])
         match = _SPELLING.fullmatch(str(text))
         number = match and _NUMBER.fullmatch(match[1])
         if not match or not number or match[1] == ".":
@@ -72,10 +78,29 @@ class Budget:
             return cls(value * 1000 ** _POWERS[suffix.removesuffix("b")], "bytes")
         return cls(value, "fraction" if "." in match[1] else "samples")
 
+    @classmethod
+    def parse_all(cls, text: str) -> tuple[Budget, ...]:
+        """Several budgets, `10%,30%`: their subsets will be nested. One is a tuple of one.
+
+        Raises:
+            BudgetError: one of them is none, two are equal, or they cannot be nested.
+        """
+        if re.fullmatch(r"\s*[0-9]{1,3}(,[0-9]{3})+\s*", text):
+            plain = text.strip().replace(",", "")
+            raise BudgetError(
+                f"{text!r} could be one number or several; write {plain}, or {text.replace(',', ', ')}"
+            )
+        found = tuple(cls.parse(part) for part in text.split(","))
+        if len(set(found)) < len(found):
+            raise BudgetError(f"{text!r} names a budget twice")
+        if len({(budget.unit, budget.column) if budget.is_cost else "samples" for budget in found}) > 1:
+            raise BudgetError(f"budgets that are chosen at once must be of one unit; {text!r} mixes them")
+        return found
+
     @property
     def is_cost(self) -> bool:
-        """True for tokens and bytes, where samples differ in what they take."""
-        return self.unit in {"tokens", "bytes"}
+        """True for tokens, bytes and columns, where samples differ in what they take."""
+        return self.unit in {"tokens", "bytes", "column"}
 
     def samples(self, n_readable: int) -> int:
         """How many samples to pick of a pool with `n_readable` readable records, rounded down.
@@ -93,6 +118,8 @@ class Budget:
         """As `parse` reads it."""
         if self.unit == "fraction":
             return f"{_decimal(self.value * 100)}%"
+        if self.unit == "column":
+            return f"{self.column}={int(self.value)}"
         return f"{int(self.value)}{ {'samples': '', 'tokens': 'tok', 'bytes': 'B'}[self.unit] }"
 
 

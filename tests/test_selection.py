@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -18,37 +19,101 @@ from hypothesis import strategies as st
 
 from curation.selection import SELECTORS, selector
 from curation.selection.apportion import apportion
+from curation.selection.decision import decide, wanted
 from curation.selection.duplicates import leader
 from curation.selection.order import random_keys
 from schemas.errors import ConfigError, SchemaError
+from scorers.taxonomy import CAPABILITY_COLUMNS, STYLE_COLUMNS
 
 SPECS = {
     "random": ["random"],
+    "random-per-source": ["random-per-source"],
     "random-per-cluster": ["random-per-cluster"],
     "top": ["top:score", "top:-score"],
     "top-per-cluster": ["top-per-cluster:score", "top-per-cluster:-score"],
+    "weighted": ["weighted:score*0.5+alignment"],
+    "adapt": ["adapt", "adapt:score,alignment", "adapt:score@spread", "adapt:alignment@density"],
+    "mmssr": ["mmssr", "mmssr@source", "mmssr:ocr,data*2.5"],
+    "ccs": ["ccs:score", "ccs:-alignment@0.2"],
+    "visnec": ["visnec"],
+    "coincide": ["coincide", "coincide:0.5"],
+    "d2": ["d2:score", "d2:-alignment@0.4"],
+    "dbp": ["dbp", "dbp:0.5"],
+    "kcenter": ["kcenter"],
+    "maxmin": ["maxmin"],
+    "facility": ["facility", "facility:image,text", "facility:text@stochastic"],
+    "quality-diversity": ["quality-diversity:score", "quality-diversity:-alignment@0.9"],
 }
 ALL_SPECS = [spec for specs in SPECS.values() for spec in specs]
+# Whose quotas or steps depend on the whole budget: a smaller one is no prefix.
+WHOLE = ("adapt:score@spread", "adapt:alignment@density", "mmssr", "visnec", "coincide", "dbp", "quality-")
+PREFIX_SPECS = [spec for spec in ALL_SPECS if not spec.startswith(WHOLE) and "stochastic" not in spec]
+CHANCE_SPECS = ["random", "random-per-source", "random-per-cluster", "adapt", "mmssr", "ccs:score"]
+CHANCE_SPECS += ["facility:text@stochastic"]
 
 ROOT = Path(__file__).resolve().parents[1]
+DIM = 8
 
 
 def digest(*parts):
     return hashlib.blake2b(repr(parts).encode(), digest_size=16).digest()
 
 
+def numbers(*parts):
+    """A generator whose state follows from the parts."""
+    return np.random.default_rng(int.from_bytes(digest(*parts)[:8]))
+
+
+def unit_row(*parts):
+    row = numbers(*parts).normal(size=DIM)
+    return (row / np.linalg.norm(row)).astype(np.float32)
+
+
+@cache
 def table(n=97, clusters=7):
     """Scores with ties and nulls, unequal clusters, rows without a cluster, copies of one content."""
-    return pl.DataFrame(
-        {
-            "uid": [digest("uid", row) for row in range(n)],
-            "content_hash": [digest("content", row // 2) for row in range(n)],
-            "cluster": pl.Series(
-                [None if row % 11 == 0 else (row * row) % clusters for row in range(n)], dtype=pl.Int32
-            ),
-            "score": pl.Series([None if row % 13 == 0 else row % 5 for row in range(n)], dtype=pl.Float32),
-        }
-    )
+    rows = range(n)
+    uids = [digest("uid", row) for row in rows]
+    cluster = [None if row % 11 == 0 else (row * row) % clusters for row in rows]
+    frame = {
+        "uid": uids,
+        "content_hash": [digest("content", row // 2) for row in rows],
+        "cluster": pl.Series(cluster, dtype=pl.Int32),
+        "score": pl.Series([None if row % 13 == 0 else row % 5 for row in rows], dtype=pl.Float32),
+        "alignment": pl.Series([numbers("alignment", row).normal() for row in rows], dtype=pl.Float32),
+        "visual_necessity": [None if row % 7 == 0 else numbers("need", row).normal() for row in rows],
+        "source": [None if row % 17 == 0 else "abc"[row % 3] for row in rows],
+        "similarity": pl.Series(
+            [0.5 + 0.4 * numbers("near", row).random() for row in rows], dtype=pl.Float32
+        ),
+        "centroid_distance": [None if c is None else 0.3 + c / 50 for c in cluster],
+        "image_vector": _vectors(
+            [np.zeros(DIM) if row % 10 == 3 else unit_row("image", row // 2) for row in rows]
+        ),
+        "text_vector": _vectors([unit_row("text", row // 3) for row in rows]),
+        "neighbours": [
+            [
+                {"uid": uids[other], "similarity": 0.9 + other % 10 / 100}
+                for other in (row - 1, row + 1)
+                if 0 <= other < n
+            ]
+            for row in rows
+        ],
+    }
+    for number, name in enumerate(CAPABILITY_COLUMNS):
+        frame[name] = pl.Series(
+            [float(max(numbers(name, row).integers(-3, 6), 0)) for row in rows], dtype=pl.Float32
+        )
+        if number == 2:
+            frame[name] = pl.Series([None] * n, dtype=pl.Float32)
+    for name in STYLE_COLUMNS[:6]:
+        frame[name] = pl.Series([float(numbers(name, row).random() > 0.8) for row in rows], dtype=pl.Float32)
+    schema = {"neighbours": pl.List(pl.Struct({"uid": pl.Binary, "similarity": pl.Float32}))}
+    return pl.DataFrame(frame, schema_overrides=schema)
+
+
+def _vectors(rows):
+    return pl.Series(np.array(rows, np.float32).reshape(-1, DIM), dtype=pl.Array(pl.Float32, DIM))
 
 
 def picked(spec, rows, n, seed=0):
@@ -79,18 +144,36 @@ def test_the_order_of_the_rows_does_not_matter(spec):
     assert picked(spec, rows, 40) == picked(spec, shuffled, 40) == picked(spec, rows.reverse(), 40)
 
 
-@pytest.mark.parametrize("spec", ALL_SPECS)
+@pytest.mark.parametrize("spec", PREFIX_SPECS)
 def test_a_smaller_budget_is_a_prefix(spec):
     assert picked(spec, table(), 60)[:23] == picked(spec, table(), 23)
 
 
 @pytest.mark.parametrize("spec", ALL_SPECS)
+def test_what_a_selector_explains_fits_its_picks(spec):
+    rows = table()
+    found = decide(selector(spec), rows, 30, 1)
+    assert found.order.tolist() == selector(spec).select(rows, 30, 1).tolist()
+    if found.score is not None:
+        assert len(found.score) == len(rows)
+        assert np.isfinite(found.score[found.order]).any()
+    if found.stratum is not None:
+        assert len(found.stratum) == len(rows)
+        assert 0 <= found.stratum.min() <= found.stratum.max() < len(found.names)
+        assert len(found.scorers) in (0, len(found.names))
+        assert len(found.why) in (0, len(found.names))
+
+
+@pytest.mark.parametrize("spec", ALL_SPECS)
 def test_a_selector_reads_only_what_it_says_and_travels(spec):
     chosen = selector(spec)
+    assert set(chosen.needs) <= set(wanted(chosen))
     assert pickle.loads(pickle.dumps(chosen)) == chosen
-    read = ["uid", "content_hash", *(["cluster"] if "cluster" in spec else []), *chosen.needs]
-    assert picked(spec, table().select(read), 20) == picked(spec, table(), 20)
-    for column in read:
+    rows = table()
+    there = [name for name in wanted(chosen) if name in rows.columns]
+    read = list(dict.fromkeys(["uid", "content_hash", "cluster", *there]))
+    assert picked(spec, rows.select(read), 20) == picked(spec, rows, 20)
+    for column in ("uid", "content_hash", *chosen.needs):
         with pytest.raises(SchemaError, match=f"has no column {column}"):
             chosen.select(table().drop(column), 5, 0)
 
@@ -112,7 +195,7 @@ def test_picks_are_the_same_for_every_hash_seed():
     assert len(outputs) == 1
 
 
-@pytest.mark.parametrize("spec", ["random", "random-per-cluster"])
+@pytest.mark.parametrize("spec", CHANCE_SPECS)
 def test_another_seed_picks_others(spec):
     assert picked(spec, table(), 40, seed=1) != picked(spec, table(), 40, seed=2)
 
@@ -172,7 +255,7 @@ def test_top_per_cluster_takes_the_best_of_each():
 @pytest.mark.parametrize(
     ("spec", "sentence"),
     [
-        ("best", "there is no selection strategy 'best'; there are random, random-per-cluster, top"),
+        ("best", "there is no selection strategy 'best'; there are adapt, ccs, coincide"),
         ("random:3", "random takes no argument"),
         ("top", "top needs a column"),
         ("top:-", "top needs a column"),

@@ -6,12 +6,23 @@ after the colon of the spec, or None, and returns a selector.
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
-from curation.selection.per_cluster import RandomPerCluster, TopPerCluster
+from curation.selection.adapt import Adapt
+from curation.selection.ccs import CoverageCentric
+from curation.selection.coincide import Coincide
+from curation.selection.d2 import D2
+from curation.selection.dbp import DensityBased
+from curation.selection.facility import Facility, QualityDiversity
+from curation.selection.farthest import KCenter, MaxMin
+from curation.selection.mmssr import Mmssr
+from curation.selection.per_cluster import RandomPerCluster, RandomPerSource, TopPerCluster
 from curation.selection.random_ import Random
 from curation.selection.top import Top
+from curation.selection.visnec import VisNec
+from curation.selection.weighted import Weighted
 from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,21 +34,35 @@ GROUP = "curation.selectors"
 
 SELECTORS: dict[str, Callable[[str | None], Selector]] = {
     "random": Random.parse,
+    "random-per-source": RandomPerSource.parse,
     "random-per-cluster": RandomPerCluster.parse,
     "top": Top.parse,
     "top-per-cluster": TopPerCluster.parse,
+    "weighted": Weighted.parse,
+    "adapt": Adapt.parse,
+    "mmssr": Mmssr.parse,
+    "ccs": CoverageCentric.parse,
+    "visnec": VisNec.parse,
+    "coincide": Coincide.parse,
+    "d2": D2.parse,
+    "dbp": DensityBased.parse,
+    "kcenter": KCenter.parse,
+    "maxmin": MaxMin.parse,
+    "facility": Facility.parse,
+    "quality-diversity": QualityDiversity.parse,
 }
 
 
 def selector(spec: str) -> Selector:
-    """The selector of a spec `NAME` or `NAME:ARGUMENT`, such as `random` or `top:alignment`.
+    """The selector of a spec: `NAME`, `NAME:ARGUMENT` or `NAME@KNOB`, such as `top:alignment`.
 
     Raises:
         ConfigError: there is no such selector, or its argument is wrong.
     """
-    name, colon, argument = spec.partition(":")
+    name = re.split("[:@]", spec, maxsplit=1)[0]
+    argument = spec[len(name) :].removeprefix(":")
     factory = SELECTORS.get(name) or _plugin(name)
-    return factory(argument if colon else None)
+    return factory(argument if len(spec) > len(name) else None)
 
 
 def _plugin(name: str) -> Callable[[str | None], Selector]:

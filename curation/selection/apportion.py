@@ -48,6 +48,54 @@ def apportion(weights: ArrayLike, caps: ArrayLike, total: int) -> NDArray[np.int
     return quotas
 
 
+def nearest(
+    wish: NDArray[np.float64], least: NDArray[np.float64], most: NDArray[np.float64], total: float
+) -> NDArray[np.float64]:
+    """The point nearest to `wish` with least <= x <= most and sum total: min |x - wish|^2, solved exactly.
+
+    x = clip(wish - shift, least, most) (the conditions of Karush, Kuhn and Tucker); the sum falls with the
+    shift, piecewise linearly, with corners at wish - least and wish - most. O(c log c).
+
+    Raises:
+        ValueError: no point meets the bounds.
+    """
+    if not least.sum() <= total <= most.sum() or (least > most).any():
+        raise ValueError(f"the bounds sum to {least.sum():g} and {most.sum():g}; they cannot meet {total:g}")
+    corners = np.unique(np.concatenate([wish - least, wish - most]))
+
+    def at(shift: float) -> NDArray[np.float64]:
+        return np.clip(wish - shift, least, most)
+
+    low, high = 0, len(corners) - 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if at(corners[middle]).sum() >= total else (low, middle)
+    above, below = at(corners[low]).sum(), at(corners[high]).sum()
+    part = (above - total) / (above - below) if above > below else 0.0
+    return at(corners[low] + part * (corners[high] - corners[low]))
+
+
+def whole_shares(
+    shares: NDArray[np.float64], least: NDArray[np.int64], most: NDArray[np.int64], total: int
+) -> NDArray[np.int64]:
+    """Whole numbers near `shares` with least <= x <= most and sum total: floors, then largest remainders.
+
+    Raises:
+        ValueError: no whole numbers meet the bounds.
+    """
+    if not least.sum() <= total <= most.sum() or (least > most).any():
+        raise ValueError(f"the bounds sum to {least.sum()} and {most.sum()}; they cannot meet {total}")
+    # What rounding leaves of a whole number is that number.
+    floors = np.clip(np.floor(shares + 1e-9).astype(np.int64), least, most)
+    # More than one step in either direction is needed only where bounds cut the floors.
+    while (missing := total - int(floors.sum())) != 0:
+        step = 1 if missing > 0 else -1
+        open_ = np.flatnonzero(floors < most if step > 0 else floors > least)
+        gain = step * (shares - floors)[open_]
+        floors[open_[np.argsort(-gain, kind="stable")][: abs(missing)]] += step
+    return floors
+
+
 def _water_fill(
     quotas: NDArray[np.int64], groups: list[int], weights: Sequence[int], caps: Sequence[int], total: int
 ) -> None:

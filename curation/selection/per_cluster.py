@@ -1,9 +1,9 @@
-"""Equal shares for the clusters: `random-per-cluster`, `top-per-cluster:COLUMN`.
+"""Equal shares for groups: `random-per-cluster`, `random-per-source`, `top-per-cluster:COLUMN`.
 
 The quotas are those of uniform water-filling (Adapt-infinity, arXiv 2410.10636, its default budget): every
-cluster gives the same number, a cluster that is smaller gives all it has, and the others share what it could
-not give. Picking in rounds, one of each cluster that has one left, yields just these quotas for every budget,
-so a smaller budget is a prefix of a larger one.
+group gives the same number, a group that is smaller gives all it has, and the others share what it could not
+give. Picking in rounds, one of each group that has one left, yields just these quotas for every budget, so a
+smaller budget is a prefix of a larger one.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
-from curation.selection.order import TIES, demand, pick_order, random_keys
+from curation.selection.decision import Decision
+from curation.selection.order import TIES, demand, drawn, groups_of, in_rounds, numbers, pick_order
 from curation.selection.top import column_and_direction
 from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars as pl
     from numpy.typing import NDArray
 
 CLUSTER = "cluster"
+SOURCE = "source"
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class RandomPerCluster:
 
     name: ClassVar[str] = "random-per-cluster"
     needs: ClassVar[tuple[str, ...]] = ()
+    column: ClassVar[str] = CLUSTER
 
     @classmethod
     def parse(cls, argument: str | None) -> RandomPerCluster:
@@ -48,11 +50,23 @@ class RandomPerCluster:
 
     def select(self, table: pl.DataFrame, n: int, seed: int) -> NDArray[np.int64]:
         """See `schemas.protocols.Selector`."""
-        import polars as pl
+        return self.decide(table, n, seed).order
 
-        demand(table, (*TIES, CLUSTER, *self.needs))
-        keys = pl.Series(random_keys(table["uid"], seed))
-        return _in_rounds(table[CLUSTER], pick_order(table, [keys], [False]))[:n]
+    def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:
+        """See `curation.selection.decision`."""
+        demand(table, (*TIES, self.column))
+        groups, values = groups_of([table[self.column]])
+        order = in_rounds(groups, drawn(table, seed))[:n]
+        return Decision(order, stratum=groups, names=labels(self.column, values))
+
+
+@dataclass(frozen=True)
+class RandomPerSource(RandomPerCluster):
+    """The same over the sources."""
+
+    name: ClassVar[str] = "random-per-source"
+    needs: ClassVar[tuple[str, ...]] = (SOURCE,)
+    column: ClassVar[str] = SOURCE
 
 
 @dataclass(frozen=True)
@@ -84,16 +98,17 @@ class TopPerCluster:
 
     def select(self, table: pl.DataFrame, n: int, seed: int) -> NDArray[np.int64]:
         """See `schemas.protocols.Selector`."""
+        return self.decide(table, n, seed).order
+
+    def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:
+        """See `curation.selection.decision`."""
         demand(table, (*TIES, CLUSTER, *self.needs))
-        return _in_rounds(table[CLUSTER], pick_order(table, [table[self.column]], [not self.lowest]))[:n]
+        groups, values = groups_of([table[CLUSTER]])
+        order = in_rounds(groups, pick_order(table, [table[self.column]], [not self.lowest]))[:n]
+        names = labels(CLUSTER, values)
+        return Decision(order, numbers(table[self.column]), groups, names, [self.column] * len(names))
 
 
-def _in_rounds(cluster: pl.Series, order: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Reorder `order` so that the first row of every cluster comes first, then the second, and so on."""
-    # Ids of clusters are not negative; -1 stands for none.
-    ids = cluster.fill_null(-1).to_numpy()[order]
-    grouped = np.argsort(ids, kind="stable")
-    sizes = np.unique(ids, return_counts=True)[1]
-    rounds = np.empty(len(ids), np.int64)
-    rounds[grouped] = np.arange(len(ids)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    return order[np.argsort(rounds, kind="stable")]
+def labels(column: str, values: pl.DataFrame) -> list[str]:
+    """Names of groups: `cluster 3`, `source coco`, `no cluster`."""
+    return [f"no {column}" if value is None else f"{column} {value}" for value in values.to_series()]

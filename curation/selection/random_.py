@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from curation.selection.order import TIES, demand, pick_order, random_keys
+from curation.selection.order import TIES, demand, drawn
 from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -38,8 +38,5 @@ class Random:
 
     def select(self, table: pl.DataFrame, n: int, seed: int) -> NDArray[np.int64]:
         """See `schemas.protocols.Selector`."""
-        import polars as pl
-
         demand(table, TIES)
-        keys = pl.Series(random_keys(table["uid"], seed))
-        return pick_order(table, [keys], [False])[:n]
+        return drawn(table, seed)[:n]

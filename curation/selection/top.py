@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from curation.selection.order import TIES, demand, pick_order
+from curation.selection.decision import Decision
+from curation.selection.order import TIES, demand, numbers, pick_order
 from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -42,8 +43,13 @@ class Top:
 
     def select(self, table: pl.DataFrame, n: int, seed: int) -> NDArray[np.int64]:
         """See `schemas.protocols.Selector`."""
+        return self.decide(table, n, seed).order
+
+    def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:
+        """See `curation.selection.decision`."""
         demand(table, (*TIES, *self.needs))
-        return pick_order(table, [table[self.column]], [not self.lowest])[:n]
+        order = pick_order(table, [table[self.column]], [not self.lowest])[:n]
+        return Decision(order, numbers(table[self.column]))
 
 
 def column_and_direction(name: str, argument: str | None) -> tuple[str, bool]:

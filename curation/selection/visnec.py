@@ -1,0 +1,57 @@
+"""`visnec`: from every cluster an equal share, the visually most necessary samples (arXiv 2603.01195)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from curation.selection.apportion import apportion
+from curation.selection.decision import Decision
+from curation.selection.order import TIES, demand, first_of_each, groups_of, numbers, pick_order
+from curation.selection.per_cluster import CLUSTER, labels
+from schemas.errors import ConfigError
+
+if TYPE_CHECKING:
+    import polars as pl
+    from numpy.typing import NDArray
+
+NECESSITY = "visual_necessity"
+
+
+@dataclass(frozen=True)
+class VisNec:
+    """Quotas in proportion to the clusters' sizes, by largest remainder; the highest values of each.
+
+    The score is NLL without the image minus NLL with it (`visual_necessity`, which needs --vlm). Samples
+    without a value come last. The seed has no influence.
+    """
+
+    name: ClassVar[str] = "visnec"
+    needs: ClassVar[tuple[str, ...]] = (NECESSITY,)
+
+    @classmethod
+    def parse(cls, argument: str | None) -> VisNec:
+        """The selector of the spec `visnec`.
+
+        Raises:
+            ConfigError: there is an argument.
+        """
+        if argument is not None:
+            raise ConfigError(f"{cls.name} takes no argument, not {argument!r}; write --strategy {cls.name}")
+        return cls()
+
+    def select(self, table: pl.DataFrame, n: int, seed: int) -> NDArray[np.int64]:
+        """See `schemas.protocols.Selector`."""
+        return self.decide(table, n, seed).order
+
+    def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:
+        """See `curation.selection.decision`."""
+        demand(table, (*TIES, CLUSTER, *self.needs))
+        groups, values = groups_of([table[CLUSTER]])
+        sizes = np.bincount(groups, minlength=len(values))
+        quotas = apportion(sizes, sizes, min(n, len(table)))
+        order = first_of_each(groups, pick_order(table, [table[NECESSITY]], [True]), quotas)
+        names = labels(CLUSTER, values)
+        return Decision(order, numbers(table[NECESSITY]), groups, names, [NECESSITY] * len(names))
