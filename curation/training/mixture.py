@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +11,7 @@ from PIL import Image
 
 from curation.training.pairs import on_white, real_records, turns_of
 from curation.training.questions import drawn, text_item
-from curation.training.rows import SIDE, Encoder, Rows, pack, pixels
+from curation.training.rows import PATCHES, SIDE, Encoder, Row, Rows, pack, pixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from curation.training.questions import Question
     from curation.training.rows import Turns
 
-REAL, TEXT, BLANK = 0.10, 0.18, 0.06  # shares of the rows of a step; the rest are drawn pictures
+REAL, TEXT, BLANK = 0.08, 0.14, 0.05  # shares of the rows of a step; the rest are drawn pictures
 ANSWER = 400  # characters; longer answers of real records are cut (the picture's 96 px say no more)
 
 
@@ -48,7 +48,7 @@ class Mixture:
         real = round(REAL * self.rows) if self.real else 0
         text, blank = round(TEXT * self.rows), round(BLANK * self.rows)
         simple = 0.9 - 0.4 * min(1.0, 2 * done)
-        rows: list[tuple[NDArray[np.uint8] | None, list[Turns]]] = []
+        rows: list[Row] = []
         for i in range(self.rows):
             if i < real:
                 rows.append(self._real(rng))
@@ -59,17 +59,24 @@ class Mixture:
                 raise AssertionError(f"{item.source} draws no picture")
             if i < real + text:
                 more = drawn(f"{self.seed}/{step}/{i}/more", simple)
-                rows.append((None, _shuffled(rng, branches[:3] + _branches(rng, list(more.questions))[:2])))
+                branches = branches[:3] + _branches(rng, list(more.questions))[:2]
+                rows.append(Row(None, _shuffled(rng, branches)))
             elif i < real + text + blank:
-                rows.append((_nothing(rng), _shuffled(rng, branches)))
+                rows.append(Row(_nothing(rng), branches))
             else:
-                rows.append((pixels(item.image), branches))
-        filled = [(picture, [*first, *_text(rng)]) for picture, first in rows]
+                rows.append(Row(pixels(item.image), branches, item.seen))
+        filled = [replace(row, branches=[*row.branches, *_text(rng)]) for row in rows]
         return pack(encoder, self.width, filled)
 
-    def _real(self, rng: random.Random) -> tuple[NDArray[np.uint8] | None, list[Turns]]:
+    def pictures(self, encoder: Encoder, step: int) -> Rows:
+        """Return half as many rows again, of simple pictures whose patches are known; nothing is asked."""
+        items = [drawn(f"{self.seed}/look/{step}/{i}", 1.0) for i in range(3 * self.rows // 2)]
+        rows = [Row(pixels(item.image), (), item.seen) for item in items if item.image is not None]
+        return pack(encoder, PATCHES + 2, rows)
+
+    def _real(self, rng: random.Random) -> Row:
         picture, conversations = rng.choice(self.real)
-        return (None if rng.random() < 0.1 else picture), _shuffled(rng, list(conversations))
+        return Row(None if rng.random() < 0.1 else picture, _shuffled(rng, list(conversations)))
 
 
 def _branches(rng: random.Random, questions: list[Question]) -> list[Turns]:

@@ -15,13 +15,10 @@ from curation.generate.shapes import COLUMNS, ROWS
 from curation.training.facts import text_question
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from PIL.Image import Image as Picture
-    from PIL.ImageDraw import ImageDraw as Pen
 
-    from curation.generate.canvas import Colour
-    from curation.generate.figures import Figure
 
 SKILLS = ("colour", "shape", "count", "position", "reading", "chart", "comparison", "other", "text")
 RICH = tuple(kind for kind in KINDS if kind != "arithmetic")
@@ -30,6 +27,18 @@ SHORT = tuple(
     word for group in (words.NOTICES, words.NAMES, words.CITIES, words.GOODS, words.MONTHS)
     for word in group if len(word) < 7 and " " not in word
 )  # fmt: skip
+
+
+FACTS: dict[str, tuple[str, ...]] = {  # what can be known of a thing in a picture of SIMPLE
+    "colour": tuple(COLOURS),
+    "form": tuple(dict.fromkeys([*SHAPES, *THINGS])),
+    "row": ROWS,
+    "column": COLUMNS,
+    "count": tuple(str(n) for n in range(1, 7)),  # of its kind in the picture
+    "letter": tuple(string.ascii_letters + string.digits),
+    "value": tuple(str(n) for n in range(1, 21)),  # of a bar
+    "size": ("smaller", "larger"),
+}
 
 
 @dataclass(frozen=True)
@@ -42,12 +51,24 @@ class Question:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """A thing in a picture and what is known of it; the vision tower learns to tell it from its patches."""
+
+    x: float  # of its centre, as a fraction of the picture's width
+    y: float  # of its centre, as a fraction of the picture's height
+    half_width: float  # fraction of the picture's width
+    half_height: float  # fraction of the picture's height
+    facts: Mapping[str, str]  # keys of FACTS, values among theirs
+
+
+@dataclass(frozen=True)
 class Item:
     """One picture (or none) and questions, each to be answered without the others."""
 
     image: Picture | None  # mode RGB
     questions: tuple[Question, ...]
     source: str  # a name of SIMPLE or KINDS, or a set of the mixture
+    seen: tuple[Seen, ...] = ()  # all that the picture shows, or nothing where that is not known
 
 
 @dataclass(frozen=True)
@@ -66,36 +87,36 @@ class _Mark:
         return f"{ROWS[self.row]} {COLUMNS[self.column]}"
 
 
-def _marks(rng: random.Random, n: int) -> tuple[Picture, list[_Mark]]:
+def _box(picture: Picture, x: float, y: float, r: float, facts: Mapping[str, str]) -> Seen:
+    """Return what is seen in the square of half side r around (x, y), in px."""
+    w, h = picture.size
+    return Seen(x / w, y / h, r / w, r / h, facts)
+
+
+def _marks(rng: random.Random, n: int) -> tuple[Picture, list[_Mark], tuple[Seen, ...]]:
     """Draw n shapes, no colour, form or cell twice."""
     picture, pen, paper = page(rng, least=100, most=200)
     colours, forms = contrasting(rng, paper, n), rng.sample(list(SHAPES), n)
-    marks = []
+    marks, seen = [], []
     for colour, form, (row, column) in zip(colours, forms, rng.sample(CELLS, n), strict=True):
-        _put(rng, (picture, pen), SHAPES[form], (COLOURS[colour], rng.uniform(0.55, 1.0), row, column))
-        marks.append(_Mark(colour, form, row, column))
-    return picture, marks
-
-
-def _put(
-    rng: random.Random, on: tuple[Picture, Pen], draw: Figure, look: tuple[Colour, float, int, int]
-) -> None:
-    """Draw a figure of (colour, fraction of its cell, row, column)."""
-    picture, pen = on
-    colour, reach, row, column = look
-    w, h = picture.width / 3, picture.height / 3
-    r = min(w, h) / 2 * reach
-    x = (column + 0.5) * w + rng.uniform(-0.8, 0.8) * (w / 2 - r)
-    y = (row + 0.5) * h + rng.uniform(-0.8, 0.8) * (h / 2 - r)
-    draw(pen, x, y, r, jitter(rng, colour))
+        mark = _Mark(colour, form, row, column)
+        w, h = picture.width / 3, picture.height / 3
+        r = min(w, h) / 2 * rng.uniform(0.55, 1.0)
+        x = (column + 0.5) * w + rng.uniform(-0.8, 0.8) * (w / 2 - r)
+        y = (row + 0.5) * h + rng.uniform(-0.8, 0.8) * (h / 2 - r)
+        SHAPES[form](pen, x, y, r, jitter(rng, COLOURS[colour]))
+        marks.append(mark)
+        facts = {"colour": colour, "form": form, "row": ROWS[row], "column": COLUMNS[column]}
+        seen.append(_box(picture, x, y, r, facts))
+    return picture, marks, tuple(seen)
 
 
 def _one_shape(rng: random.Random) -> Item:
-    picture, (mark,) = _marks(rng, 1)
+    picture, (mark,), shown = _marks(rng, 1)
     other = rng.choice([name for name in COLOURS if name != mark.colour])
     form = rng.choice([name for name in SHAPES if name != mark.shape])
-    seen, sure = rng.choice(((mark.colour, "yes"), (other, "no")))
-    shown, held = rng.choice(((mark.shape, "yes"), (form, "no")))
+    hue, sure = rng.choice(((mark.colour, "yes"), (other, "no")))
+    figure, held = rng.choice(((mark.shape, "yes"), (form, "no")))
     ask_colour = rng.choice((f"What colour is the {mark.shape}?", "What colour is the shape?"))
     ask_shape = rng.choice((f"Which shape is {mark.colour}?", "What shape is this?", "Which shape is shown?"))
     ask_place = rng.choice(
@@ -105,13 +126,13 @@ def _one_shape(rng: random.Random) -> Item:
         Question(ask_colour, mark.colour, "colour"),
         Question(ask_shape, mark.shape, "shape"),
         Question(ask_place, mark.place, "position"),
-        Question(f"Is the shape {seen}?", sure, "other"),
-        Question(f"Is there a {shown}?", held, "other"),
-    ), "one_shape")  # fmt: skip
+        Question(f"Is the shape {hue}?", sure, "other"),
+        Question(f"Is there a {figure}?", held, "other"),
+    ), "one_shape", shown)  # fmt: skip
 
 
 def _few_shapes(rng: random.Random) -> Item:
-    picture, marks = _marks(rng, rng.randint(2, 4))
+    picture, marks, shown = _marks(rng, rng.randint(2, 4))
     questions = [Question("How many shapes are there?", str(len(marks)), "count")]
     for mark in marks:
         what = rng.choice((f"Which shape is {mark.colour}?", f"What is the {mark.colour} shape?"))
@@ -132,7 +153,7 @@ def _few_shapes(rng: random.Random) -> Item:
     if a.row != b.row:
         asked = f"Is the {a.shape} above the {b.shape}?"
         questions.append(Question(asked, "yes" if a.row < b.row else "no", "comparison"))
-    return Item(picture, tuple(questions), "few_shapes")
+    return Item(picture, tuple(questions), "few_shapes", shown)
 
 
 def _few_things(rng: random.Random) -> Item:
@@ -145,7 +166,7 @@ def _few_things(rng: random.Random) -> Item:
     cells = rng.sample([(i % across, i // across) for i in range(across * down)], sum(counts))
     w, h = picture.width / across, picture.height / down
     r = min(w, h) / 2 * rng.uniform(0.6, 0.95)
-    questions = []
+    questions, seen = [], []
     for kind, colour, count in zip(kinds, colours, counts, strict=True):
         for _ in range(count):
             column, row = cells.pop()
@@ -154,6 +175,8 @@ def _few_things(rng: random.Random) -> Item:
                 (row + 0.5) * h + rng.uniform(-1, 1) * (h / 2 - r),
             )
             THINGS[kind](pen, x, y, r, jitter(rng, COLOURS[colour], 8))
+            facts = {"colour": colour, "form": kind, "count": str(count)}
+            seen.append(_box(picture, x, y, r, facts))
         many = plural(kind, 2)
         ask = rng.choice(
             (f"How many {many} are there?", f"Count the {many}.", f"How many {colour} things are there?")
@@ -167,7 +190,7 @@ def _few_things(rng: random.Random) -> Item:
         first, second = (plural(kind, 2) for kind in kinds)
         answer = first if counts[0] > counts[1] else second
         questions.append(Question(f"Are there more {first} or {second}?", answer, "comparison"))
-    return Item(picture, tuple(questions), "few_things")
+    return Item(picture, tuple(questions), "few_things", tuple(seen))
 
 
 def _word(rng: random.Random) -> Item:
@@ -184,6 +207,11 @@ def _word(rng: random.Random) -> Item:
     face = fit_font(text, picture.width * rng.uniform(0.75, 0.95), int(picture.height * 0.6))
     at = (picture.width / 2, picture.height * rng.uniform(0.4, 0.6))
     pen.text(at, text, jitter(rng, COLOURS[name]), face, "mm")
+    left, seen = at[0] - face.getlength(text) / 2, []
+    for i, letter in enumerate(text):
+        x = left + face.getlength(text[:i]) + face.getlength(letter) / 2
+        box = (x / picture.width, at[1] / picture.height, face.getlength(letter) / 2 / picture.width)
+        seen.append(Seen(*box, face.size / 2 / picture.height, {"colour": name, "letter": letter}))
     read = rng.choice(("What does it say?", "What is written here?", "Read the text."))
     first = rng.choice(("What is the first character?", "Which character comes first?"))
     last = rng.choice(("What is the last character?", "Which character comes last?"))
@@ -193,7 +221,7 @@ def _word(rng: random.Random) -> Item:
         Question(last, text[-1], "reading"),
         Question("How many characters are there?", str(len(text)), "reading"),
         Question("What colour is the text?", name, "colour"),
-    ), "word")  # fmt: skip
+    ), "word", tuple(seen))  # fmt: skip
 
 
 def _bars(rng: random.Random) -> Item:
@@ -204,11 +232,15 @@ def _bars(rng: random.Random) -> Item:
     names, ink = contrasting(rng, paper, n), ink_on(paper)
     high = max(11, int(picture.height * 0.13))
     step, bottom = picture.width / n, picture.height - high - 3
+    seen = []
     for i, (label, value, name) in enumerate(zip(labels, values, names, strict=True)):
         x0, y0 = i * step + step * 0.15, bottom - (bottom - high - 4) * value / max(values)
         pen.rectangle((x0, y0, x0 + step * 0.7, bottom), jitter(rng, COLOURS[name]))
         pen.text((x0 + step * 0.35, y0 - 1), str(value), ink, font(high), "mb")
         pen.text((x0 + step * 0.35, bottom + 1), label, ink, font(high), "ma")
+        middle, half = (y0 - high + picture.height) / 2, (picture.height - y0 + high) / 2
+        box = ((i + 0.5) / n, middle / picture.height, 0.4 / n, half / picture.height)
+        seen.append(Seen(*box, {"colour": name, "letter": label, "value": str(value)}))
     i, j = rng.sample(range(n), 2)
     top, low = values.index(max(values)), values.index(min(values))
     more = i if values[i] > values[j] else j
@@ -221,7 +253,7 @@ def _bars(rng: random.Random) -> Item:
         Question(f"Which is larger, {labels[i]} or {labels[j]}?", labels[more], "comparison"),
         Question("What colour is the highest bar?", names[top], "colour"),
         Question(f"What colour is the bar of {labels[i]}?", names[i], "colour"),
-    ), "bars")  # fmt: skip
+    ), "bars", tuple(seen))  # fmt: skip
 
 
 def _pair(rng: random.Random) -> Item:
@@ -231,11 +263,14 @@ def _pair(rng: random.Random) -> Item:
     lying = rng.random() < 0.5
     large = rng.randrange(2)  # position in reading order
     w, h = (picture.width / 2, picture.height) if lying else (picture.width, picture.height / 2)
+    seen = []
     for i, name in enumerate(names):
         r = min(w, h) / 2 * (rng.uniform(0.8, 0.95) if i == large else rng.uniform(0.35, 0.6))
         x, y = (w * (i + 0.5), h / 2) if lying else (w / 2, h * (i + 0.5))
         x, y = x + rng.uniform(-0.8, 0.8) * (w / 2 - r), y + rng.uniform(-0.8, 0.8) * (h / 2 - r)
         SHAPES[form](pen, x, y, r, jitter(rng, COLOURS[name]))
+        facts = {"colour": name, "form": form, "size": "larger" if i == large else "smaller"}
+        seen.append(_box(picture, x, y, r, facts))
     first, second = rng.sample(names, 2)
     sides = ("further left", "further right") if lying else ("higher up", "lower down")
     nearer = rng.randrange(2)
@@ -248,7 +283,7 @@ def _pair(rng: random.Random) -> Item:
         Question(which.format(sides[nearer]), names[nearer], "comparison"),
         Question("Which shape is shown twice?", form, "shape"),
         Question(f"How many {many} are there?", "2", "other"),
-    ), "pair")  # fmt: skip
+    ), "pair", tuple(seen))  # fmt: skip
 
 
 SIMPLE: dict[str, Callable[[random.Random], Item]] = {

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from curation.training.questions import FACTS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -16,12 +18,25 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture
     from tokenizers import Tokenizer
 
+    from curation.training.questions import Seen
+
 SIDE, PATCH = 96, 16  # px, of the picture and of a patch
 PATCHES = (SIDE // PATCH) ** 2  # image tokens of a picture
 PAD, START, END, IMAGE, USER, ASSISTANT = range(6)  # token ids
 SPECIAL = ("<pad>", "<s>", "</s>", "<image>", "<user>", "<assistant>")  # in the order of their ids
 
+UNKNOWN = -1  # no class
+
 Turns = tuple[tuple[str, str], ...]  # (question, answer) of one conversation
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one row shows and asks."""
+
+    pixels: NDArray[np.uint8] | None  # (3, SIDE, SIDE)
+    branches: Sequence[Turns]
+    seen: Sequence[Seen] = ()
 
 
 @dataclass(frozen=True)
@@ -29,6 +44,7 @@ class Rows:
     """A batch of rows of w tokens, each of the row's opening (0), a branch (1, 2 ...) or padding (-1)."""
 
     pixels: NDArray[np.uint8]  # (p, 3, SIDE, SIDE), p <= n
+    facts: NDArray[np.int64]  # (p, PATCHES, 1 + facts), what each patch shows, as `facts_of`
     ids: NDArray[np.int64]  # (n, w)
     places: NDArray[np.int64]  # (n, w), position of the token as if its branch were alone with the opening
     branches: NDArray[np.int64]  # (n, w)
@@ -66,21 +82,40 @@ class Encoder:
         return ids, weights
 
 
-def pack(
-    encoder: Encoder, width: int, rows: Sequence[tuple[NDArray[np.uint8] | None, Sequence[Turns]]]
-) -> Rows:
-    """Return one row of `width` tokens for each (pixels or None, branches); what does not fit is left out.
+def facts_of(seen: Sequence[Seen]) -> NDArray[np.int64]:
+    """Return (PATCHES, 1 + facts) classes: whether a patch shows a thing (0, 1), then the thing's FACTS.
+
+    UNKNOWN where there is no thing or it has no such fact; everywhere, if nothing is known of the picture.
+    """
+    facts = np.full((PATCHES, 1 + len(FACTS)), UNKNOWN, dtype=np.int64)
+    if seen:
+        facts[:, 0] = 0
+    middle = (np.arange(SIDE // PATCH) + 0.5) * PATCH / SIDE
+    least = PATCH / SIDE / 2  # so that the smallest thing lies in a patch
+    for thing in seen:
+        across = np.abs(middle - thing.x) <= max(thing.half_width, least)
+        down = np.abs(middle - thing.y) <= max(thing.half_height, least)
+        known = [
+            values.index(thing.facts[name]) if name in thing.facts else UNKNOWN
+            for name, values in FACTS.items()
+        ]
+        facts[(down[:, None] & across[None]).ravel()] = [1, *known]
+    return facts
+
+
+def pack(encoder: Encoder, width: int, rows: Sequence[Row]) -> Rows:
+    """Return one row of `width` tokens for each row; branches that do not fit are left out.
 
     A first branch that is too long is cut, so that no row is without an answer.
     """
     n = len(rows)
     ids, places = np.full((n, width), PAD, dtype=np.int64), np.zeros((n, width), dtype=np.int64)
     branches, weights = np.full((n, width), -1, dtype=np.int64), np.zeros((n, width), dtype=np.float32)
-    for i, (picture, conversations) in enumerate(rows):
-        opening = [START, USER, *([] if picture is None else [IMAGE] * PATCHES)]
+    for i, row in enumerate(rows):
+        opening = [START, USER, *([] if row.pixels is None else [IMAGE] * PATCHES)]
         start = at = len(opening)
         ids[i, :at], places[i, :at], branches[i, :at] = opening, np.arange(at), 0
-        for k, turns in enumerate(conversations, 1):
+        for k, turns in enumerate(row.branches, 1):
             tokens, weight = encoder.branch(turns)
             if at + len(tokens) > width and k > 1:
                 continue
@@ -88,6 +123,8 @@ def pack(
             ids[i, at:end], weights[i, at:end] = tokens[: end - at], weight[: end - at]
             places[i, at:end], branches[i, at:end] = start + np.arange(end - at), k
             at = end
-    shown = [picture for picture, _ in rows if picture is not None]
+    shown = [row.pixels for row in rows if row.pixels is not None]
+    told = [facts_of(row.seen) for row in rows if row.pixels is not None]
     stacked = np.stack(shown) if shown else np.zeros((0, 3, SIDE, SIDE), dtype=np.uint8)
-    return Rows(stacked, ids, places, branches, weights)
+    facts = np.stack(told) if told else np.zeros((0, PATCHES, 1 + len(FACTS)), dtype=np.int64)
+    return Rows(stacked, facts, ids, places, branches, weights)
