@@ -31,6 +31,8 @@ WHOLE_POOL = (
     "mismatch",
     "alignment",
     "centroids",
+    "k_curve",
+    "nearest",
     "clusters",
     "neighbours",
     "pruned",
@@ -46,11 +48,12 @@ def chain(
     `root` is the workspace's folder, which the scorers on request need.
     """
     from curation.stages.capability import capability_stages
+    from curation.stages.clusters import cluster_stages
     from curation.stages.endpoint import judgement_stages
 
     stages: list[Stage] = []
     for step in STEPS[: STEPS.index(until) + 1]:
-        stages += _BUILD[step](config, model)
+        stages += cluster_stages(config, model, root) if step == "cluster" else _BUILD[step](config, model)
         if step == "score" and root is not None:
             stages += capability_stages(config, model, root) + judgement_stages(config, root)
     if until == "select" and root is not None:
@@ -123,14 +126,6 @@ def gradient_stage(config: Config) -> Stage:
     )
 
 
-def _cluster(config: Config, model: Callable[[], Model]) -> list[Stage]:
-    from curation.stages.clusters import AssignClusters, FitClusters
-
-    settings = config.cluster
-    fit = FitClusters(settings.k, model().dim, settings.iterations, settings.image_weight, config.run.seed)
-    return [fit, AssignClusters(settings.image_weight)]
-
-
 def _prune(config: Config, model: Callable[[], Model]) -> list[Stage]:
     from curation.stages.neighbours import NearPairs
     from curation.stages.prune import Prune
@@ -168,7 +163,6 @@ _BUILD: dict[str, Callable[[Config, Callable[[], Model]], list[Stage]]] = {
     "ingest": _ingest,
     "embed": _embed,
     "score": _score,
-    "cluster": _cluster,
     "prune": _prune,
     "select": _select,
 }

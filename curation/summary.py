@@ -26,7 +26,7 @@ def counts(store: Store, config: Config, until: str) -> dict[str, Any]:
     if "score" in steps:
         found.update(_rated(store, config))
     if "cluster" in steps:
-        found["n_clusters"] = _rows(store, "centroids")
+        found["n_clusters"] = pc.count_distinct(store.read("clusters", ["cluster"])["cluster"]).as_py()
     if "prune" in steps:
         found.update(_pruned(store, found))
     if "select" in steps:

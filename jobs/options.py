@@ -227,8 +227,25 @@ HEADS = (
 SCORE = (*CAPABILITY, *ENDPOINT, *VLM, *HEADS, *EMBED)
 SEED = setting("run.seed", "--seed", type=int, metavar="N", help="Seed of whatever is drawn at random.")
 CLUSTER = (
-    setting("cluster.k", "--clusters", metavar="N|auto", help="Number of skill clusters."),
+    setting(
+        "cluster.vectors",
+        "--vectors",
+        metavar="NAME",
+        help="What is clustered: embedding, gradient (of --vlm), or file:PATH (npy or Parquet, by id).",
+    ),
+    setting(
+        "cluster.k",
+        "--clusters",
+        metavar="N|root|auto",
+        help="Number of skill clusters; root of half the samples, or the knee of the curve (auto).",
+    ),
     setting("cluster.iterations", "--iterations", type=int, metavar="N", help="Rounds of k-means."),
+    setting(
+        "cluster.points", "--points", type=int, metavar="N", help="Samples a centroid that it is fitted on."
+    ),
+    setting(
+        "cluster.max_size", "--max-cluster-size", type=int, metavar="N", help="Larger clusters are split."
+    ),
     setting(
         "cluster.image_weight",
         "--image-weight",

@@ -120,11 +120,14 @@ class Gradient(Section):
 
 
 class Cluster(Section):
-    """Spherical k-means over image and text vectors side by side."""
+    """Spherical k-means over a vector a sample."""
 
-    k: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
+    vectors: str = "embedding"  # or gradient, or file:PATH (docs/clusters.md)
+    k: Literal["auto", "root"] | Annotated[int, Field(ge=1)] = "root"  # root: of half the samples
     iterations: Annotated[int, Field(ge=1)] = 20
-    image_weight: Annotated[float, Field(ge=0, le=1)] = 0.5
+    points: Annotated[int, Field(ge=1)] = 256  # samples a centroid that it is fitted on
+    max_size: Annotated[int, Field(ge=2)] = 32_768  # samples; larger clusters are split
+    image_weight: Annotated[float, Field(ge=0, le=1)] = 0.5  # of embeddings: of the image against the text
 
 
 class Prune(Section):

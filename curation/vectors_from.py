@@ -1,0 +1,121 @@
+"""What is clustered: a table with a vector a sample, chosen by `--vectors NAME`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clustering.vectors import joint
+from curation.gather import vectors
+from schemas.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from curation.files import Location
+    from curation.keys import Stage
+    from curation.models.resolved import Model
+    from schemas.config import Config
+
+FILE = "file:"
+
+
+@dataclass(frozen=True)
+class ClusterVectors:
+    """The table that is clustered, and what its rows are as unit rows.
+
+    Args:
+        table: a row a sample, in pool order.
+        columns: one column of unit vectors; or two, images and texts, to be joined.
+        dim: numbers of a joined row.
+        among: a table with a row a sample, in pool order.
+        missing: a narrow column of it, null where a sample has a vector to learn from.
+        image_weight: the share of the images where there are two columns.
+    """
+
+    table: str
+    columns: tuple[str, ...]
+    dim: int
+    among: str
+    missing: str
+    image_weight: float | None = None
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        return (self.table, self.among)
+
+    def params(self) -> dict[str, Any]:
+        """What stands in the keys of the stages that read it."""
+        weight = {} if self.image_weight is None else {"image_weight": self.image_weight}
+        return {"vectors": self.table, **weight}
+
+    def rows(self, table: pa.Table | pa.RecordBatch) -> NDArray[np.float32]:
+        """(n, dim) unit rows; zero where a sample has no vector."""
+        parts = [vectors(table[name]) for name in self.columns]
+        if self.image_weight is None:
+            return parts[0]
+        image, text = parts
+        return joint(image, text, image_weight=self.image_weight)
+
+    def present(self, table: pa.Table | pa.RecordBatch) -> NDArray[np.bool_]:
+        """(n,) whether a sample has a vector."""
+        valid = [np.asarray(table[name].is_valid()) for name in self.columns]
+        return np.logical_or.reduce(valid)
+
+
+def cluster_vectors(
+    config: Config, model: Callable[[], Model], base: Location | None
+) -> tuple[list[Stage], ClusterVectors]:
+    """The table that `cluster.vectors` names, and the stages that make it where the chain has not.
+
+    Args:
+        config: the settings.
+        model: the encoder, asked where its vectors are clustered.
+        base: the folder of curate.toml, which paths of files are relative to.
+
+    Raises:
+        ConfigError: there are no such vectors.
+    """
+    name = config.cluster.vectors
+    if name.startswith(FILE):
+        return _from_file(name.removeprefix(FILE), base)
+    if name not in SOURCES:
+        raise ConfigError(f"--vectors is {name!r}; there are {', '.join(SOURCES)} and {FILE}PATH")
+    return SOURCES[name](config, model)
+
+
+def _embedding(config: Config, model: Callable[[], Model]) -> tuple[list[Stage], ClusterVectors]:
+    weight = config.cluster.image_weight
+    return [], ClusterVectors("vectors", ("image", "text"), 2 * model().dim, "checked", "error", weight)
+
+
+def _gradient(config: Config, model: Callable[[], Model]) -> tuple[list[Stage], ClusterVectors]:
+    from curation.chain import gradient_stage
+
+    stage: Any = gradient_stage(config)
+    dim = int(stage.writes.field("vector").type.list_size)
+    return [stage], ClusterVectors("gradients", ("vector",), dim, "gradients", "gradient_reason")
+
+
+def _from_file(path: str, base: Location | None) -> tuple[list[Stage], ClusterVectors]:
+    from pathlib import Path
+
+    from curation.sources import resolved
+    from curation.stages.file_vectors import FileVectors
+    from curation.vector_file import find
+
+    found = find(resolved(base if base is not None else Path(), path))
+    return [FileVectors(found)], ClusterVectors(
+        "file_vectors", ("vector",), found.dim, "file_vectors", "vector_reason"
+    )
+
+
+SOURCES: dict[str, Callable[[Config, Callable[[], Model]], tuple[list[Stage], ClusterVectors]]] = {
+    "embedding": _embedding,
+    "gradient": _gradient,
+}
