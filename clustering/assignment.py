@@ -75,7 +75,7 @@ def assign(
 def _nearest(rows: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.int64]:
     proposed = rows @ centres.T
     every = np.arange(len(rows))
-    nearest = proposed.argmax(axis=1)
+    nearest: NDArray[np.int64] = proposed.argmax(axis=1)
     best = proposed[every, nearest]
     floor = best - 2 * margin(rows.shape[1])
     proposed[every, nearest] = -2

@@ -64,8 +64,10 @@ class ClusterVectors:
 
     def present(self, table: pa.Table | pa.RecordBatch) -> NDArray[np.bool_]:
         """(n,) whether a sample has a vector."""
-        valid = [np.asarray(table[name].is_valid()) for name in self.columns]
-        return np.logical_or.reduce(valid)
+        valid: NDArray[np.bool_] = np.zeros(table.num_rows, bool)
+        for name in self.columns:
+            valid |= np.asarray(table[name].is_valid())
+        return valid
 
 
 def cluster_vectors(
