@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from curation.stages.endpoint import endpoint_capability
+from curation.stages.probe import builtin_capability, probe_capability
 from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ def _none(config: Config, model: Callable[[], Model], root: Location) -> list[St
 
 BACKENDS: dict[str, Backend] = {
     "none": _none,
+    "builtin": builtin_capability,
+    "probe": probe_capability,
     "endpoint": endpoint_capability,
 }
 

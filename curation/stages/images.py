@@ -130,8 +130,8 @@ class EmbedImages:
 
     source: DistinctImages
     model: Model
+    name: str = "image_vectors"
 
-    name: ClassVar[str] = "image_vectors"
     version: ClassVar[int] = 1
     shape: ClassVar[str] = "map"
 

@@ -55,9 +55,9 @@ class Chunks:
     """`chunks`: a turn pair is a chunk, split where the encoder's context is shorter; nothing is cut off."""
 
     model: Model
+    name: str = "chunks"
 
     source: ClassVar[Turns] = Turns()
-    name: ClassVar[str] = "chunks"
     version: ClassVar[int] = 1
     shape: ClassVar[str] = "map"
     writes: ClassVar[pa.Schema] = CHUNKS
@@ -94,17 +94,26 @@ def _chunks(turns: list[dict[str, str]], split: Any) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class DistinctChunks:
-    """Source: the chunks first seen in a shard of the pool, some hundreds at a time."""
+    """Source: the chunks first seen in a shard of the pool, some hundreds at a time.
 
-    inputs: ClassVar[tuple[Input, ...]] = (Aligned("distinct_chunks"), Aligned("chunks"))
+    `prefix` is that of the names of the tables it reads.
+    """
+
+    prefix: str = ""
+
     batch: ClassVar[int] = 1024
 
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """See `schemas.protocols.Source`."""
+        return (Aligned(f"{self.prefix}distinct_chunks"), Aligned(f"{self.prefix}chunks"))
+
     def plan(self, task: Task) -> Iterator[pa.RecordBatch]:
-        index = read_shard(task.inputs["distinct_chunks"][task.number])
+        index = read_shard(task.inputs[f"{self.prefix}distinct_chunks"][task.number])
         yield from index.combine_chunks().to_batches(max_chunksize=self.batch)
 
     def load(self, task: Task, rows: pa.RecordBatch) -> Iterator[list[str]]:
-        lists = _texts(task.inputs["chunks"][task.number])
+        lists = _texts(task.inputs[f"{self.prefix}chunks"][task.number])
         where = zip(rows["sample_row"].to_pylist(), rows["position"].to_pylist(), strict=True)
         yield [lists[sample][position]["text"] for sample, position in where]
 
@@ -121,9 +130,9 @@ class EmbedTexts:
 
     model: Model
     batch: int
+    source: DistinctChunks = DistinctChunks()
+    name: str = "chunk_vectors"
 
-    source: ClassVar[DistinctChunks] = DistinctChunks()
-    name: ClassVar[str] = "chunk_vectors"
     version: ClassVar[int] = 1
     shape: ClassVar[str] = "map"
 

@@ -38,24 +38,32 @@ class SampleVectors:
 
 @dataclass(frozen=True)
 class Embedded:
-    """Source: samples with the vectors of their images and chunks."""
+    """Source: samples with the vectors of their images and chunks.
+
+    `prefix` is that of the names of the tables that an encoder fills.
+    """
 
     dim: int
+    prefix: str = ""
 
-    inputs: ClassVar[tuple[Input, ...]] = (
-        Aligned("checked"),
-        Aligned("image_places"),
-        Aligned("chunk_places"),
-        Linked("image_vectors", through="image_places"),
-        Linked("chunk_vectors", through="chunk_places"),
-    )
     batch: ClassVar[int] = 1024
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """See `schemas.protocols.Source`."""
+        return (
+            Aligned("checked"),
+            Aligned("image_places"),
+            Aligned(f"{self.prefix}chunk_places"),
+            Linked(f"{self.prefix}image_vectors", through="image_places"),
+            Linked(f"{self.prefix}chunk_vectors", through=f"{self.prefix}chunk_places"),
+        )
 
     def plan(self, task: Task) -> Iterator[pa.RecordBatch]:
         parts = {
             "checked": read_shard(task.inputs["checked"][task.number], ["uid", "error"]),
             "image": read_shard(task.inputs["image_places"][task.number]),
-            "chunk": read_shard(task.inputs["chunk_places"][task.number]),
+            "chunk": read_shard(task.inputs[f"{self.prefix}chunk_places"][task.number]),
         }
         table = pa.table(
             {
@@ -69,8 +77,8 @@ class Embedded:
 
     def load(self, task: Task, rows: pa.RecordBatch) -> Iterator[SampleVectors]:
         good = rows["error"].is_null().to_numpy(zero_copy_only=False)
-        images = self._ragged(task, "image_vectors", rows["image_places"], good)
-        chunks = self._ragged(task, "chunk_vectors", rows["chunk_places"], good)
+        images = self._ragged(task, f"{self.prefix}image_vectors", rows["image_places"], good)
+        chunks = self._ragged(task, f"{self.prefix}chunk_vectors", rows["chunk_places"], good)
         yield SampleVectors(rows["uid"], *images, *chunks)
 
     def _ragged(
@@ -91,8 +99,8 @@ class MeanVectors:
     """`vectors`: per modality the renormalised mean; `images` holds every vector where there are several."""
 
     source: Embedded
+    name: str = "vectors"
 
-    name: ClassVar[str] = "vectors"
     version: ClassVar[int] = 1
     shape: ClassVar[str] = "map"
 
