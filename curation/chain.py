@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from curation.files import Location
     from curation.keys import Stage
     from curation.models.resolved import Model
-    from curation.stages.select import Select
     from schemas.config import Config
 
 # The last stages of each step. A step runs whatever of the steps before it is not done.
@@ -37,6 +36,7 @@ WHOLE_POOL = (
     "neighbours",
     "pruned",
     "selection",
+    "strata",
 )
 
 
@@ -58,11 +58,11 @@ def chain(
             stages += capability_stages(config, model, root) + judgement_stages(config, root)
     if until == "select" and root is not None:
         from curation.scores import demand_tables
-        from curation.selection import selector
+        from curation.stages.select import Select
         from curation.store import Store
 
         made = [table for stage in stages for table in outputs(stage)]
-        demand_tables(Store(root), selector(config.select.strategy).needs, made)
+        demand_tables(Store(root), Select.of(config).columns, made)
     return stages
 
 
@@ -138,25 +138,14 @@ def _prune(config: Config, model: Callable[[], Model]) -> list[Stage]:
 
 
 def _select(config: Config, model: Callable[[], Model]) -> list[Stage]:
+    from curation.stages.select import Select
     from schemas.errors import BudgetError
 
-    settings = config.select
-    if settings.budget is None:
+    if config.select.budget is None:
         raise BudgetError(
             'say how much to keep: --budget 30%, or budget = "30%" under [select] in curate.toml'
         )
-    return [select_stage(settings.budget, settings.strategy, config.run.seed)]
-
-
-def select_stage(budget: str, strategy: str, seed: int) -> Select:
-    """The last stage, alone."""
-    from curation.scores import tables_for
-    from curation.selection import selector
-    from curation.stages.select import Select
-
-    needs = selector(strategy).needs
-    tables = ("hygiene", "alignment", *tables_for(needs)) if needs else ()
-    return Select(budget, strategy, seed, tables)
+    return [Select.of(config)]
 
 
 _BUILD: dict[str, Callable[[Config, Callable[[], Model]], list[Stage]]] = {

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
 
-from curation.chain import select_stage
 from curation.files import put
 from curation.keys import keys_of
 from curation.lock import writer as lock
 from curation.sources import resolved
+from curation.stages.select import LISTS, Select, settings
 from curation.summary import counts
 from curation.writers import writer
 from curation.writers.kept import Context, Kept
@@ -93,36 +93,32 @@ def _selected(workspace: Workspace) -> Manifest:
     store = workspace.store
     held = store.manifest("selection")
     asked = {
-        "select.budget": workspace.overrides.get("select.budget"),
-        "select.strategy": workspace.overrides.get("select.strategy"),
-        "run.seed": workspace.overrides.get("run.seed"),
+        name: value
+        for name, value in workspace.overrides.items()
+        if name == "run.seed" or name.startswith("select.")
     }
-    last = _settings(held) if held else {}
+    last = settings(held.stage["params"]) if held else {}
     is_asked = all(value in (None, last.get(name)) for name, value in asked.items())
     if held and is_asked and _is_current(store, held):
         return held
-    settings = {**last, **{name: value for name, value in asked.items() if value is not None}}
-    if settings.get("select.budget") is None and workspace.config.select.budget is None:
+    chosen = {**last, **{name: value for name, value in asked.items() if value is not None}}
+    for name in LISTS:
+        held_list = held and held.stage["params"].get(name)
+        if held_list and f"select.{name}" not in chosen and getattr(workspace.config.select, name) is None:
+            raise ExportError(
+                f"the last selection was made with --{name} and is out of date: select again, then export"
+            )
+    if chosen.get("select.budget") is None and workspace.config.select.budget is None:
         raise WorkspaceError("nothing is selected yet; choose a subset first: `curate select --budget 30%`")
-    replace(workspace, overrides={**workspace.overrides, **settings}).run("select")
+    replace(workspace, overrides={**workspace.overrides, **chosen}).run("select")
     made = store.manifest("selection")
     assert made is not None
     return made
 
 
-def _settings(selection: Manifest) -> dict[str, Any]:
-    """What a selection was made with, under the names of curate.toml."""
-    params = selection.stage["params"]
-    return {
-        "select.budget": params["budget"],
-        "select.strategy": params["strategy"],
-        "run.seed": params["seed"],
-    }
-
-
 def _is_current(store: Store, selection: Manifest) -> bool:
     """Was `selection` decided on the tables as they are now, and is its file there?"""
-    stage = select_stage(**selection.stage["params"])
+    stage = Select.again(selection.stage["params"])
     if any(store.manifest(table) is None for table in stage.reads):
         return False
     keys = keys_of(stage, store)["selection"]
@@ -136,9 +132,9 @@ def _is_current(store: Store, selection: Manifest) -> bool:
 
 def context_of(workspace: Workspace, selection: Manifest) -> Context:
     """What a writer is told of the kept rows as a whole."""
-    store, settings = workspace.store, _settings(selection)
+    store = workspace.store
     # Paths stay as curate.toml spells them: absolute ones would tell readers of the card about this machine.
-    config = workspace.config.override(settings)
+    config = workspace.config.override(settings(selection.stage["params"]))
     kept = store.read("selection", ["keep"])["keep"]
     n_images = pc.sum(store.read("checked", ["n_images"])["n_images"].filter(kept)).as_py() or 0
     found = counts(store, config, "select")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow.compute as pc
 
 from curation.chain import STEPS
@@ -78,20 +79,36 @@ def _pruned(store: Store, found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _selected(store: Store, config: Config, found: dict[str, Any]) -> dict[str, Any]:
-    n_selected = int(pc.sum(store.read("selection", ["keep"])["keep"]).as_py() or 0)
-    budget = Budget.parse(config.select.budget or "")
-    asked = (
-        budget.samples(found["n_read"] - found["n_quarantined"])
-        if budget.unit in ("fraction", "samples")
-        else None
-    )
+    rows = store.read("selection", ["tier", "reason", "clause"])
+    reasons = Counter(rows["reason"].to_pylist())
+    n_readable = found["n_read"] - found["n_quarantined"]
+    budgets = Budget.parse_all(config.select.budget or "")
+    asked = None if budgets[0].is_cost else max(budget.samples(n_readable) for budget in budgets)
+    nested = {}
+    if len(budgets) > 1:
+        sizes = np.cumsum(np.bincount(rows["tier"].drop_null().to_numpy(), minlength=len(budgets)))
+        order = sorted(
+            budgets, key=lambda budget: budget.value if budget.is_cost else budget.samples(n_readable)
+        )
+        nested = {"nested": {str(budget): int(n) for budget, n in zip(order, sizes, strict=True)}}
     return {
         "budget": config.select.budget,
         "strategy": config.select.strategy,
         "seed": config.run.seed,
-        "n_selected": n_selected,
-        "shortfall": max(asked - n_selected, 0) if asked is not None else 0,
+        "n_filtered": reasons["filtered"] + reasons["dropped"],
+        "filtered": dict(Counter(rows["clause"].drop_null().to_pylist()).most_common()),
+        "n_candidates": reasons["kept"] + reasons["over_budget"],
+        "n_selected": reasons["kept"],
+        **nested,
+        "shortfall": max(asked - reasons["kept"], 0) if asked is not None else 0,
+        "scorers": _scorers(store),
     }
+
+
+def _scorers(store: Store) -> dict[str, int]:
+    """Of how many strata each column decided, the commonest first."""
+    scorers = store.read("strata", ["scorer"])["scorer"].drop_null().to_pylist()
+    return dict(Counter(scorers).most_common())
 
 
 def _rows(store: Store, table: str) -> int:

@@ -38,17 +38,13 @@ def chain_status(workspace: Workspace) -> dict[str, Any]:
 
 
 def _as_selected(workspace: Workspace) -> Workspace:
-    """The workspace with budget, strategy and seed of the selection there is, where no flag gives them."""
+    """The workspace with the settings of the selection there is, where no flag gives others."""
+    from curation.stages.select import settings
+
     held = workspace.store.manifest("selection")
     if held is None:
         return workspace
-    params = held.stage["params"]
-    made = {
-        "select.budget": params["budget"],
-        "select.strategy": params["strategy"],
-        "run.seed": params["seed"],
-    }
-    return replace(workspace, overrides={**made, **workspace.overrides})
+    return replace(workspace, overrides={**settings(held.stage["params"]), **workspace.overrides})
 
 
 def bad_records(workspace: Workspace, limit: int) -> dict[str, Any]:

@@ -273,14 +273,43 @@ SELECT = (
         "select.budget",
         "--budget",
         metavar="BUDGET",
-        help="How much to keep: 30%, 0.3, 200000 (samples), 50Mtok (tokens) or 2GB (bytes of images).",
+        help="How much to keep: 30%, 0.3, 200000 (samples), 50Mtok (tokens), 2GB (bytes of images) or "
+        "COLUMN=N (its sum). Several, as in 10%,30%, give nested subsets.",
     ),
     setting(
         "select.strategy",
         "--strategy",
         metavar="NAME[:ARG]",
-        help="How to choose: random, random-per-cluster, top:COLUMN, top-per-cluster:COLUMN.",
+        help="How to choose: random, top:COLUMN, adapt, mmssr, … (docs/selection.md).",
     ),
+    setting(
+        "select.where",
+        "--where",
+        multiple=True,
+        metavar="SQL",
+        help="A condition over columns, such as 'n_tokens < 4096 and alignment > 0'; repeats.",
+    ),
+    setting(
+        "select.default_filters",
+        "--default-filters/--no-default-filters",
+        help="Leave out empty answers, black images and their like.",
+    ),
+    setting(
+        "select.at_least",
+        "--at-least",
+        multiple=True,
+        metavar="COL:VALUE=N|%",
+        help="Picks that must be of a kind, such as source:ocr=2000; VALUE * is each; repeats.",
+    ),
+    setting(
+        "select.at_most",
+        "--at-most",
+        multiple=True,
+        metavar="COL:VALUE=N|%",
+        help="Picks that may be of a kind, such as cluster:*=5%; repeats.",
+    ),
+    setting("select.keep", "--keep", metavar="FILE", help="Ids that must be kept, a line each."),
+    setting("select.drop", "--drop", metavar="FILE", help="Ids to leave out, a line each."),
     *PRUNE,
 )
 UNTIL = click.option(

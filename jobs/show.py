@@ -9,6 +9,9 @@ if TYPE_CHECKING:
 
 Tree = dict[str, Any]
 
+CLUSTERED = ("adapt", "visnec", "coincide", "dbp")  # strategies that share the budget between clusters
+DRAWN = ("adapt", "mmssr", "ccs")  # that draw lots inside their strata
+
 
 def result(counts: Tree) -> Iterator[str]:
     """The counts of a step of the chain, and what to do next."""
@@ -48,8 +51,12 @@ def _counts(counts: Tree) -> Iterator[str]:
         )
         yield from _by_name(counts["pruned"])
     if "n_selected" in counts:
+        if counts.get("n_filtered"):
+            yield line("filtered", f"{counts['n_filtered']:,} samples that miss a condition")
+            yield from _by_name(counts["filtered"])
         short = f", {counts['shortfall']:,} short of the budget" if counts["shortfall"] else ""
         yield line("selected", f"{counts['n_selected']:,} for a budget of {counts['budget']}{short}")
+        yield from (line("", f"{n:>7,}  in {budget}") for budget, n in counts.get("nested", {}).items())
         yield line("decided by", f"{counts['strategy']}: {_signals(counts)}")
 
 
@@ -63,10 +70,11 @@ def with_signals(counts: Tree) -> Tree:
     from curation.selection import selector
 
     chosen = selector(counts["strategy"])
-    by_cluster = ["cluster"] if chosen.name.endswith("per-cluster") else []
-    by_chance = ["chance"] if chosen.name.startswith("random") else []
-    columns = [name for name in chosen.needs if name not in {"uid", "content_hash", "cluster"}]
-    return {**counts, "signals": [*by_cluster, *columns, *by_chance]}
+    by_cluster = ["cluster"] if chosen.name.endswith("per-cluster") or chosen.name in CLUSTERED else []
+    by_chance = ["chance"] if chosen.name.startswith("random") or chosen.name in DRAWN else []
+    columns = [*counts.get("scorers", {}), *chosen.needs]
+    named = [name for name in dict.fromkeys(columns) if name not in {"uid", "content_hash", "cluster"}]
+    return {**counts, "signals": [*by_cluster, *named, *by_chance]}
 
 
 def _signals(counts: Tree) -> str:

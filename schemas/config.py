@@ -142,6 +142,12 @@ class Select(Section):
 
     budget: str | None = None
     strategy: str = "random-per-cluster"
+    where: tuple[str, ...] = ()  # conditions over columns, as SQL
+    default_filters: bool = True  # leave out empty answers, black images and their like
+    at_least: tuple[str, ...] = ()  # COLUMN:VALUE=N or %: picks that must be of a kind
+    at_most: tuple[str, ...] = ()  # COLUMN:VALUE=N or %: picks that may be of a kind
+    keep: str | None = None  # a file of ids that must be kept, a line each
+    drop: str | None = None  # a file of ids to leave out, a line each
 
 
 class Config(Section):

@@ -1,120 +1,288 @@
-"""Decide which samples are kept: exactly the budget, out of what is readable and not pruned."""
+"""Decide which samples are kept: exactly the budget, out of what is readable, not pruned and not filtered."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 
-from curation.gather import places
-from curation.scores import score_table
+from curation.scores import TABLES, score_table, tables_for
 from curation.selection import selector
+from curation.selection.bounds import columns_of
+from curation.selection.columns import derived, tables_of, with_columns
+from curation.selection.decision import wanted
+from curation.selection.listed import Listed, listed, members
+from curation.selection.nested import Choice, choose
 from curation.stages.pool import Output
-from schemas.budget import Budget, Shared, fill
+from curation.where import clauses, default_clauses, first_failed
+from schemas.bounds import Bound
+from schemas.budget import Budget
 from schemas.columns import UID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     import polars as pl
     from numpy.typing import NDArray
 
     from curation.stages.pool import Pool
-    from schemas.protocols import Selector
+    from curation.where import Clause
+    from schemas.config import Config
 
-KEPT, OVER_BUDGET, QUARANTINED = "kept", "over_budget", "quarantined"
+KEPT, OVER_BUDGET, QUARANTINED, FILTERED, LISTED = "kept", "over_budget", "quarantined", "filtered", "dropped"
 SELECTION = pa.schema(
     [
         UID,
         pa.field("keep", pa.bool_(), nullable=False),
         pa.field("rank", pa.int64()),  # 0 for the first pick; null where not kept
+        pa.field("tier", pa.int32()),  # of several budgets the smallest that keeps it, 0 the smallest of all
         pa.field("cluster", pa.int32()),
+        pa.field("stratum", pa.string()),  # among what the strategy compared it with; null where it never did
+        pa.field("scorer", pa.string()),  # the column that was compared; null where chance decided
+        pa.field("score", pa.float64()),  # its value
         pa.field("reason", pa.string(), nullable=False),
+        pa.field("clause", pa.string()),  # of the filters, the first that it fails
     ]
 )
+STRATA = pa.schema(
+    [
+        pa.field("stratum", pa.string(), nullable=False),
+        pa.field("scorer", pa.string()),
+        pa.field("n_candidates", pa.int64(), nullable=False),
+        pa.field("n_selected", pa.int64(), nullable=False),
+        pa.field("why", pa.string()),
+    ]
+)
+# Made for every pool; what else a strategy looks at is made on request.
+LISTS = ("keep", "drop")
+ALWAYS = tuple(table for table in ("hygiene", "alignment", "quality") if table in TABLES)
 
 
 @dataclass(frozen=True)
 class Select:
-    """`selection`: one row a sample, with what became of it and why."""
+    """`selection`: one row a sample, with what became of it and why; `strata`: what the strategy told apart.
+
+    The fields but `tables` are settings of [select]; see `schemas.config.Select`.
+    """
 
     budget: str
     strategy: str
     seed: int
-    tables: tuple[str, ...]  # tables the strategy's columns come from
+    tables: tuple[str, ...]  # the scores that it may look at, besides `checked` and `clusters`
+    where: tuple[str, ...] = ()
+    default_filters: bool = True
+    at_least: tuple[str, ...] = ()
+    at_most: tuple[str, ...] = ()
+    keep: Listed | None = None
+    drop: Listed | None = None
 
     name: ClassVar[str] = "selection"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     shape: ClassVar[str] = "decide"
-    writes: ClassVar[dict[str, pa.Schema]] = {"selection": SELECTION}
+    writes: ClassVar[dict[str, pa.Schema]] = {"selection": SELECTION, "strata": STRATA}
+
+    @classmethod
+    def of(cls, config: Config) -> Select:
+        """The stage that the settings ask for.
+
+        Raises:
+            CurateError: a setting is wrong, or a list cannot be read.
+        """
+        settings = config.select
+        assert settings.budget is not None
+        stage = cls(
+            settings.budget,
+            settings.strategy,
+            config.run.seed,
+            (),
+            settings.where,
+            settings.default_filters,
+            settings.at_least,
+            settings.at_most,
+            listed(settings.keep),
+            listed(settings.drop),
+        )
+        made = {"grounding": config.vlm.model is not None, "capability": config.capability.backend != "none"}
+        wishes = wanted(selector(settings.strategy))
+        optional = tables_for([name for name in wishes if name not in derived(wishes)])
+        named = tables_for(stage.columns)
+        tables = dict.fromkeys((*ALWAYS, *named, *(table for table in optional if made.get(table))))
+        return replace(stage, tables=tuple(tables))
+
+    @classmethod
+    def again(cls, params: Mapping[str, Any]) -> Select:
+        """The stage whose `params` these are. It can say whether it is done, but has no lists to run with."""
+        lists = {name: params[name] and Listed("", params[name]) for name in LISTS if name in params}
+        tuples = {name: tuple(value) for name, value in params.items() if isinstance(value, list)}
+        # A selection of an earlier version has fewer parameters; its key is another one anyway.
+        return cls(**{"tables": (), **params, **tuples, **lists})
 
     @property
     def reads(self) -> tuple[str, ...]:
-        images = ("image_places", "images") if Budget.parse(self.budget).unit == "bytes" else ()
-        return ("checked", "clusters", "pruned", *self.tables, *images)
+        made_of = tables_of(selector(self.strategy).needs)
+        images = ("image_places", "images") if self.budgets[0].unit == "bytes" else ()
+        return tuple(dict.fromkeys(("checked", "clusters", "pruned", *self.tables, *made_of, *images)))
 
     def params(self) -> dict[str, Any]:
-        return {"budget": self.budget, "strategy": self.strategy, "seed": self.seed}
+        lists = {
+            name: held and held.checksum for name, held in zip(LISTS, (self.keep, self.drop), strict=True)
+        }
+        plain = {
+            name: list(value) if isinstance(value, tuple) else value for name, value in _fields(self).items()
+        }
+        return {**plain, **lists}
 
     def shards(self, pool: Pool) -> int:
         return 1
 
+    # --- what it looks at ------------------------------------------------------------------------------
+
+    @cached_property
+    def budgets(self) -> tuple[Budget, ...]:
+        """The budgets, of which there may be several."""
+        return Budget.parse_all(self.budget)
+
+    @cached_property
+    def bounds(self) -> tuple[Bound, ...]:
+        """What at least and at most must be of a kind."""
+        least = [Bound.parse("at-least", text) for text in self.at_least]
+        return (*least, *(Bound.parse("at-most", text) for text in self.at_most))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that the settings name, without those that the strategy can do without."""
+        strategy = selector(self.strategy)
+        made = derived(strategy.needs)
+        named = [name for name in strategy.needs if name not in made]
+        named += [name for clause in clauses(self.where) for name in clause.columns]
+        named += [*columns_of(self.bounds), *(b.column for b in self.budgets if b.column)]
+        return tuple(dict.fromkeys(named))
+
+    # --- deciding --------------------------------------------------------------------------------------
+
     def run(self, pool: Pool) -> Iterator[Output]:
+        table, applied = self.table(pool)
+        candidates = table.filter(table["reason"].is_null())
+        strategy = selector(self.strategy)
+        candidates = with_columns(pool, candidates, strategy.needs)
+        choice = choose(self, pool, candidates, n_readable=table["error"].null_count())
+        yield Output("selection", _rows(table, candidates["position"].to_numpy(), choice, applied))
+        yield Output("strata", _strata(len(candidates), choice))
+
+    def table(self, pool: Pool) -> tuple[pl.DataFrame, list[Clause]]:
+        """One row a sample, in pool order, and the filters.
+
+        Columns: those that the settings and the strategy look at, `position`, `listed` (it must be kept),
+        `reason` (null for candidates) and `clause` (the number of the filter that it fails).
+        """
         import polars as pl
 
-        strategy = selector(self.strategy)
-        wanted = ["uid", "content_hash", "error", "cluster", "n_tokens", *strategy.needs]
-        table = score_table(pool.store, list(dict.fromkeys(wanted)))
+        known = {
+            name for table in ("checked", "clusters", *self.tables) for name in pool.store.schema(table).names
+        }
+        optional = [name for name in wanted(selector(self.strategy)) if name in known]
+        applied = [*clauses(self.where), *(default_clauses(sorted(known)) if self.default_filters else [])]
+        filtered = [name for clause in applied for name in clause.columns]
+        basic = ["uid", "content_hash", "record_id", "error", "cluster", "n_tokens"]
+        table = score_table(pool.store, list(dict.fromkeys([*basic, *self.columns, *optional, *filtered])))
         dropped = pl.from_arrow(pool.read("pruned", ["uid", "reason"]))
         assert isinstance(dropped, pl.DataFrame)
         table = table.join(dropped, on="uid", how="left", maintain_order="left").with_row_index("position")
-        candidates = table.filter(pl.col("error").is_null() & pl.col("reason").is_null())
-        picks = self._picks(pool, candidates, strategy, n_readable=table["error"].null_count())
-        yield Output("selection", _rows(table, candidates["position"].to_numpy()[picks]))
-
-    def _picks(
-        self, pool: Pool, candidates: pl.DataFrame, strategy: Selector, n_readable: int
-    ) -> NDArray[np.int64]:
-        """Positions among the candidates, in pick order."""
-        budget = Budget.parse(self.budget)
-        if not budget.is_cost:
-            n = min(budget.samples(n_readable), len(candidates))
-            return strategy.select(candidates, n, self.seed)
-        order = strategy.select(candidates, len(candidates), self.seed)
-        if budget.unit == "tokens":
-            return order[fill(candidates["n_tokens"].to_numpy()[order], int(budget.value))]
-        shared = _image_costs(pool, candidates["position"].to_numpy()[order])
-        return order[fill(np.zeros(len(order), np.int64), int(budget.value), shared=shared)]
-
-
-def _image_costs(pool: Pool, rows: NDArray[np.int64]) -> Shared:
-    """The images of the samples at `rows` of the pool, each distinct one with its bytes."""
-    sizes = [shard["n_bytes"].to_numpy() for shard in pool.iterate("images", ["n_bytes"])]
-    starts = np.cumsum([0, *[len(part) for part in sizes]])
-    offsets, shards, numbers = places(pool.read("image_places", ["places"])["places"].combine_chunks())
-    things = starts[shards] + numbers
-    counts = np.diff(offsets)[rows]
-    ends = np.concatenate([[0], np.cumsum(counts)])
-    within = np.arange(ends[-1]) - np.repeat(ends[:-1], counts)
-    return Shared(ends, things[np.repeat(offsets[rows], counts) + within], np.concatenate(sizes))
+        must, without = (members(held, table) for held in (self.keep, self.drop))
+        failed = first_failed(table, applied)
+        reason = (
+            pl.when(pl.col("error").is_not_null())
+            .then(pl.lit(QUARANTINED))
+            .when(pl.Series(must))
+            .then(None)
+            .when(pl.Series(without))
+            .then(pl.lit(LISTED))
+            .when(pl.col("reason").is_not_null())
+            .then(pl.col("reason"))
+            .when(pl.Series(failed >= 0))
+            .then(pl.lit(FILTERED))
+        )
+        named = table.with_columns(reason.alias("reason"), listed=pl.Series(must), clause=pl.Series(failed))
+        return named, applied
 
 
-def _rows(table: pl.DataFrame, picked: NDArray[np.int64]) -> pa.RecordBatch:
-    """`picked` are positions in the pool, in pick order."""
-    rank = np.full(len(table), -1, np.int64)
+def settings(params: Mapping[str, Any]) -> dict[str, Any]:
+    """What a selection was made with, under the names of curate.toml; lists of ids are left out."""
+    names = ("budget", "strategy", "where", "default_filters", "at_least", "at_most")
+    found = {name: params[name] for name in names if name in params}
+    plain = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
+    return {**{f"select.{name}": value for name, value in plain.items()}, "run.seed": params["seed"]}
+
+
+def _fields(stage: Select) -> dict[str, Any]:
+    return {name: getattr(stage, name) for name in (field.name for field in fields(stage))}
+
+
+def _rows(
+    table: pl.DataFrame, candidates: NDArray[np.int64], choice: Choice, applied: Sequence[Clause]
+) -> pa.RecordBatch:
+    """The rows of `selection`; `candidates` are their positions in the pool."""
+    n, picked = len(table), candidates[choice.decision.order]
+    rank, tier = np.full(n, -1, np.int64), np.full(n, -1, np.int32)
     rank[picked] = np.arange(len(picked))
+    tier[picked] = choice.tiers
     keep = rank >= 0
-    quarantined = table["error"].is_not_null().to_numpy()
-    reason = np.where(quarantined, QUARANTINED, np.where(keep, KEPT, OVER_BUDGET)).astype(object)
-    pruned = table["reason"].is_not_null().to_numpy()
-    reason[pruned] = table["reason"].to_numpy()[pruned]
+    reason = np.where(keep, KEPT, OVER_BUDGET).astype(object)
+    gone = table["reason"].is_not_null().to_numpy()
+    reason[gone] = table["reason"].to_numpy()[gone]
+    clause = table["clause"].to_numpy().copy()
+    clause[reason != FILTERED] = -1
     columns = [
         table["uid"].to_arrow().cast(pa.binary(16)),
         pa.array(keep),
         pa.array(rank, mask=~keep),
+        pa.array(tier, mask=~keep),
         table["cluster"].to_arrow(),
+        *_explained(n, candidates, choice),
         pa.array(reason.tolist(), pa.string()),
+        _named([clause_.text for clause_ in applied], clause),
     ]
     return pa.record_batch(columns, schema=SELECTION)
+
+
+def _explained(n: int, candidates: NDArray[np.int64], choice: Choice) -> tuple[pa.Array, pa.Array, pa.Array]:
+    """`stratum`, `scorer` and `score` of all n samples, null where the strategy says nothing."""
+    decision = choice.decision
+    stratum, score = np.full(n, -1, np.int64), np.full(n, np.nan)
+    if decision.stratum is not None:
+        stratum[candidates] = decision.stratum
+    if decision.score is not None:
+        score[candidates] = decision.score
+    scorers = [name or None for name in decision.scorers] or [None] * len(decision.names)
+    return _named(decision.names, stratum), _named(scorers, stratum), pa.array(score, mask=np.isnan(score))
+
+
+def _named(names: Sequence[str | None], numbers: NDArray[np.int64]) -> pa.Array:
+    """The name of each number, null for -1."""
+    if not names:
+        return pa.nulls(len(numbers), pa.string())
+    return pa.array(names, pa.string()).take(pa.array(numbers, mask=numbers < 0))
+
+
+def _strata(n_candidates: int, choice: Choice) -> pa.RecordBatch:
+    """The rows of `strata`: one for the whole where the strategy told nothing apart."""
+    decision = choice.decision
+    if decision.stratum is None:
+        rows: list[tuple[Any, ...]] = [("all", None, n_candidates, len(decision.order), None)]
+    else:
+        sizes = np.bincount(decision.stratum, minlength=len(decision.names)).tolist()
+        taken = np.bincount(decision.stratum[decision.order], minlength=len(decision.names)).tolist()
+        scorers, why = decision.scorers or [""] * len(sizes), decision.why or [""] * len(sizes)
+        rows = [
+            (name, scorer or None, size, picks, reason or None)
+            for name, scorer, size, picks, reason in zip(
+                decision.names, scorers, sizes, taken, why, strict=True
+            )
+            if size
+        ]
+    columns = zip(*rows, strict=True) if rows else ([] for _ in STRATA)
+    arrays = [pa.array(list(column), field.type) for column, field in zip(columns, STRATA, strict=True)]
+    return pa.record_batch(arrays, schema=STRATA)
