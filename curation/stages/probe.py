@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 
+from curation.files import is_url, locate
 from curation.gather import vectors
 from curation.models.spec import model_identity
 from curation.probe import BUILTIN_FOLDER, FOLDER, StoredProbe, read_probe
@@ -108,9 +110,7 @@ def probe_capability(config: Config, model: Callable[[], Model], root: Location)
     Raises:
         ConfigError: there is no such model, or it was trained on vectors of another encoder.
     """
-    from pathlib import Path
-
-    folder = Path(config.capability.probe) if config.capability.probe else root / FOLDER
+    folder = _folder(config.capability.probe, root)
     probe = read_probe(folder)
     if probe is None:
         raise ConfigError(
@@ -119,6 +119,13 @@ def probe_capability(config: Config, model: Callable[[], Model], root: Location)
         )
     probe.require(dict(model().identity))
     return [ScoreByProbe(SamplesWithVectors("vectors"), probe)]
+
+
+def _folder(named: str | None, root: Location) -> Location:
+    """Where the scorer lies: a name that is relative is so to curate.toml."""
+    if named is None:
+        return root / FOLDER
+    return locate(named) if is_url(named) or Path(named).is_absolute() else root.parent / named
 
 
 def builtin_capability(config: Config, model: Callable[[], Model], root: Location) -> list[Stage]:
