@@ -2,7 +2,8 @@
 
 CLIP: at most 500 pairs a source, one a picture: of the sources trained on (tier A) the tenth held out, of
 tier B whole sources, plus drawn pairs of another seed. A sample's text is its turns, as the chain embeds
-them. Mixed pairs are 1,000 of tier A and drawn ones. `kNN of the source` is over all sources at once. Icons
+them. Mixed pairs are 1,000 of tier A and drawn ones. kNN of the source is over all sources at once; targets
+are for tier A, figures of tier B are printed beside them. Icons
 are of a rendering that was never trained on (Twemoji), of names that were, and need `--icons DIR`
 (curation/training/icons.py says which npm packages it holds). VLM: generated questions of another seed.
 """
@@ -61,8 +62,9 @@ def of_clip(encoder: Encoder, data: Path, icons: Path | None) -> dict[str, float
     mixed += range(len(pairs), len(pairs) + len(drawn))
     figures |= named("clip.mixed", clip.retrieval(images[mixed] @ texts[mixed].T))
     trained = similarity[: len(real), : len(real)]
-    figures["clip.knn_of_the_source_by_image"] = clip.knn_accuracy(images[: len(pairs)], labels)
-    figures["clip.knn_of_the_source_by_text"] = clip.knn_accuracy(texts[: len(pairs)], labels)
+    for suffix, n in (("", len(real)), ("_with_tier_B", len(pairs))):
+        figures[f"clip.knn_of_the_source_by_image{suffix}"] = clip.knn_accuracy(images[:n], labels[:n])
+        figures[f"clip.knn_of_the_source_by_text{suffix}"] = clip.knn_accuracy(texts[:n], labels[:n])
     figures["clip.auc_across_sources"] = clip.auc(np.diag(trained), trained[clip.across(labels[: len(real)])])
     figures["clip.auc_across_sources_with_tier_B"] = clip.auc(
         np.diag(similarity), similarity[clip.across(labels)]

@@ -29,6 +29,9 @@ WHOLE_POOL = (
     "builtin_chunk_places",
     "mismatch",
     "alignment",
+    "openings",
+    "words",
+    "quality",
     "centroids",
     "k_curve",
     "nearest",
@@ -50,11 +53,13 @@ def chain(
     from curation.stages.capability import capability_stages
     from curation.stages.clusters import cluster_stages
     from curation.stages.endpoint import judgement_stages
+    from curation.stages.head import head_stages
 
     stages: list[Stage] = []
     for step in STEPS[: STEPS.index(until) + 1]:
         stages += cluster_stages(config, model, root) if step == "cluster" else _BUILD[step](config, model)
         if step == "score" and root is not None:
+            stages += head_stages(config.score.heads, model, root.parent)
             stages += capability_stages(config, model, root) + judgement_stages(config, root)
     if until == "select" and root is not None:
         from curation.scores import demand_tables
@@ -90,10 +95,12 @@ def _embed(config: Config, model: Callable[[], Model]) -> list[Stage]:
 
 def _score(config: Config, model: Callable[[], Model]) -> list[Stage]:
     from curation.stages.alignment import Align, Mismatch
+    from curation.stages.quality import FlagTexts, JudgeQuality, MineTexts
     from curation.stages.samples import MeasureHygiene
     from curation.stages.vectors import Cosines, Embedded
 
     stages: list[Stage] = [Cosines(Embedded(model().dim)), Mismatch(), Align(), MeasureHygiene()]
+    stages += [FlagTexts(), MineTexts(), JudgeQuality()]
     if config.embed.phrases:
         from curation.stages.grounding import AskedSamples
         from curation.stages.phrases import GroundPhrases

@@ -15,23 +15,56 @@ if TYPE_CHECKING:
     from curation.store import Store
 
 # Tables with one row a sample, in pool order, and the columns that are not for ranking.
-TABLES = ("checked", "clusters", "hygiene", "alignment", "grounding", "phrase_grounding", "capability", "judgement")
+TABLES = (
+    "checked",
+    "clusters",
+    "hygiene",
+    "alignment",
+    "quality",
+    "heads",
+    "grounding",
+    "phrase_grounding",
+    "capability",
+    "judgement",
+)
 FLAGS = {"grounding": "--vlm MODEL", "capability": "--capability BACKEND", "judgement": "--judge"}
-IDS = ("uid", "dataset", "record_id", "file", "line", "content_hash", "error", "error_message")
+HEADS = "heads"  # its columns are named by curate.toml, so only the table says which there are
+IDS = ("uid", "dataset", "record_id", "file", "line", "content_hash", "error", "error_message", "evidence")
 
 
 def on_request() -> dict[str, pa.Schema]:
     """Tables that a run makes only where it is told to, and their columns: they may be of an earlier pool."""
+    import pyarrow as pa
+
     from scorers.grounding import Grounding
     from scorers.judgement import Judgement
     from scorers.taxonomy import WRITES
 
-    return {"grounding": Grounding.writes, "capability": WRITES, "judgement": Judgement.writes}
+    return {
+        HEADS: pa.schema([]),
+        "grounding": Grounding.writes,
+        "capability": WRITES,
+        "judgement": Judgement.writes,
+    }
+
+
+def fixed_columns() -> set[str]:
+    """The columns that every pool has or can have: all but those of heads."""
+    from curation.stages.samples import CHECKED
+    from scorers.alignment import Alignment
+    from scorers.hygiene import Hygiene
+    from scorers.synthetic import Synthetic
+
+    schemas = (CHECKED, Hygiene.writes, Alignment.writes, Synthetic.writes, *on_request().values())
+    return {"cluster", "similarity", *(name for schema in schemas for name in schema.names)}
 
 
 def tables_for(columns: Sequence[str]) -> tuple[str, ...]:
-    """The tables on request that hold one of `columns`."""
-    return tuple(table for table, schema in on_request().items() if set(columns) & set(schema.names))
+    """The tables on request that hold one of `columns`; what no other table has is a head's."""
+    found = {table for table, schema in on_request().items() if set(columns) & set(schema.names)}
+    if not set(columns) <= fixed_columns():
+        found.add(HEADS)
+    return tuple(table for table in on_request() if table in found)
 
 
 def demand_tables(store: Store, columns: Sequence[str], made: Sequence[str]) -> None:
@@ -41,6 +74,13 @@ def demand_tables(store: Store, columns: Sequence[str], made: Sequence[str]) -> 
         ConfigError: naming the column and the flag.
     """
     schemas = on_request()
+    unknown = [name for name in columns if name not in fixed_columns()]
+    if unknown and HEADS not in made:
+        there = sorted(fixed_columns() & set(column_tables(store)) - set(IDS))
+        raise ConfigError(
+            f"there is no column {unknown[0]!r}: no head of this name is given (--head NAME=FILE); there are "
+            f"{', '.join(there or sorted(fixed_columns() - set(IDS)))}"
+        )
     for table in tables_for(columns):
         if table not in made and table not in current_tables(store):
             column = next(name for name in columns if name in schemas[table].names)

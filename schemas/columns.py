@@ -76,6 +76,14 @@ BRIGHTNESS = pa.field("brightness", pa.float32())
 CONTRAST = pa.field("contrast", pa.float32())
 BLUR = pa.field("blur", pa.float32())
 ENTROPY = pa.field("entropy", pa.float32())
+SHARPNESS = pa.field("sharpness", pa.float32())
+EDGES = pa.field("edges", pa.float32())
+GREY_SHARE = pa.field("grey_share", pa.float32())
+BORDER = pa.field("border", pa.float32())
+GENERATOR = pa.field("generator", pa.string())
+GENERATOR_MARK = pa.field("generator_mark", pa.string())
+SOFTWARE = pa.field("software", pa.string())
+CAMERA = pa.field("camera", pa.string())
 
 IMAGES = pa.schema(
     [
@@ -90,6 +98,14 @@ IMAGES = pa.schema(
         CONTRAST,
         BLUR,
         ENTROPY,
+        SHARPNESS,
+        EDGES,
+        GREY_SHARE,
+        BORDER,
+        GENERATOR,
+        GENERATOR_MARK,
+        SOFTWARE,
+        CAMERA,
         ERROR,
         ERROR_MESSAGE,
     ]

@@ -8,7 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scorers.alignment import Alignment
+from scorers.head import Head
 from scorers.hygiene import Hygiene
+from scorers.synthetic import Synthetic
+from scorers.text_flags import TextFlags
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,4 +21,7 @@ if TYPE_CHECKING:
 SCORERS: dict[str, Callable[..., Scorer]] = {
     "hygiene": Hygiene,
     "alignment": Alignment,
+    "text_flags": TextFlags,
+    "synthetic_quality": Synthetic,
+    "head": Head,
 }

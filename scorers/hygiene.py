@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 import pyarrow as pa
+
+from scorers.quality.language import language
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,14 +51,30 @@ def text_figures(turns: Sequence[tuple[str, str]]) -> dict[str, int]:
         n_turns: turns, system turns included.
         n_question_words: words of the turns by `user`.
         n_answer_words: words of the turns by `assistant`.
+        n_question_tokens: tokens of the turns by `user`, as `count_tokens` estimates them.
+        n_answer_tokens: tokens of the turns by `assistant`.
     """
     words = [(role, count_words(text)) for role, text in turns]
+    tokens = [(role, count_tokens(text)) for role, text in turns if role in ("user", "assistant")]
     return {
         "n_chars": sum(len(text.replace(PLACEHOLDER, "").strip()) for _, text in turns),
         "n_words": sum(n for _, n in words),
         "n_turns": len(turns),
         "n_question_words": sum(n for role, n in words if role == "user"),
         "n_answer_words": sum(n for role, n in words if role == "assistant"),
+        "n_question_tokens": sum(n for role, n in tokens if role == "user"),
+        "n_answer_tokens": sum(n for role, n in tokens if role == "assistant"),
+    }
+
+
+def languages(turns: Sequence[tuple[str, str]]) -> dict[str, str | None]:
+    """The language of a sample's questions and of its answers; None where they are too short to say."""
+    said = {
+        who: "\n".join(text for role, text in turns if role == who).strip() for who in ("user", "assistant")
+    }
+    return {
+        "question_language": language(said["user"]),
+        "answer_language": language(said["assistant"]),
     }
 
 
@@ -70,6 +88,12 @@ _TEXT = [
     _figure("n_turns", pa.int32(), "turns", "[0, inf)", "neither"),
     _figure("n_question_words", pa.int32(), "words", "[0, inf)", "neither"),
     _figure("n_answer_words", pa.int32(), "words", "[0, inf)", "neither"),
+    _figure("n_question_tokens", pa.int32(), "tokens", "[0, inf)", "neither"),
+    _figure("n_answer_tokens", pa.int32(), "tokens", "[0, inf)", "neither"),
+]
+_LANGUAGE = [
+    _figure("question_language", pa.string(), "ISO 639-1", "", "neither"),
+    _figure("answer_language", pa.string(), "ISO 639-1", "", "neither"),
 ]
 _IMAGE = [
     _figure("min_side", pa.int32(), "pixels", "[1, inf)", "higher"),
@@ -78,14 +102,21 @@ _IMAGE = [
     _figure("min_contrast", pa.float32(), "luminance", "[0, 0.5]", "higher"),
     _figure("min_blur", pa.float32(), "variance of the Laplacian", "[0, inf)", "higher"),
     _figure("min_entropy", pa.float32(), "bits", "[0, 8]", "higher"),
+    _figure("min_sharpness", pa.float32(), "blur / variance of luminance", "[0, inf)", "higher"),
+    _figure("min_edges", pa.float32(), "99.9th percentile of the Laplacian", "[0, 1020]", "higher"),
+    _figure("min_grey_share", pa.float32(), "share of pixels", "[0, 1]", "neither"),
+    _figure("max_border", pa.float32(), "share of the area", "[0, 1]", "lower"),
 ]
+# Share of pixels without colour from which on an image counts as greyscale.
+GREYSCALE = 0.999
+_GREYSCALE = _figure("greyscale", pa.bool_(), "flag", "", "neither")
 
 
 class Measured(Protocol):
     """What `Hygiene` reads: samples, and the figures of their images.
 
-    `rows` has the column `turns`; `images` has width, height, brightness, contrast, blur and entropy. Image j
-    of sample i is row `offsets[i] + j` of `images`.
+    `rows` has the column `turns`; `images` has width, height, and the other figures of `image_figures`. Image
+    j of sample i is row `offsets[i] + j` of `images`.
     """
 
     @property
@@ -106,20 +137,23 @@ class Measured(Protocol):
 
 @dataclass(frozen=True)
 class Hygiene:
-    """Counts of the text, and the worst figure over the images (of brightness the mean).
+    """Counts and languages of the text, and the worst figure over the images (of brightness the mean).
 
     The figures of the images are null where a sample has no image that could be measured; an image that could
     not be measured is left out of its sample's figures.
     """
 
     name: ClassVar[str] = "hygiene"
-    version: ClassVar[int] = 1
-    writes: ClassVar[pa.Schema] = pa.schema(_TEXT + _IMAGE)
+    version: ClassVar[int] = 2
+    writes: ClassVar[pa.Schema] = pa.schema([*_TEXT, *_LANGUAGE, *_IMAGE, _GREYSCALE])
 
     def score(self, batch: Measured) -> pa.RecordBatch:
         """One row a sample of `batch.rows`, with the columns of `writes`."""
-        figures = [text_figures(_pairs(turns)) for turns in batch.rows.column("turns").to_pylist()]
-        columns = [pa.array([row[field.name] for row in figures], field.type) for field in _TEXT]
+        said = [_pairs(turns) for turns in batch.rows.column("turns").to_pylist()]
+        figures: list[dict[str, Any]] = [{**text_figures(turns), **languages(turns)} for turns in said]
+        columns = [
+            pa.array([row[field.name] for row in figures], field.type) for field in [*_TEXT, *_LANGUAGE]
+        ]
         width, height = _numbers(batch.images, "width"), _numbers(batch.images, "height")
         shorter, longer = np.minimum(width, height), np.maximum(width, height)
         per_image = {
@@ -128,10 +162,16 @@ class Hygiene:
             "min_contrast": (np.minimum, _numbers(batch.images, "contrast")),
             "min_blur": (np.minimum, _numbers(batch.images, "blur")),
             "min_entropy": (np.minimum, _numbers(batch.images, "entropy")),
+            "min_sharpness": (np.minimum, _numbers(batch.images, "sharpness")),
+            "min_edges": (np.minimum, _numbers(batch.images, "edges")),
+            "min_grey_share": (np.minimum, _numbers(batch.images, "grey_share")),
+            "max_border": (np.maximum, _numbers(batch.images, "border")),
         }
         reduced = {name: _reduced(rule, values, batch.offsets) for name, (rule, values) in per_image.items()}
         reduced["mean_brightness"] = _mean(_numbers(batch.images, "brightness"), batch.offsets)
         columns += [_nullable(reduced[field.name], field.type) for field in _IMAGE]
+        grey = reduced["min_grey_share"]
+        columns.append(pa.array(grey >= GREYSCALE, mask=np.isnan(grey)))
         return pa.RecordBatch.from_arrays(columns, schema=self.writes)
 
 

@@ -1,4 +1,4 @@
-"""Figures of one image: size, light, sharpness, perceptual hash. A decoded image in, numbers out."""
+"""Figures of one image: size, light, sharpness, colour, borders, hash. A decoded image in, numbers out."""
 
 from __future__ import annotations
 
@@ -8,10 +8,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from PIL import Image
 
 # Sharpness is measured at this longest side, so that it compares between images of different sizes.
 BLUR_SIDE = 224
+# Colour is looked at about this small: enough to tell a photograph from its greys.
+COLOUR_SIDE = 112
+# Levels of 256 that two channels of a grey pixel may differ by: what JPEG makes of grey.
+CHROMA = 12
+# Levels that a blank row may vary by, and that blank rows of one border may differ by.
+BLANK = 10
+STRONGEST = 0.999
 HASH_SIDE = 32
 # With this gap the box reduction before the hash moves at most 2 of its 64 bits (1,500 images measured).
 HASH_GAP = 6.0
@@ -20,7 +28,7 @@ HASH_GAP = 6.0
 def measure(image: Image.Image) -> dict[str, Any]:
     """Figures of an image; nothing here depends on a model, and equal pixels give equal figures.
 
-    Luminance is ITU-R 601-2, as Pillow's mode L. About 0.8 ms for 448 x 448 pixels.
+    Luminance is ITU-R 601-2, as Pillow's mode L. About 1.2 ms for 448 x 448 pixels.
 
     Args:
         image: in mode RGB or L; palettes and transparency are composited before.
@@ -33,6 +41,15 @@ def measure(image: Image.Image) -> dict[str, Any]:
         blur: variance of the Laplacian (4 neighbours, luminance 0 to 255) of the image scaled down to a
             longest side of 224 pixels; >= 0, LOWER is blurrier (Pech-Pacheco et al., Diatom autofocusing in
             brightfield microscopy, ICPR 2000). Smaller images are measured as they are; 0 under 3 pixels.
+        sharpness: `blur` divided by the variance of the luminance it was measured on, so that a pale picture
+            compares with a strong one; >= 0, higher is sharper, photographs have 0.05 to 2. None where the
+            image is one flat tone.
+        edges: the 99.9th percentile of the Laplacian's absolute values, in [0, 1020]: how hard the hardest
+            edges are. Higher is sharper; an image out of focus has under 10.
+        grey_share: share of the pixels without colour (channels at most 12 of 255 apart), in [0, 1]; measured
+            on the image reduced to about 112 pixels. 1 is a greyscale image.
+        border: share of the area in blank rows and columns at the four sides, in [0, 1]: letterboxes and
+            margins. 1 is a blank image.
         entropy: Shannon entropy of the 256-bin luminance histogram, in bits, in [0, 8]; 0 is one flat tone.
         phash: 8 bytes, the 64-bit DCT hash of `imagehash.phash`; compare by the number of unequal bits. It is
             taken after a box reduction, to save most of its time: on 1,500 images 95 % of the hashes equal
@@ -50,12 +67,19 @@ def measure(image: Image.Image) -> dict[str, Any]:
     mean = float(np.sum(share * levels))
     variance = float(np.sum(share * (levels - mean) ** 2))
     filled = share[share > 0]
+    small = np.asarray(_scaled(grey)).astype(np.int16)
+    laplacian = _laplacian(small)
+    blur, light = _variance(laplacian), _variance(small)
     return {
         "width": image.width,
         "height": image.height,
         "brightness": min(mean, 1.0),
         "contrast": min(math.sqrt(variance), 0.5),
-        "blur": _laplacian_variance(_scaled(grey)),
+        "blur": blur,
+        "sharpness": blur / light if light else None,
+        "edges": _strongest(laplacian),
+        "grey_share": _grey_share(image),
+        "border": _border(small),
         # Adding 0.0 turns the -0.0 of a flat image into 0.0.
         "entropy": float(-np.sum(filled * np.log2(filled))) + 0.0,
         "phash": _phash(grey),
@@ -74,17 +98,59 @@ def _scaled(grey: Image.Image) -> Image.Image:
     return reduced.resize((width, height), Image.Resampling.BILINEAR)
 
 
-def _laplacian_variance(grey: Image.Image) -> float:
-    if min(grey.size) < 3:
-        return 0.0
-    pixels = np.asarray(grey).astype(np.int16)
+def _laplacian(pixels: NDArray[np.int16]) -> NDArray[np.int16]:
+    """(h, w) -> (h - 2, w - 2), or nothing under 3 pixels."""
+    if min(pixels.shape) < 3:
+        return np.zeros((0, 0), np.int16)
     inner = pixels[1:-1, 1:-1]
-    laplacian = pixels[:-2, 1:-1] + pixels[2:, 1:-1] + pixels[1:-1, :-2] + pixels[1:-1, 2:] - 4 * inner
+    return pixels[:-2, 1:-1] + pixels[2:, 1:-1] + pixels[1:-1, :-2] + pixels[1:-1, 2:] - 4 * inner
+
+
+def _variance(values: NDArray[np.int16]) -> float:
     # Sums of integers: exact, so no order of addition shows. Not a BLAS call: its threads would fight those
     # that decode.
-    flat = laplacian.ravel().astype(np.int64)
+    flat = values.ravel().astype(np.int64)
     n, total, squares = flat.size, int(flat.sum()), int(np.einsum("i,i->", flat, flat))
-    return (squares - total * total / n) / n
+    return (squares - total * total / n) / n if n else 0.0
+
+
+def _strongest(laplacian: NDArray[np.int16]) -> float:
+    """The 99.9th percentile of the absolute values, the lower one where it falls between two."""
+    if not laplacian.size:
+        return 0.0
+    counts = np.bincount(np.abs(laplacian).ravel())
+    return float(np.searchsorted(np.cumsum(counts), STRONGEST * laplacian.size))
+
+
+def _grey_share(image: Image.Image) -> float:
+    if image.mode == "L":
+        return 1.0
+    from PIL import ImageChops
+
+    red, green, blue = image.reduce(max(1, max(image.size) // COLOUR_SIDE)).split()
+    most = ImageChops.lighter(ImageChops.lighter(red, green), blue)
+    least = ImageChops.darker(ImageChops.darker(red, green), blue)
+    counts = ImageChops.subtract(most, least).histogram()
+    return float(sum(counts[: CHROMA + 1]) / sum(counts))
+
+
+def _border(pixels: NDArray[np.int16]) -> float:
+    """Share of the area outside the blank rows, and then outside the blank columns of the rest."""
+    height, width = map(int, pixels.shape)
+    top, bottom = _margins(pixels)
+    rest = pixels[top : height - bottom]
+    left, right = _margins(rest.T) if rest.size else (0, 0)
+    return 1.0 - (height - top - bottom) * (width - left - right) / (height * width)
+
+
+def _margins(pixels: NDArray[np.int16]) -> tuple[int, int]:
+    """How many rows at each end are blank: each of one tone, and of that of the outermost row."""
+    least, most = pixels.min(axis=1), pixels.max(axis=1)
+    blank = most - least <= BLANK
+    first, last = (blank & (np.abs(most - most[end]) <= BLANK) for end in (0, -1))
+    if first.all():
+        return len(blank), 0
+    return int(np.argmin(first)), int(np.argmin(last[::-1]))
 
 
 def _phash(grey: Image.Image) -> bytes:

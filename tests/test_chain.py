@@ -89,13 +89,13 @@ def test_the_same_command_again_computes_nothing_and_imports_no_torch(done: Work
 
 
 def test_another_budget_recomputes_the_selection_alone(copy: Workspace) -> None:
-    assert copy.select("10%")["computed"] == {"selection": 1}
+    assert copy.select("10%")["computed"] == {"selection": 1, "strata": 1}
     assert copy.select("30%")["computed"] == {}
 
 
 def test_another_eps_is_only_another_decision(copy: Workspace) -> None:
     looser = Workspace(copy.base, {**SMALL, "prune.eps": 0.02}).select("30%")
-    assert set(looser["computed"]) <= {"pruned", "selection"}
+    assert set(looser["computed"]) <= {"pruned", "selection", "strata"}
 
 
 def test_a_second_dataset_computes_its_own_shards_only(copy: Workspace, tmp_path: Path) -> None:

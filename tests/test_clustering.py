@@ -16,8 +16,11 @@ from hypothesis import strategies as st
 
 from clustering.assignment import assign
 from clustering.bins import balance
+from clustering.fixed import Rows, by_float32, by_torch, centred_digits, crew, torch_is_exact
 from clustering.kmeans import fit, root_k
 from clustering.neighbours import near_pairs
+from clustering.quality import adjusted_rand, purity, silhouette
+from clustering.seeding import plus_plus
 from clustering.vectors import cosines, joint, margin, unit
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -127,6 +130,88 @@ def test_there_are_no_more_centroids_than_distinct_rows():
     assert sorted(cluster.tolist()) == [0, 1, 2]
     np.testing.assert_allclose(similarity, 1, atol=1e-6)
     assert found.cosine == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("d", [1, 100, 1024, 2500])
+def test_products_of_digits_are_exact_by_any_library(d):
+    digits = np.random.default_rng(d).integers(-127, 128, (40, d), dtype=np.int8)
+    digits[:2] = 127
+    exact = digits.astype(np.int64) @ digits[:30].astype(np.int64).T
+    np.testing.assert_array_equal(by_float32(digits, digits[:30]), exact)
+    if torch_is_exact():
+        np.testing.assert_array_equal(by_torch(digits, digits[:30]), exact)
+
+
+def test_rows_in_fixed_point_keep_their_directions():
+    vectors = unit_rows(200, 300)
+    rows = Rows.of(vectors)
+    np.testing.assert_allclose(rows.fixed / 32767, vectors, atol=1 / 65534)
+    digits = unit(rows.digits.astype(float))
+    assert (digits * vectors).sum(axis=1).min() > 0.9999
+    np.testing.assert_allclose(rows.lengths, np.linalg.norm(rows.digits.astype(float), axis=1))
+    assert not Rows.of(np.zeros((2, 5), np.float32)).lengths.any()
+
+
+def test_what_all_centroids_share_takes_no_bits_from_their_differences():
+    centroids = unit_rows(20, 50).astype(float)
+    shared = np.zeros(50)
+    shared[3] = 5.0
+    np.testing.assert_array_equal(centred_digits(centroids), centred_digits(centroids + shared))
+
+
+def test_starts_are_distinct_and_spread_over_far_clusters():
+    truth = np.random.default_rng(1).integers(0, 30, 3000)
+    rows = Rows.of(unit(unit_rows(30, 64)[truth] + 0.02 * unit_rows(3000, 64, 5)))
+    with crew(1.0) as workers:
+        starts = plus_plus(rows, 30, np.random.default_rng(0), workers)
+    assert len(set(truth[starts].tolist())) == 30
+
+
+def test_the_result_is_a_fixed_point_of_the_definition():
+    rows = near_rows(2000, 40)
+    found = fit(rows, 25, seed=0, iterations=100)
+    assert found.iterations < 100
+    cluster, similarity = assign(rows, found.centroids)
+    means = unit(np.stack([rows[cluster == number].sum(axis=0) for number in range(25)]))
+    assert (means * found.centroids).sum(axis=1).min() > 0.9999
+    assert similarity.mean() == pytest.approx(found.cosine, abs=1e-4)
+
+
+def test_more_iterations_only_tighten_clusters():
+    rows = unit_rows(3000, 16)
+    cosines_ = [fit(rows, 40, seed=0, iterations=n).cosine for n in (1, 3, 10, 30)]
+    assert cosines_ == sorted(cosines_)
+
+
+def test_the_objective_is_within_a_percent_of_faiss_at_equal_k_iterations_and_sample():
+    import faiss
+
+    rows = unit(unit_rows(40, 48)[np.arange(4000) % 40] + 0.15 * unit_rows(4000, 48, 7))
+    theirs = faiss.Kmeans(
+        48, 40, niter=10, seed=1, spherical=True, max_points_per_centroid=4000, min_points_per_centroid=1
+    )
+    theirs.train(rows)
+    ours = assign(rows, fit(rows, 40, iterations=10, seed=1).centroids)[1].mean()
+    assert ours > 0.99 * assign(rows, unit(theirs.centroids))[1].mean()
+
+
+def test_a_cluster_that_is_too_large_is_split_and_equal_rows_are_not():
+    rows = np.vstack([unit(unit_rows(1) + 0.1 * unit_rows(900, seed=2)), unit_rows(100, seed=3)])
+    assert np.bincount(assign(rows, fit(rows, 4, seed=0).centroids)[0]).max() > 200
+    split = fit(rows, 4, seed=0, most=200).centroids
+    assert len(split) > 4
+    assert np.bincount(assign(rows, split)[0]).max() <= 210  # to 8 bits none has more than 200
+    same = np.repeat(unit_rows(1), 900, axis=0)
+    assert len(fit(same, 4, seed=0, most=200).centroids) == 1
+
+
+def test_an_empty_cluster_starts_anew():
+    # Of three rows in each of two places k-means can start with two in one of them.
+    rows = np.repeat(unit_rows(2, 8), 500, axis=0)
+    rows = unit(rows + 1e-3 * unit_rows(1000, 8, 4))
+    for seed in range(5):
+        found = fit(rows, 50, seed=seed, iterations=5)
+        assert len(found.centroids) == len(np.unique(found.centroids, axis=0))
 
 
 @pytest.mark.parametrize(("rows", "k"), [(unit_rows(3), 0), (np.zeros((2, 4), np.float32), 1)])
@@ -279,3 +364,37 @@ def test_the_dearest_groups_go_first_and_ties_to_the_smaller():
         balance([1], 0)
     with pytest.raises(ValueError, match="negative"):
         balance([1, -1], 2)
+
+
+def test_the_silhouette_is_that_of_its_definition():
+    rows = Rows.of(near_rows(120, 16))
+    clusters = np.random.default_rng(0).integers(0, 5, 120) * 3
+    clusters[7] = 99  # a cluster of one
+    exact = unit(rows.fixed.astype(float)).astype(float)
+    distances = 1 - exact @ exact.T
+    values = []
+    for row in range(120):
+        own = (clusters == clusters[row]) & (np.arange(120) != row)
+        if not own.any():
+            values.append(0.0)
+            continue
+        inside = distances[row, own].mean()
+        others = {c for c in clusters.tolist() if c != clusters[row]}
+        outside = min(distances[row, clusters == c].mean() for c in others)
+        values.append((outside - inside) / max(inside, outside))
+    assert silhouette(rows, clusters) == pytest.approx(np.mean(values), abs=1e-3)
+    assert np.isnan(silhouette(rows, np.zeros(120, int)))
+
+
+def test_adjusted_rand_and_purity_by_hand():
+    left = [0, 0, 0, 1, 1, 1]
+    right = ["a", "a", "b", "b", "c", "c"]
+    # Pairs together: 6 and 3, in both 2; by chance 6 * 3 / 15 = 1.2: (2 - 1.2) / (4.5 - 1.2).
+    assert adjusted_rand(left, right) == pytest.approx(0.8 / 3.3)
+    assert purity(left, right) == pytest.approx(4 / 6)
+    assert purity(right, left) == pytest.approx(5 / 6)
+    assert adjusted_rand(left, [5, 5, 5, 2, 2, 2]) == adjusted_rand([1], [2]) == 1.0
+    rng = np.random.default_rng(0)
+    assert abs(adjusted_rand(rng.integers(0, 9, 5000), rng.integers(0, 4, 5000))) < 0.01
+    with pytest.raises(ValueError, match="2 and 3 rows"):
+        purity([0, 1], [0, 1, 2])

@@ -14,8 +14,12 @@ from PIL import Image, ImageFilter
 
 from scorers import SCORERS
 from scorers.alignment import Alignment, alignment, mismatch_statistics, standardise
-from scorers.hygiene import Hygiene, count_tokens, count_words, text_figures
+from scorers.head import Head, linear
+from scorers.hygiene import Hygiene, count_tokens, count_words, languages, text_figures
 from scorers.image_figures import measure
+from scorers.quality.truncation import Lexicon
+from scorers.synthetic import Synthetic
+from scorers.text_flags import TextFlags
 
 
 def picture(width=320, height=240, seed=0):
@@ -67,6 +71,42 @@ def test_the_variance_of_the_laplacian_is_that_of_its_definition():
         for x in range(1, 59)
     ]
     assert measure(image)["blur"] == pytest.approx(np.var(laplacian))
+
+
+def test_sharpness_does_not_depend_on_contrast_and_says_nothing_of_a_flat_image():
+    image = picture(224, 200)
+    pale = Image.eval(image, lambda level: 96 + level // 4)
+    assert measure(pale)["blur"] < 0.1 * measure(image)["blur"]
+    assert measure(pale)["sharpness"] == pytest.approx(measure(image)["sharpness"], rel=0.1)
+    assert measure(Image.new("RGB", (64, 64), "grey"))["sharpness"] is None
+
+
+def test_edges_are_the_strongest_of_the_laplacian():
+    image = Image.new("L", (100, 100), 0)
+    image.paste(255, (0, 0, 50, 100))
+    figures = measure(image)
+    assert figures["edges"] == 255
+    assert measure(image.filter(ImageFilter.GaussianBlur(8)))["edges"] < 10
+
+
+def test_grey_pixels_are_counted_and_a_grey_photograph_in_jpeg_is_grey(tmp_path):
+    half = Image.new("RGB", (100, 100), (80, 80, 80))
+    half.paste((200, 40, 40), (0, 0, 50, 100))
+    assert measure(half)["grey_share"] == pytest.approx(0.5, abs=0.02)
+    assert measure(picture().convert("L"))["grey_share"] == 1
+    picture().convert("L").convert("RGB").save(tmp_path / "grey.jpg", quality=60)
+    assert measure(Image.open(tmp_path / "grey.jpg"))["grey_share"] == 1
+    assert measure(picture())["grey_share"] < 0.5
+
+
+@pytest.mark.parametrize(("tone", "other"), [(0, 255), (255, 255), (30, 200)])
+def test_borders_are_measured_on_every_side(tone, other):
+    framed = Image.new("RGB", (200, 200), (tone,) * 3)
+    framed.paste((other,) * 3, (0, 170, 200, 200))
+    framed.paste(picture(160, 140), (20, 30))
+    assert measure(framed)["border"] == pytest.approx(1 - 0.8 * 0.7, abs=0.03)
+    assert measure(picture())["border"] == 0
+    assert measure(Image.new("RGB", (50, 60), "white"))["border"] == 1
 
 
 def test_a_blurred_image_is_less_sharp_at_every_size():
@@ -141,6 +181,20 @@ def test_text_figures_count_questions_and_answers_apart():
         "n_turns": 3,
         "n_question_words": 3,
         "n_answer_words": 2,
+        "n_question_tokens": 4,
+        "n_answer_tokens": 3,
+    }
+
+
+def test_languages_are_those_of_questions_and_of_answers_and_null_where_short():
+    turns = [
+        ("user", "<image>\nWhat is the man on the left holding in his hand?"),
+        ("assistant", "Der Mann auf der linken Seite hält einen roten Regenschirm in der Hand."),
+    ]
+    assert languages(turns) == {"question_language": "en", "answer_language": "de"}
+    assert languages([("user", "<image>\nWhat is it?"), ("assistant", "B")]) == {
+        "question_language": None,
+        "answer_language": None,
     }
 
 
@@ -163,6 +217,12 @@ def samples():
             "contrast": pa.array([0.1, 0.2, None, None, 0.3], pa.float32()),
             "blur": pa.array([5.0, 4.0, None, None, 3.0], pa.float32()),
             "entropy": pa.array([1.0, 2.0, None, None, 3.0], pa.float32()),
+            "sharpness": pa.array([0.5, 0.04, None, None, 0.2], pa.float32()),
+            "edges": pa.array([90.0, 8.0, None, None, 40.0], pa.float32()),
+            "grey_share": pa.array([1.0, 0.4, None, None, 1.0], pa.float32()),
+            "border": pa.array([0.0, 0.3, None, None, 0.1], pa.float32()),
+            "generator": pa.array(["DALL-E", None, None, None, None]),
+            "generator_mark": pa.array(["exif:Software", None, None, None, None]),
         }
     )
     return SampleImages(
@@ -170,7 +230,13 @@ def samples():
     )
 
 
-BATCHES = {"hygiene": (Hygiene(), samples), "alignment": (Alignment(0.1, 0.05), None)}
+BATCHES = {
+    "hygiene": (Hygiene(), samples),
+    "alignment": (Alignment(0.1, 0.05), None),
+    "text_flags": (TextFlags(), None),
+    "synthetic_quality": (Synthetic(Lexicon({}), {}), None),
+    "head": (Head(("aesthetic",), np.ones((1, 4), np.float32), np.zeros(1, np.float32)), None),
+}
 
 
 def test_every_scorer_of_the_dict_says_unit_range_and_direction():
@@ -178,7 +244,7 @@ def test_every_scorer_of_the_dict_says_unit_range_and_direction():
     for name, (scorer, _) in BATCHES.items():
         assert isinstance(scorer, SCORERS[name])
         assert scorer.name == name
-        assert pickle.loads(pickle.dumps(scorer)) == scorer
+        assert pickle.loads(pickle.dumps(scorer)).writes == scorer.writes
         for field in scorer.writes:
             assert set(field.metadata) == {b"unit", b"range", b"better"}
             assert field.metadata[b"better"] in {b"higher", b"lower", b"neither"}
@@ -193,12 +259,36 @@ def test_hygiene_takes_the_worst_over_the_measured_images_and_null_without():
     assert scores["mean_brightness"].to_pylist() == [0.5, None, None, 0.5]
     assert scores["min_blur"].to_pylist() == [4.0, None, None, 3.0]
     assert scores["min_entropy"].to_pylist() == [1.0, None, None, 3.0]
+    assert scores["min_edges"].to_pylist() == [8.0, None, None, 40.0]
+    assert scores["max_border"].to_pylist() == pytest.approx([0.3, None, None, 0.1])
+    assert scores["greyscale"].to_pylist() == [False, None, None, True]
 
 
 def test_hygiene_of_samples_without_any_image_is_null():
     whole = samples()
     scores = Hygiene().score(SampleImages(whole.rows, np.zeros(5, np.int64), whole.images.slice(0, 0)))
     assert scores["min_blur"].null_count == scores["mean_brightness"].null_count == 4
+
+
+@dataclass(frozen=True)
+class Ragged:
+    vectors: np.ndarray
+    offsets: np.ndarray
+
+
+def test_a_head_is_weight_times_vector_plus_bias_averaged_over_a_sample():
+    rows = unit_rows(3, 4)
+    weight, bias = unit_rows(2, 4, seed=1), np.array([0.5, -1], np.float32)
+    scores = Head(("one", "two"), weight, bias).score(Ragged(rows, np.array([0, 1, 1, 3])))
+    expected = rows.astype(float) @ weight.astype(float).T + bias
+    assert scores["one"].to_pylist() == pytest.approx([expected[0, 0], None, expected[1:, 0].mean()])
+    assert scores["two"].to_pylist() == pytest.approx([expected[0, 1], None, expected[1:, 1].mean()])
+
+
+def test_the_bits_of_a_head_do_not_depend_on_the_batch():
+    rows, weight = unit_rows(1000, 512), unit_rows(3, 512, seed=1)
+    bias = np.zeros(3, np.float32)
+    assert (linear(rows, weight, bias)[777] == linear(rows[777:778], weight, bias)[0]).all()
 
 
 def unit_rows(n, d=16, seed=0):

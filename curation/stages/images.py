@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -18,6 +18,7 @@ from curation.store import read_shard
 from schemas.columns import IMAGES, SHA256, vector
 from schemas.errors import EXTREME_ASPECT, STAGE_FAILED, ReadError
 from scorers.image_figures import measure
+from scorers.image_marks import marks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +41,7 @@ class Decoded:
     image: Image.Image | None
     format: str | None = None
     mode: str | None = None
+    marks: dict[str, str | None] = field(default_factory=dict)
     error: BadImage | None = None
 
 
@@ -80,7 +82,8 @@ class DistinctImages:
             # Scaled to an encoder's shorter side it would fill the memory.
             narrow = BadImage(EXTREME_ASPECT, f"the image has {image.width} x {image.height} pixels")
             return Decoded(ref["sha256"], len(data), None, error=narrow)
-        return Decoded(ref["sha256"], len(data), to_rgb(image), image.format, image.mode)
+        marked = marks(image, data)
+        return Decoded(ref["sha256"], len(data), to_rgb(image), image.format, image.mode, marked)
 
     def failed(self, piece: Decoded, error: Exception) -> Decoded:
         """An image on which a stage raised is a bad image."""
@@ -96,12 +99,12 @@ def _references(path: str) -> list[list[dict[str, Any]]]:
 
 @dataclass(frozen=True)
 class Figures:
-    """`images`: size, format, perceptual hash and hygiene figures; the error of what cannot be decoded."""
+    """`images`: size, format, hash, figures, marks of origin; the error of what cannot be decoded."""
 
     source: DistinctImages
 
     name: ClassVar[str] = "images"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     shape: ClassVar[str] = "map"
     writes: ClassVar[pa.Schema] = IMAGES
 
@@ -118,7 +121,7 @@ class Figures:
         if piece.image is None:
             assert piece.error is not None
             return {**row, "error": piece.error.code, "error_message": str(piece.error)}
-        return {**row, "format": piece.format, "mode": piece.mode, **measure(piece.image)}
+        return {**row, "format": piece.format, "mode": piece.mode, **piece.marks, **measure(piece.image)}
 
     def finish(self, rows: pa.RecordBatch, prepared: list[dict[str, Any]]) -> pa.RecordBatch:
         return pa.RecordBatch.from_pylist(prepared, schema=IMAGES)

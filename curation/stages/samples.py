@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -131,7 +132,7 @@ class MeasureHygiene:
     writes: ClassVar[pa.Schema] = pa.schema([columns.UID, *Hygiene().writes])
 
     def params(self) -> dict[str, Any]:
-        return {}
+        return {"py3langid": version("py3langid")}
 
     def prepare(self, piece: SampleImages) -> pa.RecordBatch:
         scores = Hygiene().score(piece)

@@ -47,7 +47,7 @@ class Mixture:
         rng = random.Random(f"{self.seed}/{step}")
         real = round(REAL * self.rows) if self.real else 0
         text, blank = round(TEXT * self.rows), round(BLANK * self.rows)
-        simple = 0.9 - 0.4 * min(1.0, 2 * done)
+        simple = 0.85 - 0.35 * done
         rows: list[Row] = []
         for i in range(self.rows):
             if i < real:

@@ -34,7 +34,7 @@ FACTS: dict[str, tuple[str, ...]] = {  # what can be known of a thing in a pictu
     "form": tuple(dict.fromkeys([*SHAPES, *THINGS])),
     "row": ROWS,
     "column": COLUMNS,
-    "count": tuple(str(n) for n in range(1, 7)),  # of its kind in the picture
+    "count": tuple(str(n) for n in range(1, 13)),  # of its kind in the picture
     "letter": tuple(string.ascii_letters + string.digits),
     "value": tuple(str(n) for n in range(1, 21)),  # of a bar
     "size": ("smaller", "larger"),
@@ -101,7 +101,7 @@ def _marks(rng: random.Random, n: int) -> tuple[Picture, list[_Mark], tuple[Seen
     for colour, form, (row, column) in zip(colours, forms, rng.sample(CELLS, n), strict=True):
         mark = _Mark(colour, form, row, column)
         w, h = picture.width / 3, picture.height / 3
-        r = min(w, h) / 2 * rng.uniform(0.55, 1.0)
+        r = min(w, h) / 2 * rng.uniform(0.42, 1.0)
         x = (column + 0.5) * w + rng.uniform(-0.8, 0.8) * (w / 2 - r)
         y = (row + 0.5) * h + rng.uniform(-0.8, 0.8) * (h / 2 - r)
         SHAPES[form](pen, x, y, r, jitter(rng, COLOURS[colour]))
@@ -132,7 +132,7 @@ def _one_shape(rng: random.Random) -> Item:
 
 
 def _few_shapes(rng: random.Random) -> Item:
-    picture, marks, shown = _marks(rng, rng.randint(2, 4))
+    picture, marks, shown = _marks(rng, rng.randint(2, 5))
     questions = [Question("How many shapes are there?", str(len(marks)), "count")]
     for mark in marks:
         what = rng.choice((f"Which shape is {mark.colour}?", f"What is the {mark.colour} shape?"))
@@ -158,11 +158,23 @@ def _few_shapes(rng: random.Random) -> Item:
 
 def _few_things(rng: random.Random) -> Item:
     """One kind of thing 1 to 6 times, or two kinds 1 to 4 times each."""
-    picture, pen, paper = page(rng, least=120, most=220)
-    kinds = rng.sample(list(THINGS), rng.choice((1, 1, 2)))
+    kinds = rng.choice((1, 1, 2))
+    return _things(rng, "few_things", [rng.randint(1, 6 if kinds == 1 else 4) for _ in range(kinds)], (4, 3))
+
+
+def _many_things(rng: random.Random) -> Item:
+    """As many things as the pictures of KINDS have: up to three kinds, twelve in all."""
+    kinds = rng.choice((1, 1, 2, 2, 3))
+    counts = [rng.randint(1, 12 // kinds) for _ in range(kinds)]
+    return _things(rng, "many_things", counts, (5, 4) if rng.random() < 0.5 else (4, 4))
+
+
+def _things(rng: random.Random, name: str, counts: list[int], grid: tuple[int, int]) -> Item:
+    """Draw as many things of each kind, in cells of a grid of (along the longer side, along the other)."""
+    picture, pen, paper = page(rng, least=120, most=260)
+    kinds = rng.sample(list(THINGS), len(counts))
     colours = contrasting(rng, paper, len(kinds))
-    counts = [rng.randint(1, 6 if len(kinds) == 1 else 4) for _ in kinds]
-    across, down = (4, 3) if picture.width > picture.height else (3, 4)
+    across, down = grid if picture.width > picture.height else grid[::-1]
     cells = rng.sample([(i % across, i // across) for i in range(across * down)], sum(counts))
     w, h = picture.width / across, picture.height / down
     r = min(w, h) / 2 * rng.uniform(0.6, 0.95)
@@ -186,11 +198,11 @@ def _few_things(rng: random.Random) -> Item:
             Question(f"What colour are the {many}?", colour, "colour"),
         ]
     questions.append(Question("How many things are there altogether?", str(sum(counts)), "count"))
-    if len(kinds) == 2 and counts[0] != counts[1]:
-        first, second = (plural(kind, 2) for kind in kinds)
+    if len(kinds) > 1 and counts[0] != counts[1]:
+        first, second = (plural(kind, 2) for kind in kinds[:2])
         answer = first if counts[0] > counts[1] else second
         questions.append(Question(f"Are there more {first} or {second}?", answer, "comparison"))
-    return Item(picture, tuple(questions), "few_things", tuple(seen))
+    return Item(picture, tuple(questions), name, tuple(seen))
 
 
 def _word(rng: random.Random) -> Item:
@@ -295,6 +307,8 @@ SIMPLE: dict[str, Callable[[random.Random], Item]] = {
     "pair": _pair,
 }
 
+TRAINED: dict[str, Callable[[random.Random], Item]] = {**SIMPLE, "many_things": _many_things}
+
 RULES: tuple[tuple[str, str, str], ...] = (  # of KINDS, pattern of the question, skill; the first that fits
     ("arithmetic", r"", "text"),
     ("charts|tables", r"^Which is larger", "comparison"),
@@ -341,7 +355,7 @@ def drawn(seed: str, simple: float) -> Item:
     """
     rng = Talkative(seed)
     if rng.random() < simple:
-        return SIMPLE[rng.choice((*SIMPLE, "few_things", "few_shapes"))](rng)
+        return TRAINED[rng.choice((*TRAINED, "few_things", "few_shapes"))](rng)
     return rich(rng.choice((*RICH, "shapes", "shapes", "counting", "counting")), rng)
 
 

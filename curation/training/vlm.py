@@ -315,7 +315,9 @@ def _fit(model: Any, encoder: Encoder, mixture: Mixture, settings: Settings) -> 
 
 
 def _rows(mixture: Mixture, encoder: Encoder, step: int, done: float) -> Rows:
-    return mixture.pictures(encoder, step) if done < LOOKING else mixture.batch(encoder, step, done)
+    if done < LOOKING:
+        return mixture.pictures(encoder, step)
+    return mixture.batch(encoder, step, (done - LOOKING) / (1 - LOOKING))
 
 
 def _losses(model: Any, guide: Any, rows: Rows, device: str) -> tuple[torch.Tensor, torch.Tensor]:

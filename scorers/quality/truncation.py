@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 LEAST_WORDS = 3  # a shorter answer is a phrase, and ends where it likes
-# A last word that the pool knows this much less often than longer words that begin with it is a piece of one.
-PIECE_SHARE, LONGER_WORDS = 0.05, 2
+# A last word is a piece of one where the pool knows longer words that begin with it, this many, and the word
+# itself is at most this share of both. One with a capital may be a name that comes once.
+PIECE_SHARE, LONGER_WORDS = 0.08, 2
+NAME_SHARE, LONGER_NAMES = 0.01, 10
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _LAST = re.compile(r"(?<![\w'’:/.@#-])[^\W\d_]+(?:['’-][^\W\d_]+)*\Z")
@@ -28,11 +30,12 @@ _DANGLING = frozenset(
     " der und oder des dem et ou les des une el los las del y o e il gli della".split()
 )
 _ALPHABETIC = re.compile(r"[A-Za-z\u00c0-\u1eff]+(?:['’-][A-Za-z\u00c0-\u1eff]+)*\Z")
-_OPEN = re.compile(r"[,(\[{=–—]\Z|(?<=\w)-\Z")
+# A comma after a number or a name ends lines of tables, receipts and captions.
+_OPEN = re.compile(r"(?<=[^\W\d_]{3}),\Z|[(\[{=–—]\Z|(?<=\w)-\Z")
 
 
 class Ending(NamedTuple):
-    """The last word of an answer that ends in a word: case folded, and its characters [start, end)."""
+    """The last word of an answer that ends in a word, and its characters [start, end)."""
 
     word: str
     start: int
@@ -50,12 +53,18 @@ def cut(answer: str) -> Found | None:
         start = text.rindex("```")
         return Found("fence", start, start + 3)
     match = _OPEN.search(text)
-    if match:
+    if match and _sentence_case(text[: match.start()]):
         return Found("open", match.start(), match.end())
     last = _LAST.search(text)
     if last and last[0] in _DANGLING and "," not in text[max(0, last.start() - 2) : last.start()]:
         return Found("dangling", last.start(), last.end())
     return None
+
+
+def _sentence_case(text: str) -> bool:
+    """Does the last word begin with a small letter, or with none?"""
+    words = text.split()
+    return bool(words) and not words[-1][:1].isupper()
 
 
 def _unclosed(answer: str, text: str) -> Found | None:
@@ -69,8 +78,7 @@ def _unclosed(answer: str, text: str) -> Found | None:
 def ending(answer: str) -> Ending | None:
     """The last word of `answer`, where it may be a piece of one; None where a mark or a number ends it.
 
-    Capitals in lower-case text are an abbreviation, the last of several tags is whole, and languages without
-    an alphabet show nothing.
+    The last of several tags is whole, and languages without an alphabet show nothing.
     """
     text = answer.rstrip()
     last = _LAST.search(text)
@@ -79,9 +87,7 @@ def ending(answer: str) -> Ending | None:
     line = text[text.rfind("\n") + 1 :]
     if line == last[0] or re.search(r",\s*\Z", text[: last.start()]) or text.lstrip()[:1] in ("{", "["):
         return None
-    if len(last[0]) > 1 and last[0].isupper() and not line.isupper():
-        return None
-    return Ending(last[0].casefold(), last.start(), last.end())
+    return Ending(last[0], last.start(), last.end())
 
 
 def words(text: str) -> list[str]:
@@ -102,12 +108,14 @@ class Lexicon:
         self._before = [0, *accumulate(self._counts[word] for word in self._words)]
 
     def longer(self, word: str) -> int:
-        """How often words came that begin with `word` and go on."""
+        """How often words came that begin with `word`, case folded, and go on."""
         first = bisect_right(self._words, word)
         last = bisect_left(self._words, word + "\U0010ffff", lo=first)
         return self._before[last] - self._before[first]
 
     def is_piece(self, word: str) -> bool:
         """Is `word`, which came at least once, rather the beginning of another word?"""
-        own, longer = max(0, self._counts.get(word, 0) - 1), self.longer(word)
-        return longer >= LONGER_WORDS and own <= PIECE_SHARE * (own + longer)
+        share, least = (PIECE_SHARE, LONGER_WORDS) if word.islower() else (NAME_SHARE, LONGER_NAMES)
+        folded = word.casefold()
+        own, longer = max(0, self._counts.get(folded, 0) - 1), self.longer(folded)
+        return longer >= least and own <= share * (own + longer)
