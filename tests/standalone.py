@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Found = TypeVar("Found")
 
 HOME = Path(pyspark.__file__).parent
-SECONDS = 60  # that a daemon may take to start or to register
+SECONDS = 180  # that a daemon may take to start or to register, on a machine that is busy
 
 
 @dataclass
