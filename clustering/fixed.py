@@ -9,6 +9,7 @@ one is taken; else float32, which holds sums of 1,024 such products exactly. The
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +32,8 @@ ONE = 32767
 MOST = 127
 # Products of digits that float32 adds up without rounding: 1,024 * 127^2 < 2^24.
 EXACT_COLUMNS = 1024
+# What products of rows and centroids stay below: half of int32, for what rounding adds.
+LARGEST = 2.0**30
 # Multiplications from which on it pays to import torch.
 WORTH_TORCH = 4e11
 # Numbers of a block of products: 4 MB stay in the cache.
@@ -95,16 +98,41 @@ def _digits(fixed: NDArray[np.int16]) -> NDArray[np.int8]:
     return digits
 
 
-def centred_digits(centroids: NDArray[np.float64]) -> NDArray[np.int8]:
-    """(k, d) centroids less their mean, to 8 bits of one common scale.
+@dataclass(frozen=True)
+class Centres:
+    """Centroids less their mean, to 15 bits of one common scale, in two digits.
 
     What all centroids have in common decides nothing about which of them is nearest, and a few numbers that
     are large in all of them, as embeddings have, would leave the others no bits.
+
+    Args:
+        digits: (2 k, d) int8: the first digits of all centroids, then the second ones.
+        shift: a first digit is worth 2 ** shift second ones: 7, less where products would leave int32.
     """
-    centred = centroids - centroids.mean(axis=0)
-    peak = np.abs(centred).max(initial=0.0)
-    digits: NDArray[np.int8] = np.rint(centred * (MOST / peak if peak > 0 else 0.0)).astype(np.int8)
-    return digits
+
+    digits: NDArray[np.int8]
+    shift: int
+
+    @classmethod
+    def of(cls, centroids: NDArray[np.float64], longest: float) -> Centres:
+        """(k, d) centroids, to be multiplied with rows of at most `longest` digits' length."""
+        centred = centroids - centroids.mean(axis=0)
+        peak = np.abs(centred).max(initial=0.0)
+        if peak == 0:
+            return cls(np.zeros((2 * len(centred), centred.shape[1]), np.int8), 0)
+        scaled = centred * (MOST / peak)
+        bound = max(longest * float(np.linalg.norm(scaled, axis=1).max()), 1.0)
+        shift = min(max(int(math.log2(LARGEST / bound)), 0), 7)
+        whole = np.rint(scaled * 2**shift).astype(np.int32)
+        first = np.rint(whole / 2**shift).astype(np.int32)
+        return cls(np.concatenate([first, whole - (first << shift)]).astype(np.int8), shift)
+
+    def products(self, rows: NDArray[np.int8], crew: Crew) -> NDArray[np.int32]:
+        """(n, k) products with digit rows; of each row the largest is that of the nearest centroid."""
+        both = crew.product(rows, self.digits)
+        first, second = both[:, : both.shape[1] // 2], both[:, both.shape[1] // 2 :]
+        np.left_shift(first, self.shift, out=first)
+        return np.add(first, second, out=first)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clustering.fixed import BLOCK, ONE, Rows, centred_digits, crew
+from clustering.fixed import BLOCK, ONE, Centres, Rows, crew
 from clustering.seeding import plus_plus
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class _Lloyd:
 
     def _step(self, centroids: NDArray[np.float64]) -> int:
         """Assign every row, bring the sums up to date; how many rows have changed their cluster."""
-        labels, nearness = self._nearest(centred_digits(centroids))
+        labels, nearness = self._nearest(Centres.of(centroids, float(self.rows.lengths.max())))
         changed = np.flatnonzero(labels != self.labels)
         if 2 * len(changed) > len(labels):
             self._forget(len(self.counts))
@@ -158,18 +158,18 @@ class _Lloyd:
         self.counts = np.bincount(labels, minlength=len(self.counts))
         return len(changed) + self._refill(nearness)
 
-    def _nearest(self, digits: NDArray[np.int8]) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    def _nearest(self, centres: Centres) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
         """The centroid of each row, and a number by which rows of one centroid are ordered as by cosine."""
         labels = np.empty(len(self.rows), np.int32)
         nearness = np.empty(len(self.rows))
 
         def block(part: slice) -> None:
-            products = self.crew.product(self.rows.digits[part], digits)
+            products = centres.products(self.rows.digits[part], self.crew)
             best = products.argmax(axis=1)
             labels[part] = best
             nearness[part] = products[np.arange(len(best)), best] / self.rows.lengths[part]
 
-        self.crew.blocks(len(self.rows), len(digits), block)
+        self.crew.blocks(len(self.rows), len(centres.digits), block)
         return labels, nearness
 
     def _refill(self, nearness: NDArray[np.float64]) -> int:
