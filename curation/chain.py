@@ -36,6 +36,8 @@ WHOLE_POOL = (
     "k_curve",
     "nearest",
     "clusters",
+    "skills",
+    "cluster_quality",
     "neighbours",
     "pruned",
     "selection",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from curation.files import Location
+    from curation.keys import Stage
     from curation.models.resolved import Model
 
 CONFIG = "curate.toml"
@@ -123,11 +124,7 @@ class Workspace:
         start = time.monotonic()
         with writer(self.store.root, f"curate {until}"), self.store.snapshot():
             self._greet_endpoint(until)
-            planner = self._planner()
-            try:
-                planner.run(chain(self.config, until, lambda: self.model, self.store.root))
-            finally:
-                planner.engine.close()
+            planner = self.compute(chain(self.config, until, lambda: self.model, self.store.root))
         counts = self.counts(until)
         counts["computed"] = planner.computed
         counts["retried"] = dict(planner.engine.retried)
@@ -140,6 +137,15 @@ class Workspace:
                 "alone take most of it, so nothing was read ahead"
             )
         return counts
+
+    def compute(self, stages: Sequence[Stage]) -> Planner:
+        """Run what of the stages is missing, and return who did. The caller holds the lock."""
+        planner = self._planner()
+        try:
+            planner.run(stages)
+        finally:
+            planner.engine.close()
+        return planner
 
     def _greet_endpoint(self, until: str) -> None:
         """A wrong key or URL should not show after hours of embedding, but at once."""

@@ -2,6 +2,7 @@
 
 from jobs.commands.annotate import annotate
 from jobs.commands.chain import cluster, demo, embed, export, ingest, init, prune, run, score, select
+from jobs.commands.clusters import clusters
 from jobs.commands.compare import compare
 from jobs.commands.elsewhere import submit
 from jobs.commands.looking import explain, gc, models, status, verify
@@ -9,7 +10,7 @@ from jobs.commands.train_scorer import train_scorer
 
 COMMANDS = (
     demo, init, ingest, embed, score, cluster, prune, select, export, run,
-    status, verify, gc, explain, compare, models,
+    status, verify, gc, explain, clusters, compare, models,
     annotate, train_scorer,
     submit,
 )  # fmt: skip
