@@ -123,7 +123,7 @@ def history(root: Location) -> dict[str, float]:
         seconds[table] = seconds.get(table, 0.0) + took
     if "images" in seconds and "image_vectors" in seconds:
         seconds["image_vectors"] += seconds["images"] * rows["image_vectors"] / rows["images"]
-    return {table: rows[table] / max(seconds[table], 1e-3) for table in rows if table not in NO_HISTORY}
+    return {table: rows[table] / max(seconds[table], 1e-3) for table in rows if rows[table] and table not in NO_HISTORY}
 
 
 def _commits(root: Location) -> Iterable[tuple[str, int, float]]:
