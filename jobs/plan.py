@@ -121,9 +121,10 @@ def history(root: Location) -> dict[str, float]:
     for table, n, took in _commits(root):
         rows[table] = rows.get(table, 0) + n
         seconds[table] = seconds.get(table, 0.0) + took
-    if "images" in seconds and "image_vectors" in seconds:
+    if rows.get("images") and "image_vectors" in seconds:
         seconds["image_vectors"] += seconds["images"] * rows["image_vectors"] / rows["images"]
-    return {table: rows[table] / max(seconds[table], 1e-3) for table in rows if rows[table] and table not in NO_HISTORY}
+    told = [table for table, n in rows.items() if n and table not in NO_HISTORY]
+    return {table: rows[table] / max(seconds[table], 1e-3) for table in told}
 
 
 def _commits(root: Location) -> Iterable[tuple[str, int, float]]:
