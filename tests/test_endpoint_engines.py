@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -322,6 +324,17 @@ def test_annotate_refuses_an_out_that_it_cannot_write_before_it_asks(work: Path,
     assert result.exit_code == 1
     assert "--out" in result.stderr
     assert not server.seen
+
+
+def test_the_examples_of_annotate_run(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    examples = re.findall(r"^ +curate (annotate .+)$", cli.commands["annotate"].help or "", re.MULTILINE)
+    monkeypatch.chdir(work)
+    with Server() as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        monkeypatch.setenv("OPENAI_MODEL", "rater")
+        assert len(examples) == 2
+        for line in examples:
+            assert run(work, shlex.split(line.replace("http://localhost:8000/v1", server.url)))
 
 
 def test_annotate_without_an_endpoint_says_how_to_name_one(work: Path) -> None:
