@@ -22,6 +22,7 @@ from curation.chain import chain
 from curation.generate.pool import write_pool
 from curation.journal import entries
 from curation.keys import is_whole, outputs
+from curation.stages.endpoint import Ask
 from curation.workspace import Workspace
 from jobs.plan import DECISION_BYTES
 from jobs.spark import SparkEngine
@@ -114,7 +115,8 @@ def test_the_contract_covers_every_stage_there_is(pool: Path, local: dict[str, s
     }
     Workspace.init(tmp_path, {"demo": pool / "pool.json"}, images=[pool], model="builtin")
     covered = stages(tmp_path)
-    assert {type(stage) for stage in covered} == there
+    # Ask needs a server; it is compared in tests/test_endpoint_engines.py.
+    assert {type(stage) for stage in covered} == there - {Ask}
     assert {table for stage in covered for table in outputs(stage)} == set(local)
 
 
