@@ -145,18 +145,37 @@ def _decision(store: Store, uid: bytes, position: int, pruned: dict[str, Any] | 
     """keep, rank and reason, and a sentence. keep is None where nothing is selected yet."""
     manifest = store.manifest("selection")
     if manifest is None or position >= manifest.rows:
-        return {"keep": None, "rank": None, "reason": None, "why": "nothing is selected yet"}
-    decided = store.read("selection").slice(position, 1).to_pylist()[0]
+        why = "nothing is selected yet"
+        return {"keep": None, "rank": None, "reason": None, "chosen_by": None, "why": why}
+    names = ("keep", "rank", "tier", "reason", "clause", "stratum", "scorer", "score")
+    decided = {**dict.fromkeys(names), **store.read("selection").slice(position, 1).to_pylist()[0]}
     if decided["uid"] != uid:
-        return {"keep": None, "rank": None, "reason": None, "why": "it came after the last selection"}
+        why = "it came after the last selection"
+        return {"keep": None, "rank": None, "reason": None, "chosen_by": None, "why": why}
     why = {
         "kept": f"kept, as pick number {(decided['rank'] or 0) + 1:,}",
         "over_budget": "not kept: others came first, and the budget is spent",
         "quarantined": "not kept: the record cannot be used",
+        "filtered": f"not kept: it misses the condition {decided['clause']}",
+        "dropped": "not kept: it is on the list of --drop",
     }.get(decided["reason"], f"not kept: {decided['reason'].replace('_', ' ')}")
     if pruned is not None:
         why = f"{why} of {pruned['kept']['id'] or pruned['kept']['uid']}, which stands for it"
-    return {**{name: decided[name] for name in ("keep", "rank", "reason")}, "why": why}
+    return {**{name: decided[name] for name in names}, "why": why, "chosen_by": _chosen_by(store, decided)}
+
+
+def _chosen_by(store: Store, decided: dict[str, Any]) -> str | None:
+    """What the strategy compared the sample by, among how many, and why by that."""
+    score = "" if decided["score"] is None else f" {decided['score']:.4g}"
+    if decided["stratum"] is None:
+        return score.strip() or None
+    strata = store.read("strata").to_pylist()
+    held = next((row for row in strata if row["stratum"] == decided["stratum"]), None)
+    if held is None:
+        return None
+    by = f", by {decided['scorer']}{score}" if decided["scorer"] else ", by chance"
+    why = f" ({held['why']})" if held["why"] else ""
+    return f"{decided['stratum']}: {held['n_selected']:,} of {held['n_candidates']:,}{by}{why}"
 
 
 def _pruned(store: Store, uid: bytes) -> dict[str, Any] | None:

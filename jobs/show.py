@@ -181,6 +181,8 @@ def explained(found: Tree) -> Iterator[str]:
         yield line("record", f"{match['dataset']}  {where}  id {match['id']}")
         yield line("uid", match["uid"])
         yield line("outcome", match["why"])
+        if match["chosen_by"]:
+            yield line("stratum", match["chosen_by"])
         if match["error"]:
             yield line("error", f"{match['error']['code']}: {match['error']['message']}")
         if match["pruned"]:
