@@ -343,6 +343,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=Settings.seed)
     parser.add_argument("--threads", type=int, default=Settings.threads)
     parser.add_argument("--synthetic", type=int, default=Settings.synthetic)
+    parser.add_argument("--rate", type=float, default=Settings.rate, help="the highest learning rate")
     parser.add_argument("--device", default=Settings.device, choices=("cpu", "cuda"))
     parser.add_argument("--steps", type=int)
     given = parser.parse_args()

@@ -2,9 +2,9 @@
 
     npm pack emoji-datasource-twitter @lobehub/fluent-emoji-3d @lobehub/fluent-emoji-flat
 
-and each archive unpacked into a folder of the package's last name. Fluent emoji (Microsoft, MIT) train the
-model. Twemoji (Twitter and contributors, CC BY 4.0) is never trained on: it is the rendering that has not
-been seen, of names that have.
+and each archive unpacked into a folder of the package's last name. Fluent emoji (Microsoft, MIT) and Twemoji
+(Twitter and contributors, CC BY 4.0) train the model, but for UNSEEN names the drawings of Twemoji are held
+out: names that were seen, drawings that were not.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from curation.generate.canvas import PAPERS
-from curation.training.pairs import Pair
+from curation.training.pairs import Pair, on_white
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
 TRAINED = ("fluent-emoji-3d", "fluent-emoji-flat")
-UNSEEN = "emoji-datasource-twitter"
+TWEMOJI = "emoji-datasource-twitter"
+UNSEEN = 200  # names whose drawing in Twemoji is held out
 SIZE = 160  # px, of a drawn icon with its margin
 SKINS = frozenset(("1f3fb", "1f3fc", "1f3fd", "1f3fe", "1f3ff"))
 FLAGS = ("1f1e", "1f1f", "1f3f4-")  # the Fluent packages borrow them from Noto, whose drawings we hold out
@@ -34,7 +35,7 @@ FLAGS = ("1f1e", "1f1f", "1f3f4-")  # the Fluent packages borrow them from Noto,
 
 def names(folder: Path) -> dict[str, tuple[str, ...]]:
     """Return the English names of each emoji by code ("1f1ea-1f1ec"), the official one first."""
-    rows = json.loads((folder / UNSEEN / "package" / "emoji.json").read_text(encoding="utf-8"))
+    rows = json.loads((folder / TWEMOJI / "package" / "emoji.json").read_text(encoding="utf-8"))
     found = {}
     for row in rows:
         short = [name.replace("_", " ").replace("-", " ") for name in row["short_names"]]
@@ -44,38 +45,36 @@ def names(folder: Path) -> dict[str, tuple[str, ...]]:
 
 
 def icon_pairs(folder: Path, seed: int, drawings: int = 3) -> Iterator[Pair]:
-    """Yield each icon of the renderings that are trained on, `drawings` times: papers and sizes vary."""
-    named = names(folder)
-    for rendering in TRAINED:
-        for path in sorted((folder / rendering / "package" / "assets").iterdir()):
-            if not _plain(path.stem) or path.stem not in named:
+    """Yield each icon that is trained on, `drawings` times: papers and sizes vary."""
+    named, aside = names(folder), set(held_out_codes(folder))
+    for rendering in (*TRAINED, TWEMOJI):
+        for code, path in sorted(drawn_by(folder, rendering).items()):
+            if rendering == TWEMOJI and code in aside:
                 continue
             icon = _drawn(path)
             for number in range(drawings):
-                rng = random.Random(f"{seed}/{rendering}/{path.stem}/{number}")
-                yield Pair(on_paper(icon, rng), texts_of(named[path.stem]), "icons")
+                rng = random.Random(f"{seed}/{rendering}/{code}/{number}")
+                yield Pair(on_paper(icon, rng), texts_of(named[code]), "icons")
 
 
-def unseen_icons(folder: Path, seen: set[str], n: int) -> list[tuple[str, Picture]]:
-    """Return n names of those in `seen` (codes), drawn at random, each with its Twemoji drawing on white."""
+def drawn_by(folder: Path, rendering: str) -> dict[str, Path]:
+    """Return the file of each plain emoji of a rendering, by code."""
     named = names(folder)
-    root = folder / UNSEEN / "package" / "img" / "twitter" / "64"
-    codes = sorted(code for code in seen & named.keys() if (root / f"{code}.png").is_file())
-    picked = random.Random(0).sample(codes, n)
-    found = []
-    for code in picked:
-        with Image.open(root / f"{code}.png") as image:
-            clear = image.convert("RGBA")
-        ground = Image.new("RGBA", clear.size, "white")
-        ground.alpha_composite(clear)
-        found.append((named[code][0], ground.convert("RGB")))
-    return found
+    package = folder / rendering / "package"
+    files = (package / "img" / "twitter" / "64" if rendering == TWEMOJI else package / "assets").iterdir()
+    return {path.stem: path for path in files if path.stem in named and _plain(path.stem)}
 
 
-def trained_codes(folder: Path) -> set[str]:
-    """Return the codes of the emoji that `icon_pairs` draws."""
-    assets = [(folder / rendering / "package" / "assets").iterdir() for rendering in TRAINED]
-    return {path.stem for paths in assets for path in paths if _plain(path.stem)}
+def held_out_codes(folder: Path) -> list[str]:
+    """Return the UNSEEN codes whose drawing in Twemoji is held out, of names that other drawings have."""
+    seen = {code for rendering in TRAINED for code in drawn_by(folder, rendering)}
+    return random.Random(0).sample(sorted(seen & drawn_by(folder, TWEMOJI).keys()), UNSEEN)
+
+
+def unseen_icons(folder: Path) -> list[tuple[str, Picture]]:
+    """Return the held-out drawings, each with its name, on white."""
+    named, drawn = names(folder), drawn_by(folder, TWEMOJI)
+    return [(named[code][0], on_white(_drawn(drawn[code]))) for code in held_out_codes(folder)]
 
 
 def _plain(code: str) -> bool:

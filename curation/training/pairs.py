@@ -24,6 +24,17 @@ if TYPE_CHECKING:
 
 SIDE = 112  # px, the side of the built-in model's input
 PICTURED = tuple(kind for kind in KINDS if kind != "arithmetic")
+GENRES = {
+    "openstax": ("a figure from a textbook", "a textbook illustration"),
+    "generated": ("a picture made by an image generator", "a generated image"),
+    "sroie": ("a scanned receipt", "a photo of a till receipt"),
+    "emoji_noto": ("an emoji", "a small emoji icon"),
+    "vqa_rad": ("a medical image", "a radiology scan"),
+    "ui_docs": ("a screenshot of software", "a screenshot from documentation"),
+    "nlvr": ("three grey boxes with coloured shapes", "boxes with shapes in them"),
+    "easy_vqa": ("one plain shape on a coloured ground", "a simple drawn shape"),
+}
+"""What sort of picture each source of tier A holds: captions beside those of the records."""
 WORDS = 45  # of a piece of a long text, so that a piece fits the text tower's context
 
 
@@ -113,6 +124,8 @@ def other_pairs(data: Path) -> Iterator[Pair]:
 def pair_of(source: str, path: Path, records: list[dict[str, Any]]) -> Pair:
     """Return an image file with the texts of its records; the turns are those of its first record."""
     texts = [text for record in records for text in _texts_of(record)]
+    # One caption in five says what sort of picture it is.
+    texts += [*GENRES.get(source, ())] * max(1, len(texts) // 8)
     turns = tuple(f"{question}\n{answer}" for question, answer in turns_of(records[0]))
     with Image.open(path) as image:
         return Pair(on_white(image), tuple(texts), source, turns)
