@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from curation.keys import outputs
+from curation.plugins import plugin_stages
 from curation.stages.distinct import Distinct
 
 if TYPE_CHECKING:
@@ -57,11 +58,12 @@ def chain(
     from curation.stages.endpoint import judgement_stages
     from curation.stages.head import head_stages
 
+    plugged = plugin_stages(config.score.plugins)
     stages: list[Stage] = []
     for step in STEPS[: STEPS.index(until) + 1]:
         stages += cluster_stages(config, model, root) if step == "cluster" else _BUILD[step](config, model)
         if step == "score" and root is not None:
-            stages += head_stages(config.score.heads, model, root.parent)
+            stages += [*head_stages(config.score.heads, model, root.parent), *plugged]
             stages += capability_stages(config, model, root) + judgement_stages(config, root)
     if until == "select" and root is not None:
         from curation.scores import demand_tables
@@ -69,7 +71,8 @@ def chain(
         from curation.store import Store
 
         made = [table for stage in stages for table in outputs(stage)]
-        demand_tables(Store(root), Select.of(config).columns, made)
+        theirs = {name for stage in plugged for name in stage.writes.names}
+        demand_tables(Store(root), [name for name in Select.of(config).columns if name not in theirs], made)
     return stages
 
 

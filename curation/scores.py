@@ -28,6 +28,7 @@ TABLES = (
     "judgement",
 )
 FLAGS = {"grounding": "--vlm MODEL", "capability": "--capability BACKEND", "judgement": "--judge"}
+PLUGIN = "plugin_"  # how the names of the tables of other packages' scorers begin (curation/plugins.py)
 HEADS = "heads"  # its columns are named by curate.toml, so only the table says which there are
 IDS = ("uid", "dataset", "record_id", "file", "line", "content_hash", "error", "error_message", "evidence")
 
@@ -91,17 +92,22 @@ def demand_tables(store: Store, columns: Sequence[str], made: Sequence[str]) -> 
 
 
 def current_tables(store: Store) -> list[str]:
-    """Those of TABLES that exist and, where they are made on request, have the uids of the pool as it is."""
+    """The tables that exist and, where they are made on request, have the uids of the pool as it is."""
     there = []
-    for table in TABLES:
+    for table in all_tables(store):
         manifest = store.manifest(table)
         if manifest is not None and manifest.shards and _is_current(store, table):
             there.append(table)
     return there
 
 
+def all_tables(store: Store) -> tuple[str, ...]:
+    """TABLES, and those of other packages' scorers that were ever made here."""
+    return (*TABLES, *(table for table in store.tables() if table.startswith(PLUGIN)))
+
+
 def _is_current(store: Store, table: str) -> bool:
-    if table not in on_request():
+    if table not in on_request() and not table.startswith(PLUGIN):
         return True
     manifest, pool = store.manifest(table), store.manifest("checked")
     if manifest is None or pool is None:

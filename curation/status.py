@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.scores import TABLES
+from curation.scores import all_tables
 from schemas.errors import CurateError, WorkspaceError
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def _explained(store: Store, shard: int, row: int, position: int) -> dict[str, A
 def _columns(store: Store, shard: int, row: int, uid: bytes) -> dict[str, Any]:
     """Every narrow column of the sample, from the tables that are of this state of the pool."""
     known: dict[str, Any] = {}
-    for table in TABLES:
+    for table in all_tables(store):
         manifest = store.manifest(table)
         if manifest is None or shard >= len(manifest.shards) or row >= manifest.shards[shard].rows:
             continue

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from curation.files import Remote, each, walk
 from curation.ids import words
-from curation.scores import TABLES, current_tables, on_request
+from curation.scores import all_tables, current_tables, on_request
 
 if TYPE_CHECKING:
     from curation.files import Location
@@ -55,8 +55,9 @@ def _verify_uids(store: Store) -> list[str]:
     n_doubled = len(pool) - len(np.unique(pool, axis=0))
     if n_doubled:
         problems.append(f"samples: {n_doubled} uids occur more than once")
-    others = [table for table in on_request() if table not in current_tables(store)]
-    for table in (*TABLES, "vectors", "selection"):
+    tables, current = all_tables(store), current_tables(store)
+    others = [table for table in (*on_request(), *tables) if table not in current]
+    for table in (*tables, "vectors", "selection"):
         if store.manifest(table) is None or table in others:
             continue
         uids = words(store.read(table, ["uid"])["uid"])

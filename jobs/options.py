@@ -224,7 +224,17 @@ HEADS = (
         help="A linear head on image (or text) embeddings, as safetensors; writes column NAME. Repeats.",
     ),
 )
-SCORE = (*CAPABILITY, *ENDPOINT, *VLM, *HEADS, *EMBED)
+PLUGINS = (
+    setting(
+        "score.plugins",
+        "--scorer",
+        multiple=True,
+        metavar="NAME",
+        parse=tuple,
+        help="A scorer of another package (docs/plugin-example); repeats.",
+    ),
+)
+SCORE = (*CAPABILITY, *ENDPOINT, *VLM, *HEADS, *PLUGINS, *EMBED)
 SEED = setting("run.seed", "--seed", type=int, metavar="N", help="Seed of whatever is drawn at random.")
 CLUSTER = (
     setting(

@@ -86,6 +86,7 @@ class Score(Section):
     """What is scored besides alignment, hygiene and synthetic quality."""
 
     heads: dict[Annotated[str, Field(pattern=NAME)], Head] = {}
+    plugins: tuple[str, ...] = ()  # scorers of other packages: names of entry points `curation.scorers`
 
 
 class Capability(Section):

@@ -344,6 +344,17 @@ class Scorer(Protocol):
     def score(self, batch: Any) -> pa.RecordBatch: ...
 
 
+class PluginScorer(Scorer, Protocol):
+    """A scorer of another package, behind an entry point `curation.scorers`.
+
+    `score` gets the readable samples of a batch with the columns of `reads`, and returns a row for each. A
+    row's values must follow from that row alone: batches are cut by shard.
+    """
+
+    reads: ClassVar[tuple[str, ...]]
+    """Columns of `samples`, and `image` and `text`: the sample's unit vectors, null where absent."""
+
+
 class Selector(Protocol):
     """Picks rows of a score table. A pure function: equal table, budget and seed give equal picks."""
 

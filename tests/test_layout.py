@@ -22,6 +22,7 @@ PUBLIC = [
     "Engine",
     "ImageAt",
     "MapStage",
+    "PluginScorer",
     "Reader",
     "Record",
     "Scorer",

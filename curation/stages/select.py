@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
+from curation.plugins import plugin_columns
 from curation.scores import TABLES, score_table, tables_for
 from curation.selection import selector
 from curation.selection.bounds import columns_of
@@ -106,9 +107,11 @@ class Select:
             listed(settings.drop),
         )
         made = {"grounding": config.vlm.model is not None, "capability": config.capability.backend != "none"}
+        plugged = plugin_columns(config.score.plugins)
         wishes = wanted(selector(settings.strategy))
         optional = tables_for([name for name in wishes if name not in derived(wishes)])
-        named = tables_for(stage.columns)
+        named = tables_for([name for name in stage.columns if name not in plugged])
+        named += tuple(plugged[name] for name in stage.columns if name in plugged)
         tables = dict.fromkeys((*ALWAYS, *named, *(table for table in optional if made.get(table))))
         return replace(stage, tables=tuple(tables))
 
