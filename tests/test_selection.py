@@ -149,6 +149,34 @@ def test_a_smaller_budget_is_a_prefix(spec):
     assert picked(spec, table(), 60)[:23] == picked(spec, table(), 23)
 
 
+@st.composite
+def any_table(draw):
+    """Any number of rows in any order, with clusters, sources and scores gone from some or all of them."""
+    rows = table(60)
+    chosen = draw(st.lists(st.integers(0, 59), unique=True, max_size=40))
+    rows = rows[chosen]
+    for column in draw(
+        st.sets(st.sampled_from(["cluster", "source", "score", "alignment", "visual_necessity"]))
+    ):
+        lost = draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows)))
+        rows = rows.with_columns(
+            pl.when(pl.Series(lost, dtype=pl.Boolean)).then(None).otherwise(pl.col(column)).alias(column)
+        )
+    return rows
+
+
+@pytest.mark.parametrize("spec", ALL_SPECS)
+@settings(max_examples=12, deadline=None)
+@given(any_table(), st.integers(0, 45), st.integers(0, 5))
+def test_any_table_gives_exactly_the_budget_for_any_order_of_its_rows(spec, rows, n, seed):
+    picks = picked(spec, rows, n, seed)
+    assert len(picks) == min(n, len(rows)) == len(set(picks))
+    assert set(picks) <= set(rows["uid"].to_list())
+    assert picked(spec, rows.sort("uid"), n, seed) == picks
+    if spec in PREFIX_SPECS:
+        assert picked(spec, rows, n // 2, seed) == picks[: n // 2]
+
+
 @pytest.mark.parametrize("spec", ALL_SPECS)
 def test_what_a_selector_explains_fits_its_picks(spec):
     rows = table()
