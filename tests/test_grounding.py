@@ -1,4 +1,4 @@
-"""Scores of a vision-language model equal those of one sample at a time, whatever the batch and architecture."""
+"""Scores of a vision-language model equal those of one sample at a time, whatever the batch and model."""
 
 import math
 from functools import lru_cache
