@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -187,14 +188,14 @@ def run_pool(folder: Path, k: int, d: int) -> dict[str, float | str]:
 
 
 def pool(n: int, d: int, k: int, *, again: bool) -> dict[str, float]:
-    """The figures of a pool, run in a process of its own; `again`: with one thread too, for the same bytes."""
+    """The figures of a pool, in a process of its own; `again`: with one thread too, for the same bytes."""
     with tempfile.TemporaryDirectory(dir=os.environ.get("CURATE_SCRATCH")) as folder:
         write_pool(Path(folder), n, d)
         found = _in_own_process(folder, k, d, {})
         if again:
             for table in ("centroids", "k_curve", "nearest", "clusters"):
                 for kind in ("shards", "ledger"):
-                    subprocess.run(["rm", "-rf", str(Path(folder, kind, table))], check=True)
+                    shutil.rmtree(Path(folder, kind, table))
                 Path(folder, "tables", f"{table}.json").unlink()
             one = _in_own_process(folder, k, d, {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
             assert one["checksum"] == found["checksum"], "one thread gives other bytes than several"

@@ -32,8 +32,8 @@ ONE = 32767
 MOST = 127
 # Products of digits that float32 adds up without rounding: 1,024 * 127^2 < 2^24.
 EXACT_COLUMNS = 1024
-# What products of rows and centroids stay below: half of int32, for what rounding adds.
-LARGEST = 2.0**30
+# What products of rows and centroids stay below, so that float32 holds them.
+FLOAT32 = 2.0**24
 # Multiplications from which on it pays to import torch.
 WORTH_TORCH = 4e11
 # Numbers of a block of products: 4 MB stay in the cache.
@@ -100,52 +100,68 @@ def _digits(fixed: NDArray[np.int16]) -> NDArray[np.int8]:
 
 @dataclass(frozen=True)
 class Centres:
-    """Centroids less their mean, to 15 bits of one common scale, in two digits.
+    """Centroids less their mean, to at most 15 bits of one common scale.
 
     What all centroids have in common decides nothing about which of them is nearest, and a few numbers that
-    are large in all of them, as embeddings have, would leave the others no bits.
+    are large in all of them, as embeddings have, would leave the others no bits. The scale is as large as
+    float32 holds products with rows without rounding: |sum of x_i c_i| <= |x| |c| < 2^24, in any order.
 
     Args:
-        digits: (2 k, d) int8: the first digits of all centroids, then the second ones.
-        shift: a first digit is worth 2 ** shift second ones: 7, less where products would leave int32.
+        whole: (k, d) float32 whole numbers.
+        digits: (2 k, d) int8: whole = 128 * the first k rows + the others.
     """
 
+    whole: NDArray[np.float32]
     digits: NDArray[np.int8]
-    shift: int
 
     @classmethod
     def of(cls, centroids: NDArray[np.float64], longest: float) -> Centres:
-        """(k, d) centroids, to be multiplied with rows of at most `longest` digits' length."""
+        """(k, d) centroids, to be multiplied with digit rows of at most `longest`."""
         centred = centroids - centroids.mean(axis=0)
         peak = np.abs(centred).max(initial=0.0)
-        if peak == 0:
-            return cls(np.zeros((2 * len(centred), centred.shape[1]), np.int8), 0)
-        scaled = centred * (MOST / peak)
-        bound = max(longest * float(np.linalg.norm(scaled, axis=1).max()), 1.0)
-        shift = min(max(int(math.log2(LARGEST / bound)), 0), 7)
-        whole = np.rint(scaled * 2**shift).astype(np.int32)
-        first = np.rint(whole / 2**shift).astype(np.int32)
-        return cls(np.concatenate([first, whole - (first << shift)]).astype(np.int8), shift)
+        if peak > 0:
+            length = float(np.linalg.norm(centred, axis=1).max())
+            # Rounding makes a row longer by half the root of its width at most.
+            room = FLOAT32 / longest - math.sqrt(centred.shape[1])
+            centred *= min((MOST << 7) / peak, room / length)
+        whole = np.rint(centred)
+        first = np.rint(whole / 128)
+        return cls(whole.astype(np.float32), np.concatenate([first, whole - 128 * first]).astype(np.int8))
 
-    def products(self, rows: NDArray[np.int8], crew: Crew) -> NDArray[np.int32]:
-        """(n, k) products with digit rows; of each row the largest is that of the nearest centroid."""
-        both = crew.product(rows, self.digits)
-        first, second = both[:, : both.shape[1] // 2], both[:, both.shape[1] // 2 :]
-        np.left_shift(first, self.shift, out=first)
+    def products(self, rows: NDArray[np.int8], crew: Crew) -> NDArray[Any]:
+        """(n, k) products with digit rows, whole numbers; the largest of a row is of its nearest centre."""
+        if not crew.by_torch:
+            return rows.astype(np.float32) @ self.whole.T
+        both = by_torch(rows, self.digits)
+        first, second = both[:, : len(self.whole)], both[:, len(self.whole) :]
+        np.left_shift(first, 7, out=first)
         return np.add(first, second, out=first)
 
 
 @dataclass(frozen=True)
 class Crew:
-    """Threads that each work through blocks of rows alone, and the exact product that they call."""
+    """Threads that each work through blocks of rows alone, and what they multiply with."""
 
     pool: ThreadPoolExecutor
-    product: Callable[[NDArray[np.int8], NDArray[np.int8]], NDArray[np.int32]]
+    by_torch: bool
 
-    def blocks(self, n: int, width: int, work: Callable[[slice], Any]) -> list[Any]:
-        """`work` on slices of range(n), in order; a slice times `width` numbers stays in the cache."""
+    def blocks(self, n: int, width: int, work: Callable[[slice], Any]) -> None:
+        """`work` on slices of range(n); a slice times `width` numbers stays in the cache."""
         step = min(max(BLOCK // max(width, 1), 128), 4096)
-        return list(self.pool.map(work, [slice(start, start + step) for start in range(0, n, step)]))
+        parts = [slice(start, start + step) for start in range(0, n, step)]
+        if len(parts) == 1:
+            work(parts[0])
+            return
+        for _ in self.pool.map(work, parts):
+            pass
+
+    def operand(self, digits: NDArray[np.int8]) -> NDArray[Any]:
+        """Digits that `product` shall take many times, in its own type."""
+        return digits if self.by_torch else digits.astype(np.float32)
+
+    def product(self, left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
+        """(n, d), (k, d) digits -> (n, k) exact products."""
+        return by_torch(left, right) if self.by_torch else by_float32(left, right)
 
 
 @contextmanager
@@ -154,15 +170,16 @@ def crew(multiplications: float) -> Iterator[Crew]:
     threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
     if not (("torch" in sys.modules or multiplications > WORTH_TORCH) and torch_is_exact()):
         with ThreadPoolExecutor(threads) as pool:
-            yield Crew(pool, by_float32)
+            yield Crew(pool, by_torch=False)
         return
     import torch
 
     before = torch.get_num_threads()
     try:
         # Each thread multiplies alone: torch counts the threads of a product by the thread that calls it.
+        torch.set_num_threads(1)
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield Crew(pool, by_torch)
+            yield Crew(pool, by_torch=True)
     finally:
         torch.set_num_threads(before)
 
@@ -175,13 +192,14 @@ def by_torch(left: NDArray[np.int8], right: NDArray[np.int8]) -> NDArray[np.int3
     return found
 
 
-def by_float32(left: NDArray[np.int8], right: NDArray[np.int8]) -> NDArray[np.int32]:
-    """The same, by float32 products of so few columns that none is rounded."""
-    found = np.zeros((len(left), len(right)), np.int32)
-    for start in range(0, left.shape[1], EXACT_COLUMNS):
-        part = slice(start, start + EXACT_COLUMNS)
-        found += (left[:, part].astype(np.float32) @ right[:, part].astype(np.float32).T).astype(np.int32)
-    return found
+def by_float32(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
+    """The same of digits in any type, by float32 products of so few columns that none is rounded."""
+    parts = [slice(start, start + EXACT_COLUMNS) for start in range(0, left.shape[1], EXACT_COLUMNS)]
+    found = [
+        left[:, part].astype(np.float32, copy=False) @ right[:, part].astype(np.float32, copy=False).T
+        for part in parts
+    ]
+    return found[0] if len(found) == 1 else np.asarray(np.sum(found, axis=0, dtype=np.float64))
 
 
 @cache

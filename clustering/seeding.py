@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -40,28 +40,30 @@ def plus_plus(rows: Rows, k: int, rng: np.random.Generator, crew: Crew) -> NDArr
 
 def _greedy(rows: Rows, k: int, rng: np.random.Generator, crew: Crew) -> NDArray[np.int64]:
     trials = 2 + int(math.log(k))
+    digits = crew.operand(rows.digits)
     chosen = [int(rng.integers(len(rows)))]
-    nearest = _cosines(rows, np.array(chosen), crew)[:, 0]
+    nearest = _cosines(digits, rows.lengths, np.array(chosen), crew)[:, 0]
     while len(chosen) < k:
         odds = np.cumsum(np.where(nearest < 1 - SAME, 1 - nearest, 0.0))
         if odds[-1] <= 0:
             break
         drawn = np.searchsorted(odds, rng.random(trials) * odds[-1], side="right").clip(max=len(rows) - 1)
-        nearer = np.maximum(_cosines(rows, drawn, crew), nearest[:, None])
+        nearer = np.maximum(_cosines(digits, rows.lengths, drawn, crew), nearest[:, None])
         best = int(nearer.sum(axis=0).argmax())
         chosen.append(int(drawn[best]))
         nearest = nearer[:, best]
     return np.array(chosen, np.int64)
 
 
-def _cosines(rows: Rows, chosen: NDArray[np.int64], crew: Crew) -> NDArray[np.float64]:
+def _cosines(
+    digits: NDArray[Any], lengths: NDArray[np.float64], chosen: NDArray[np.int64], crew: Crew
+) -> NDArray[np.float64]:
     """(n, m) cosines of all rows to the chosen ones. Of equal rows it is 1, up to rounding."""
-    out = np.empty((len(rows), len(chosen)))
-    digits, lengths = rows.digits[chosen], rows.lengths[chosen]
+    out = np.empty((len(digits), len(chosen)))
 
     def block(part: slice) -> None:
-        np.divide(crew.product(rows.digits[part], digits), lengths, out=out[part])
-        out[part] /= rows.lengths[part, None]
+        np.divide(crew.product(digits[part], digits[chosen]), lengths[chosen], out=out[part])
+        out[part] /= lengths[part, None]
 
-    crew.blocks(len(rows), len(chosen), block)
+    crew.blocks(len(digits), len(chosen), block)
     return out

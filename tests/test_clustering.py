@@ -7,6 +7,7 @@ import itertools
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from clustering.assignment import assign
 from clustering.bins import balance
-from clustering.fixed import Centres, Rows, by_float32, by_torch, crew, torch_is_exact
+from clustering.fixed import Centres, Crew, Rows, by_float32, by_torch, crew, torch_is_exact
 from clustering.kmeans import fit, root_k
 from clustering.neighbours import near_pairs
 from clustering.quality import adjusted_rand, purity, silhouette
@@ -163,18 +164,39 @@ def test_products_with_centres_order_them_as_their_cosines(d):
         products = centres.products(rows.digits, workers)
     exact = rows.digits.astype(float) @ (centroids - centroids.mean(axis=0)).T
     scale = products.std() / exact.std()
-    assert np.abs(products / scale - exact).max() < 1e-3 * np.abs(exact).max()
+    assert np.abs(products / scale - exact).max() < 3e-4 * rows.lengths.max()
     assert not Centres.of(centroids[:1], 100.0).digits.any()
 
 
-def test_products_with_centres_stay_in_their_type():
-    rows = Rows.of(np.full((1, 70_000), 70_000**-0.5))
-    centroids = np.vstack([np.full(70_000, 70_000**-0.5), np.zeros(70_000)])
+@pytest.mark.parametrize("d", [3, 512, 40_000])
+def test_products_with_centres_are_the_same_whole_numbers_by_any_library(d):
+    rows = Rows.of(np.vstack([unit_rows(30, d), np.full((1, d), d**-0.5)]))
+    centroids = np.vstack([unit_rows(7, d, 2), np.full((1, d), d**-0.5), np.zeros((1, d))]).astype(float)
     centres = Centres.of(centroids, rows.lengths.max())
-    assert centres.shift < 7
-    with crew(1.0) as workers:
-        products = centres.products(rows.digits, workers)
-    assert products[0, 0] == -products[0, 1] > 0
+    exact = rows.digits.astype(np.int64) @ np.rint(centres.whole).astype(np.int64).T
+    assert np.abs(exact).max() < 2**24
+    with ThreadPoolExecutor(1) as pool:
+        for by_torch_ in (False, True)[: 1 + torch_is_exact()]:
+            products = centres.products(rows.digits, Crew(pool, by_torch_))
+            np.testing.assert_array_equal(products, exact)
+
+
+def test_centroids_are_the_same_by_any_library():
+    if not torch_is_exact():
+        pytest.skip("torch has no exact product of 8 bits here")
+    rows = near_rows(3000, 60)
+    program = "import numpy as np\nfrom tests.test_clustering import *\n"
+    program += "c = fit(near_rows(3000, 60), 30, seed=0).centroids\n"
+    program += "assert ('torch' in sys.modules) is False\nprint(hashlib.sha256(c.tobytes()).hexdigest())"
+    by_numpy = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    ours = fit(rows, 30, seed=0).centroids
+    assert by_numpy.stdout.strip() == hashlib.sha256(ours.tobytes()).hexdigest()
 
 
 def test_starts_are_distinct_and_spread_over_far_clusters():
