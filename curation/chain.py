@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from curation.keys import outputs
+from curation.keys import is_map, outputs
 from curation.plugins import plugin_stages
 from curation.stages.distinct import Distinct
 
@@ -71,8 +71,8 @@ def chain(
         from curation.store import Store
 
         made = [table for stage in stages for table in outputs(stage)]
-        theirs = {name for stage in plugged for name in stage.writes.names}
-        demand_tables(Store(root), [name for name in Select.of(config).columns if name not in theirs], made)
+        written = {name for stage in stages if is_map(stage) for name in stage.writes.names}
+        demand_tables(Store(root), [name for name in Select.of(config).columns if name not in written], made)
     return stages
 
 

@@ -27,7 +27,12 @@ TABLES = (
     "capability",
     "judgement",
 )
-FLAGS = {"grounding": "--vlm MODEL", "capability": "--capability BACKEND", "judgement": "--judge"}
+FLAGS = {
+    "grounding": "--vlm MODEL",
+    "phrase_grounding": "--phrases",
+    "capability": "--capability BACKEND",
+    "judgement": "--judge",
+}
 PLUGIN = "plugin_"  # how the names of the tables of other packages' scorers begin (curation/plugins.py)
 HEADS = "heads"  # its columns are named by curate.toml, so only the table says which there are
 IDS = ("uid", "dataset", "record_id", "file", "line", "content_hash", "error", "error_message", "evidence")
@@ -39,11 +44,13 @@ def on_request() -> dict[str, pa.Schema]:
 
     from scorers.grounding import Grounding
     from scorers.judgement import Judgement
+    from scorers.phrases import PhraseGrounding
     from scorers.taxonomy import WRITES
 
     return {
         HEADS: pa.schema([]),
         "grounding": Grounding.writes,
+        "phrase_grounding": PhraseGrounding.writes,
         "capability": WRITES,
         "judgement": Judgement.writes,
     }
@@ -71,15 +78,17 @@ def tables_for(columns: Sequence[str]) -> tuple[str, ...]:
 def demand_tables(store: Store, columns: Sequence[str], made: Sequence[str]) -> None:
     """Refuse to choose by a column of a table that is neither there nor `made` on the way.
 
+    `columns` are those that no map stage on the way writes.
+
     Raises:
         ConfigError: naming the column and the flag.
     """
     schemas = on_request()
     unknown = [name for name in columns if name not in fixed_columns()]
-    if unknown and HEADS not in made:
+    if unknown:
         there = sorted(fixed_columns() & set(column_tables(store)) - set(IDS))
         raise ConfigError(
-            f"there is no column {unknown[0]!r}: no head of this name is given (--head NAME=FILE); there are "
+            f"there is no column {unknown[0]!r}, and no head writes one (--head NAME=FILE); there are "
             f"{', '.join(there or sorted(fixed_columns() - set(IDS)))}"
         )
     for table in tables_for(columns):
