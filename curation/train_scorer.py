@@ -150,5 +150,5 @@ def _rows(uids: Iterable[bytes | None], table: pa.Table) -> Labels:
             wrong = labels[(labels[:, i] < 0) | (labels[:, i] > RANGES[name]), i]
             if len(wrong):
                 raise ConfigError(f"column {name} holds {wrong[0]:g}; it must lie from 0 to {RANGES[name]:g}")
-    known = (~np.isnan(labels)).any(axis=1).tolist()
+    known = [not np.isnan(row).all() for row in labels]
     return {uid: row for uid, row, some in zip(uids, labels, known, strict=True) if uid is not None and some}
