@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from curation.endpoint.settings import Endpoint
 
 LOG = logging.getLogger(__name__)
+WORTH_A_WORD = 10.0  # seconds of waiting
 ADVICE = {
     401: "the key is wrong or missing: set OPENAI_API_KEY, or --api-key-file",
     402: "the account has no credit",
@@ -107,7 +108,7 @@ class Client:
             advice = "is it running, and is the URL right (--endpoint-url, OPENAI_BASE_URL)?"
         return EndpointUnavailable(
             f"the endpoint {self.endpoint.url} did not answer for the model {self.endpoint.model!r}: "
-            f"{failure.reason}. What was answered is kept, and the same command continues; {advice}"
+            f"{failure.reason} ({advice}). What was answered is kept, and the same command continues"
         )
 
     async def _attempt(self, body: dict[str, Any]) -> dict[str, Any] | Failure:
@@ -149,8 +150,10 @@ class Client:
     async def _wait(self, failure: Failure, attempt: int) -> None:
         if failure.after is not None:
             # It asks for quiet: nobody else should be sent either. A little later each, not all at once.
-            LOG.info("the endpoint asks to wait %.0f s: %s", failure.after, failure.reason)
-            self._not_before = max(self._not_before, time.monotonic() + failure.after)
+            until = time.monotonic() + failure.after
+            if failure.after >= WORTH_A_WORD and until > self._not_before + 1:
+                LOG.warning("the endpoint asks to wait %.0f s: %s", failure.after, failure.reason)
+            self._not_before = max(self._not_before, until)
             await asyncio.sleep(failure.after + self.rng.uniform(0, 0.1))
         else:
             await asyncio.sleep(backoff(attempt, self.rng))
