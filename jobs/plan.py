@@ -25,14 +25,23 @@ OTHER_RATE = 4000
 # A ViT-B-32 instead of `builtin`, with bf16 weights (benchmarks/embed.py: 72 images a second, 23 without).
 LARGE_RATES = {"image_vectors": 60, "chunk_vectors": 150}
 # Bytes a row on disk, of the same run; a unit vector takes 4 bytes a dimension.
-SIZES = {"samples": 250, "images": 110, "checked": 90, "hygiene": 95, "chunks": 70}
+SIZES = {
+    "samples": 250,
+    "images": 115,
+    "checked": 90,
+    "hygiene": 100,
+    "chunks": 70,
+    "capability": 100,
+    "text_flags": 75,
+    "quality": 80,
+}
 OTHER_SIZE = 35
 VECTOR_SIZES = {"image_vectors": 4, "chunk_vectors": 4, "vectors": 8}
 # Tables whose rows are pictures or pieces of text; of all others there is one a sample.
 OF_IMAGES = ("images", "image_vectors")
 OF_CHUNKS = ("chunk_vectors",)
 # Their rows are not those they read, so the log's rows say nothing about their speed.
-NO_HISTORY = ("mismatch", "centroids", "neighbours", "pruned")
+NO_HISTORY = ("mismatch", "openings", "words", "centroids", "neighbours", "pruned")
 LIBRARIES_GB = 1.2  # resident once torch and open_clip are imported, and a small model is loaded
 DECISION_BYTES = 400  # a sample, in the narrow columns that a decision holds
 

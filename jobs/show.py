@@ -195,10 +195,18 @@ def explained(found: Tree) -> Iterator[str]:
             )
         for image in match["images"]:
             yield line("image", f"{image['name']}  {size(image['bytes'])}")
-        yield from (line("score", f"{name} {_number(value)}") for name, value in match["scores"].items())
+        scores = {name: value for name, value in match["scores"].items() if name != "evidence"}
+        yield from (line("score", f"{name} {_number(value)}") for name, value in scores.items())
+        yield from (line("found", _finding(found)) for found in match["scores"].get("evidence") or ())
         yield from (line("", text) for text in match["text"].splitlines())
         yield ""
     yield f"{found['n_matches']:,} record{'s' * (found['n_matches'] != 1)} called {found['ident']}"
+
+
+def _finding(found: Tree) -> str:
+    """A flag with its evidence: the pattern, and the characters of which turn."""
+    where = "" if found["turn"] is None else f", turn {found['turn']} [{found['start']}, {found['end']})"
+    return f"{found['flag']}: {found['pattern']}{where}"
 
 
 def _number(value: object) -> str:

@@ -51,8 +51,8 @@ def text_figures(turns: Sequence[tuple[str, str]]) -> dict[str, int]:
         n_turns: turns, system turns included.
         n_question_words: words of the turns by `user`.
         n_answer_words: words of the turns by `assistant`.
-        n_question_tokens: tokens of the turns by `user`, as `count_tokens` estimates them.
-        n_answer_tokens: tokens of the turns by `assistant`.
+        question_tokens: tokens of the turns by `user`, as `count_tokens` estimates them.
+        answer_tokens: tokens of the turns by `assistant`.
     """
     words = [(role, count_words(text)) for role, text in turns]
     tokens = [(role, count_tokens(text)) for role, text in turns if role in ("user", "assistant")]
@@ -62,8 +62,8 @@ def text_figures(turns: Sequence[tuple[str, str]]) -> dict[str, int]:
         "n_turns": len(turns),
         "n_question_words": sum(n for role, n in words if role == "user"),
         "n_answer_words": sum(n for role, n in words if role == "assistant"),
-        "n_question_tokens": sum(n for role, n in tokens if role == "user"),
-        "n_answer_tokens": sum(n for role, n in tokens if role == "assistant"),
+        "question_tokens": sum(n for role, n in tokens if role == "user"),
+        "answer_tokens": sum(n for role, n in tokens if role == "assistant"),
     }
 
 
@@ -88,8 +88,8 @@ _TEXT = [
     _figure("n_turns", pa.int32(), "turns", "[0, inf)", "neither"),
     _figure("n_question_words", pa.int32(), "words", "[0, inf)", "neither"),
     _figure("n_answer_words", pa.int32(), "words", "[0, inf)", "neither"),
-    _figure("n_question_tokens", pa.int32(), "tokens", "[0, inf)", "neither"),
-    _figure("n_answer_tokens", pa.int32(), "tokens", "[0, inf)", "neither"),
+    _figure("question_tokens", pa.int32(), "tokens", "[0, inf)", "neither"),
+    _figure("answer_tokens", pa.int32(), "tokens", "[0, inf)", "neither"),
 ]
 _LANGUAGE = [
     _figure("question_language", pa.string(), "ISO 639-1", "", "neither"),

@@ -181,8 +181,8 @@ def test_text_figures_count_questions_and_answers_apart():
         "n_turns": 3,
         "n_question_words": 3,
         "n_answer_words": 2,
-        "n_question_tokens": 5,
-        "n_answer_tokens": 3,
+        "question_tokens": 5,
+        "answer_tokens": 3,
     }
 
 

@@ -111,9 +111,10 @@ def embed(session: Session) -> None:
 @options(SCORE, RUNNING)
 @click.pass_obj
 def score(session: Session) -> None:
-    """Score alignment and hygiene.
+    """Score alignment, hygiene and synthetic quality.
 
-    Alignment: how well image and text agree. Hygiene: size, brightness, blur, lengths of the text.
+    Alignment: how well image and text agree. Hygiene: size, brightness, blur, lengths and languages of the
+    text. Synthetic quality: refusals, echoes, loops, garbage and other flags, each with its evidence.
 
     \b
     Example:

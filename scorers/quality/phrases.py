@@ -1,6 +1,6 @@
 """Small patterns of what refusals are made of: an apology, a first person that cannot, a missing image.
 
-English, and the set phrases of fifteen other languages. `scorers.quality.refusals` combines them.
+English, and set phrases of eleven other languages. `scorers.quality.refusals` combines them.
 """
 
 from __future__ import annotations

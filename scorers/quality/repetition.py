@@ -44,7 +44,7 @@ def loop(text: str) -> Found | None:
     """Where `text` loops, from the first unit to the last; None where it does not.
 
     A loop is at least five times the same words in a row and eight words, or six times the same characters
-    and twelve characters; without a letter in it, twelve times. Case and commas between units do not count.
+    and twelve characters; without a letter in it, ten times. Case and commas between units do not count.
     """
     chunks = list(_CHUNK.finditer(text))
     keys = [match[0].casefold().strip(",;") for match in chunks]
