@@ -8,8 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scorers.alignment import Alignment
+from scorers.capability import Capability
 from scorers.head import Head
 from scorers.hygiene import Hygiene
+from scorers.judgement import Judgement
 from scorers.synthetic import Synthetic
 from scorers.text_flags import TextFlags
 
@@ -24,4 +26,6 @@ SCORERS: dict[str, Callable[..., Scorer]] = {
     "text_flags": TextFlags,
     "synthetic_quality": Synthetic,
     "head": Head,
+    "capability": Capability,
+    "judgement": Judgement,
 }

@@ -14,9 +14,11 @@ from PIL import Image, ImageFilter
 
 from scorers import SCORERS
 from scorers.alignment import Alignment, alignment, mismatch_statistics, standardise
+from scorers.capability import Capability
 from scorers.head import Head, linear
 from scorers.hygiene import Hygiene, count_tokens, count_words, languages, text_figures
 from scorers.image_figures import measure
+from scorers.judgement import Judgement
 from scorers.quality.truncation import Lexicon
 from scorers.synthetic import Synthetic
 from scorers.text_flags import TextFlags
@@ -236,6 +238,8 @@ BATCHES = {
     "text_flags": (TextFlags(), None),
     "synthetic_quality": (Synthetic(Lexicon({}), {}), None),
     "head": (Head(("aesthetic",), np.ones((1, 4), np.float32), np.zeros(1, np.float32)), None),
+    "capability": (Capability(), None),
+    "judgement": (Judgement(), None),
 }
 
 
