@@ -22,6 +22,8 @@ RATES = {
     "neighbours": 5000,
 }
 OTHER_RATE = 4000
+# Tables that the built-in CLIP fills beside those of another `--model`; they are as without the prefix.
+BESIDE, BESIDE_DIM = "builtin_", 256
 # A ViT-B-32 instead of `builtin`, with bf16 weights (benchmarks/embed.py: 72 images a second, 23 without).
 LARGE_RATES = {"image_vectors": 60, "chunk_vectors": 150}
 # Bytes a row on disk, of the same run; a unit vector takes 4 bytes a dimension.
@@ -67,7 +69,7 @@ def estimate(workspace: Workspace, until: str) -> dict[str, Any]:
         rates["images"] = float("inf")  # embedded as they are loaded, at the rate of image_vectors
     plan = [_stage(state, todo[state.stage], rates, dim) for state in states]
     pending = any(stage["state"] != "fresh" for stage in plan)
-    needs_model = any(stage["rows"] and stage["stage"] in LARGE_RATES for stage in plan)
+    needs_model = any(stage["rows"] and stage["stage"].removeprefix(BESIDE) in LARGE_RATES for stage in plan)
     limit = parse_bytes(config.run.memory) / 1e9
     memory = (LIBRARIES_GB if needs_model else 0.2) + n_samples * DECISION_BYTES / 1e9 if pending else 0.0
     return {
@@ -92,22 +94,21 @@ def _rows(state: State, workspace: Workspace, n_samples: int) -> int:
     """The rows that are still to be computed."""
     if state.state == "fresh":
         return 0
-    table = (
-        "distinct_images"
-        if state.stage in OF_IMAGES
-        else "distinct_chunks"
-        if state.stage in OF_CHUNKS
-        else None
-    )
+    name, table = state.stage.removeprefix(BESIDE), None
+    if name in OF_IMAGES:
+        table = "distinct_images"
+    elif name in OF_CHUNKS:
+        table = state.stage.replace(name, "distinct_chunks")
     manifest = workspace.store.manifest(table) if table else None
     total = manifest.rows if manifest else n_samples
     return round(total * (1 - state.done / state.shards)) if state.shards else total
 
 
 def _stage(state: State, rows: int, rates: Mapping[str, float], dim: int) -> dict[str, Any]:
-    size = (
-        VECTOR_SIZES[state.stage] * dim if state.stage in VECTOR_SIZES else SIZES.get(state.stage, OTHER_SIZE)
-    )
+    name = state.stage.removeprefix(BESIDE)
+    if name != state.stage:
+        rates, dim = {**rates, state.stage: rates.get(state.stage, RATES.get(name, OTHER_RATE))}, BESIDE_DIM
+    size = VECTOR_SIZES[name] * dim if name in VECTOR_SIZES else SIZES.get(name, OTHER_SIZE)
     return {
         "stage": state.stage,
         "state": state.state,
