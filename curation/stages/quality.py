@@ -103,14 +103,20 @@ class MineTexts:
         )
         counts: Counter[str] = Counter()
         begun = []
-        # n: the turns of the sample
-        for turn in (turn for turns in drawn["turns"].to_pylist() for turn in turns):
+        for turn in _turns(drawn):
             counts.update(words(turn["text"]))
             found = opening(turn["text"]) if turn["role"] == "assistant" else None
             begun += [found[0]] if found else []
         yield Output("openings", pa.record_batch(_columns(mine(begun), OPENINGS), schema=OPENINGS))
         common = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MOST_WORDS]
         yield Output("words", pa.record_batch(_columns(sorted(common), WORDS), schema=WORDS))
+
+
+def _turns(samples: pa.Table) -> Iterator[dict[str, str]]:
+    """Each turn; only some samples are Python objects at a time."""
+    for batch in samples.to_batches(max_chunksize=1024):
+        for turns in batch["turns"].to_pylist():
+            yield from turns
 
 
 def _columns(rows: list[Any], schema: pa.Schema) -> list[pa.Array]:
