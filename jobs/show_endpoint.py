@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 def requests(found: Tree) -> Iterator[str]:
     """How many requests there would be, and what they take."""
     about = "about " if found["estimated"] else ""
-    held = f", {found['n_held']:,} of them answered already" if found["n_held"] else ""
-    yield line("endpoint", f"{about}{found['n_requests']:,} requests to {found['model']}{held}")
+    held = f"; {found['n_held']:,} more are answered already" if found["n_held"] else ""
+    yield line("endpoint", f"{about}{found['n_to_ask']:,} requests to {found['model']}{held}")
     if found["n_to_ask"]:
         yield line("", f"about {duration(found['seconds'])}, if an answer takes 2 s")
         yield line(

@@ -338,6 +338,30 @@ def test_retry_after_silences_everybody(workspace: Workspace, spell: Any) -> Non
     assert max(server.counts.values()) == 2
 
 
+def test_being_told_to_slow_down_uses_up_no_attempt(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("curation.endpoint.retry.LONGEST_WAIT", 0.05)
+    with served(
+        lambda body, seen, number: Out(429) if seen < 5 and not is_greeting(body) else Out()
+    ) as server:
+        found = asked(score(workspace, server, attempts=2))
+    assert all(row["capability_reason"] is None for row in found)
+    assert set(server.counts.values()) == {1, 6}
+
+
+def test_being_told_to_slow_down_for_ever_stops_the_run(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("curation.endpoint.retry.LONGEST_WAIT", 0.05)
+    monkeypatch.setattr("curation.endpoint.client.MOST_PATIENCE", 1.0)
+    with (
+        served(lambda body, seen, number: Out() if number < 6 else Out(429, "too many")) as server,
+        pytest.raises(EndpointUnavailable, match="429 too many"),
+    ):
+        score(workspace, server, attempts=2)
+
+
 def test_no_more_requests_are_under_way_than_allowed(workspace: Workspace) -> None:
     with served(latency=0.1) as server:
         score(workspace, server, concurrency=3)

@@ -365,7 +365,7 @@ def test_a_dry_run_counts_requests_and_those_that_are_answered_and_sends_none(wo
         assert dry["n_held"] == 10
         assert run(work, [*scoring, "--dry-run"])["endpoint"]["n_requests"] == 0
     text = run(work, ["annotate", "--sample", "50", "--dry-run", "--shard-rows", "32", *flags(server.url)])
-    assert text.startswith("endpoint   50 requests to rater, 50 of them answered already\n")
+    assert text.startswith("endpoint   0 requests to rater; 50 more are answered already\n")
 
 
 def test_a_dry_run_of_a_pool_that_is_not_read_yet_is_an_estimate(clustered: Path, tmp_path: Path) -> None:

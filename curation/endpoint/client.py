@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from curation.endpoint.requests import kept
-from curation.endpoint.retry import Failure, backoff, of_status
+from curation.endpoint.retry import MOST_PATIENCE, Failure, backoff, of_status
 from schemas.errors import EndpointUnavailable
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from curation.endpoint.settings import Endpoint
 
 LOG = logging.getLogger(__name__)
+SLOW_DOWN = 429
 WORTH_A_WORD = 10.0  # seconds of waiting
 ADVICE = {
     401: "the key is wrong or missing: set OPENAI_API_KEY, or --api-key-file",
@@ -64,6 +65,7 @@ class Client:
         self.asked = self.retried = 0  # requests sent, and how many of them again
         self._not_before = 0.0  # of the monotonic clock: nobody sends before
         self._next = 0.0  # the next slot that --max-rate leaves
+        self._last_answer = 0.0
 
     async def close(self) -> None:
         """Give back the connections."""
@@ -76,30 +78,35 @@ class Client:
 
         Args:
             body: makes the body; a coroutine function.
-            attempts: how many; by default as many as the settings say.
+            attempts: how many; by default as many as the settings say, and 429 (slow down) is not counted
+                for as long as others are answered.
             patient: whether nobody answering at all is worth more than three attempts.
 
         Raises:
             Unanswered: the endpoint refuses this body, or fails at it again and again.
             EndpointUnavailable: no request will be answered.
         """
-        made, failure = await body(), Failure("stop", "it was not asked")
+        made, attempt, counted, start = await body(), 0, 0, time.monotonic()
         most = attempts or self.endpoint.attempts
-        for attempt in range(1, most + 1):
+        while True:
             await self._slot()
+            attempt += 1
             outcome = await self._attempt(made)
             if not isinstance(outcome, Failure):
+                self._last_answer = time.monotonic()
                 return outcome
-            failure = outcome
-            if failure.kind == "stop":
-                raise self.stop(failure)
-            if failure.kind == "refused":
-                break
-            if attempt == most or (failure.unreached and not patient and attempt == 3):
-                break
+            if outcome.kind == "stop":
+                raise self.stop(outcome)
+            # To be told to slow down is no fault of this request, while others are answered.
+            slow_down = outcome.status == SLOW_DOWN and attempts is None
+            if slow_down and time.monotonic() - max(start, self._last_answer) > MOST_PATIENCE:
+                raise self.stop(outcome)
+            counted += not slow_down
+            hopeless = outcome.unreached and not patient and counted == 3
+            if outcome.kind == "refused" or counted == most or hopeless:
+                raise Unanswered(outcome, attempt)
             self.retried += 1
-            await self._wait(failure, attempt)
-        raise Unanswered(failure, attempt)
+            await self._wait(outcome, attempt)
 
     def stop(self, failure: Failure) -> EndpointUnavailable:
         """The sentence that ends a run."""
