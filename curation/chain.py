@@ -67,12 +67,15 @@ def chain(
             stages += capability_stages(config, model, root) + judgement_stages(config, root)
     if until == "select" and root is not None:
         from curation.scores import demand_tables
+        from curation.selection.columns import demand_made
         from curation.stages.select import Select
         from curation.store import Store
 
         made = [table for stage in stages for table in outputs(stage)]
         written = {name for stage in stages if is_map(stage) for name in stage.writes.names}
-        demand_tables(Store(root), [name for name in Select.of(config).columns if name not in written], made)
+        stage = Select.of(config)
+        demand_tables(Store(root), [name for name in stage.columns if name not in written], made)
+        demand_made(Store(root), stage.needs, made)
     return stages
 
 

@@ -93,9 +93,9 @@ def _selected(store: Store, config: Config, found: dict[str, Any]) -> dict[str, 
         nested = {"nested": {str(budget): int(n) for budget, n in zip(order, sizes, strict=True)}}
     return {
         "budget": config.select.budget,
-        "strategy": config.select.strategy,
+        "strategy": _strategy(store),
         "seed": config.run.seed,
-        "n_filtered": reasons["filtered"] + reasons["dropped"],
+        "n_filtered": sum(reasons[reason] for reason in ("filtered", "dropped", "target")),
         "filtered": dict(Counter(rows["clause"].drop_null().to_pylist()).most_common()),
         "n_candidates": reasons["kept"] + reasons["over_budget"],
         "n_selected": reasons["kept"],
@@ -103,6 +103,12 @@ def _selected(store: Store, config: Config, found: dict[str, Any]) -> dict[str, 
         "shortfall": max(asked - reasons["kept"], 0) if asked is not None else 0,
         "scorers": _scorers(store),
     }
+
+
+def _strategy(store: Store) -> str:
+    selection = store.manifest("selection")
+    assert selection is not None
+    return str(selection.stage["params"]["strategy"])
 
 
 def _scorers(store: Store) -> dict[str, int]:

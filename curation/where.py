@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 HINT = "write conditions over columns, such as 'n_tokens < 4096 and alignment > 0'"
-# What is no training sample whatever it is for. Each applies where its columns exist.
+# What is no training sample whatever it is for. Each applies where its columns exist. A fidelity of 0.5 is one
+# serious flag of synthetic quality; an alignment below -0.5 is less than mismatched pairs have.
 DEFAULTS = (
     "n_answer_words >= 1",
     "min_contrast > 0.01 or min_contrast is null",
+    "fidelity > 0.6 or fidelity is null",
+    "alignment > -0.5 or alignment is null",
 )
 _TOKEN = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|[A-Za-z_][A-Za-z_0-9]*|[()]|\s+|.", re.DOTALL)
 

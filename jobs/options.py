@@ -320,6 +320,7 @@ SELECT = (
     ),
     setting("select.keep", "--keep", metavar="FILE", help="Ids that must be kept, a line each."),
     setting("select.drop", "--drop", metavar="FILE", help="Ids to leave out, a line each."),
+    setting("select.target", "--target", metavar="DATASET", help="Choose what resembles this dataset."),
     *PRUNE,
 )
 UNTIL = click.option(

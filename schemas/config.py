@@ -142,13 +142,14 @@ class Select(Section):
     """How many to keep, and which."""
 
     budget: str | None = None
-    strategy: str = "random-per-cluster"
+    strategy: str = "adapt"
     where: tuple[str, ...] = ()  # conditions over columns, as SQL
     default_filters: bool = True  # leave out empty answers, black images and their like
     at_least: tuple[str, ...] = ()  # COLUMN:VALUE=N or %: picks that must be of a kind
     at_most: tuple[str, ...] = ()  # COLUMN:VALUE=N or %: picks that may be of a kind
     keep: str | None = None  # a file of ids that must be kept, a line each
     drop: str | None = None  # a file of ids to leave out, a line each
+    target: str | None = None  # a dataset of the pool that `less` aims at; it is no candidate
 
 
 class Config(Section):

@@ -43,6 +43,7 @@ SPECS = {
     "maxmin": ["maxmin"],
     "facility": ["facility", "facility:image,text", "facility:text@stochastic"],
     "quality-diversity": ["quality-diversity:score", "quality-diversity:-alignment@0.9"],
+    "less": ["less:val", "less:val@gradient"],
 }
 ALL_SPECS = [spec for specs in SPECS.values() for spec in specs]
 # Whose quotas or steps depend on the whole budget: a smaller one is no prefix.
@@ -86,6 +87,10 @@ def table(n=97, clusters=7):
         "similarity": pl.Series(
             [0.5 + 0.4 * numbers("near", row).random() for row in rows], dtype=pl.Float32
         ),
+        "influence:val@embedding": [numbers("aim", row).normal() for row in rows],
+        "influence:val@gradient": [
+            None if row % 9 == 0 else numbers("aim", row // 2).normal() for row in rows
+        ],
         "centroid_distance": [None if c is None else 0.3 + c / 50 for c in cluster],
         "image_vector": _vectors(
             [np.zeros(DIM) if row % 10 == 3 else unit_row("image", row // 2) for row in rows]

@@ -401,3 +401,27 @@ def test_the_summary_is_json(pool):
     counts, _ = select(pool, budget="10%,30%", strategy="adapt", where=("n_words > 2",))
     assert json.loads(json.dumps(counts))["nested"]
     assert re.fullmatch(r"\d+%", next(iter(counts["nested"])))
+
+
+def test_what_resembles_a_target_is_chosen_and_the_target_is_not(tmp_path):
+    write_pool(tmp_path / "a", 60, seed=1)
+    write_pool(tmp_path / "b", 24, seed=2)
+    datasets = {name: tmp_path / name / "pool.json" for name in "ab"}
+    Workspace.init(tmp_path / "w", datasets, images=[tmp_path / "a", tmp_path / "b"], model="builtin")
+    counts, rows = select(tmp_path / "w", budget="10", target="b")
+    assert counts["strategy"] == "less:b"
+    of = Workspace(tmp_path / "w").store.read("checked", ["dataset", "error"]).to_pylist()
+    assert {fact["dataset"] for fact, row in zip(of, rows, strict=True) if row["keep"]} == {"a"}
+    gone = [
+        row["reason"]
+        for fact, row in zip(of, rows, strict=True)
+        if fact["dataset"] == "b" and not fact["error"]
+    ]
+    assert set(gone) == {"target"}
+    kept = [row["score"] for row in rows if row["keep"]]
+    left = [row["score"] for row in rows if row["reason"] == "over_budget"]
+    assert min(kept) >= max(left)
+    with pytest.raises(ConfigError, match="no readable dataset 'c' to aim at; the pool has a, b"):
+        select(tmp_path / "w", budget="10", target="c")
+    with pytest.raises(ConfigError, match="needs the table gradients"):
+        select(tmp_path / "w", budget="10", strategy="less:b@gradient")

@@ -20,6 +20,7 @@ from curation.selection.decision import decide
 from curation.selection.entropies import BINS, REACH, entropies
 from curation.selection.farthest import farthest_first, middle
 from curation.selection.grid import on_grid
+from curation.selection.less import influence, spec_with
 from curation.selection.mmssr import capability
 from curation.selection.similar import similar
 from curation.selection.strata import coverage_order, equal_width, percentiles
@@ -345,9 +346,26 @@ def test_the_quadratic_program_is_solved(groups, data):
     assert (np.abs(whole - x) < 1 + 1e-6).all()
 
 
+def test_influence_is_the_mean_within_a_task_and_the_highest_over_tasks():
+    rows, targets = rows_of(0, 30), rows_of(1, 9)
+    tasks = np.array([0, 0, 0, 0, 1, 1, 2, 2, 2])
+    cosine = (rows @ targets.T).astype(np.float64)
+    expected = np.max([cosine[:, tasks == task].mean(axis=1) for task in range(3)], axis=0)
+    np.testing.assert_allclose(influence(rows, targets, tasks), expected, atol=1e-12)
+
+
 def test_visnec_takes_a_share_of_every_cluster():
     rows = table(400)
     picks = selector("visnec").select(rows, 100, 0)
     sizes = rows.group_by("cluster").len().sort("cluster", nulls_last=False)["len"].to_numpy()
     got = rows[picks].group_by("cluster").len().sort("cluster", nulls_last=False)["len"].to_numpy()
     assert (np.abs(got - sizes / 4) < 1).all()
+
+
+def test_a_target_is_taken_into_the_strategy():
+    assert spec_with("adapt", "val") == "less:val"
+    assert spec_with("less@gradient", "val") == "less:val@gradient"
+    assert spec_with("less:val@gradient", "val") == "less:val@gradient"
+    assert spec_with("random", None) == "random"
+    with pytest.raises(ConfigError, match="--target is for --strategy less, not for random"):
+        spec_with("random", "val")

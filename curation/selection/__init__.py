@@ -17,6 +17,7 @@ from curation.selection.d2 import D2
 from curation.selection.dbp import DensityBased
 from curation.selection.facility import Facility, QualityDiversity
 from curation.selection.farthest import KCenter, MaxMin
+from curation.selection.less import Less
 from curation.selection.mmssr import Mmssr
 from curation.selection.per_cluster import RandomPerCluster, RandomPerSource, TopPerCluster
 from curation.selection.random_ import Random
@@ -50,6 +51,7 @@ SELECTORS: dict[str, Callable[[str | None], Selector]] = {
     "maxmin": MaxMin.parse,
     "facility": Facility.parse,
     "quality-diversity": QualityDiversity.parse,
+    "less": Less.parse,
 }
 
 

@@ -8,33 +8,54 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from clustering.vectors import joint
 from curation.gather import vectors
 from curation.ids import positions
 from curation.selection.d2 import NEAR
 from curation.selection.dbp import APART
-from curation.selection.grid import IMAGE, TEXT
+from curation.selection.grid import IMAGE, TEXT, on_grid
+from curation.selection.less import INFLUENCE, influence
+from curation.selection.order import groups_of
 from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import polars as pl
+    from numpy.typing import NDArray
 
     from curation.stages.pool import Pool
+    from curation.store import Store
 
-    Made = Callable[[Pool, pl.DataFrame], pl.Series]
+    Made = Callable[[Pool, pl.DataFrame, str], pl.Series]
 
 NEAREST_CENTRES = 20
 
 
 def derived(names: Sequence[str]) -> tuple[str, ...]:
     """Those of `names` that are made here."""
-    return tuple(name for name in names if name in MADE)
+    return tuple(name for name in names if name.partition(":")[0] in MADE)
 
 
 def tables_of(names: Sequence[str]) -> tuple[str, ...]:
     """The tables that the columns `names` are made of."""
-    return tuple(dict.fromkeys(MADE[name][0] for name in derived(names)))
+    return tuple(dict.fromkeys(_table(name) for name in derived(names)))
+
+
+def _table(name: str) -> str:
+    return "gradients" if name.endswith("@gradient") else MADE[name.partition(":")[0]][0]
+
+
+def demand_made(store: Store, names: Sequence[str], made: Sequence[str]) -> None:
+    """Refuse columns of a table that is neither there nor `made` on the way.
+
+    Raises:
+        ConfigError: naming the table and what makes it.
+    """
+    for table in tables_of(names):
+        if table not in made and store.manifest(table) is None:
+            how = {"gradients": "--vectors gradient --vlm MODEL", "neighbours": "--semantic"}.get(table, "")
+            raise ConfigError(f"this strategy needs the table {table}, which is not there; {how} makes it")
 
 
 def with_columns(pool: Pool, candidates: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
@@ -46,43 +67,63 @@ def with_columns(pool: Pool, candidates: pl.DataFrame, names: Sequence[str]) -> 
         names: others are passed over.
 
     Raises:
-        ConfigError: a table that a column is made of is not there.
+        ConfigError: a dataset that is to be aimed at is not there.
     """
     for name in derived(names):
-        table, make = MADE[name]
-        if pool.store.manifest(table) is None:
-            raise ConfigError(
-                f"this strategy needs the table {table}, which is not there: run without --no-semantic"
-            )
-        candidates = candidates.with_columns(make(pool, candidates).alias(name))
+        _, make = MADE[name.partition(":")[0]]
+        candidates = candidates.with_columns(make(pool, candidates, name).alias(name))
     return candidates
 
 
-def _image(pool: Pool, candidates: pl.DataFrame) -> pl.Series:
-    return _vectors(pool, candidates, "image")
-
-
-def _text(pool: Pool, candidates: pl.DataFrame) -> pl.Series:
-    return _vectors(pool, candidates, "text")
-
-
-def _vectors(pool: Pool, candidates: pl.DataFrame, column: str) -> pl.Series:
-    """One vector a row, zeros where it has none. A shard at a time: nothing else of the pool is held."""
+def _vectors(pool: Pool, candidates: pl.DataFrame, name: str) -> pl.Series:
+    """One vector a row, zeros where it has none."""
     import polars as pl
 
-    wanted = candidates["position"].to_numpy()
-    width = pool.store.schema("vectors").field(column).type.list_size
+    column = name.removesuffix("_vector")
+    out = _rows(pool, "vectors", column, candidates["position"].to_numpy())
+    return pl.Series(column, out, dtype=pl.Array(pl.Float32, out.shape[1]))
+
+
+def _rows(pool: Pool, table: str, column: str, wanted: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Vectors at ascending positions of the pool. A shard at a time: nothing else of the pool is held."""
+    width = pool.store.schema(table).field(column).type.list_size
     out = np.zeros((len(wanted), width), np.float32)
     start = 0
-    for shard in pool.iterate("vectors", [column]):
+    for shard in pool.iterate(table, [column]):
         low, high = np.searchsorted(wanted, [start, start + len(shard)])
         if high > low:
             out[low:high] = vectors(shard[column])[wanted[low:high] - start]
         start += len(shard)
-    return pl.Series(column, out, dtype=pl.Array(pl.Float32, width))
+    return out
 
 
-def _neighbours(pool: Pool, candidates: pl.DataFrame) -> pl.Series:
+def _influence(pool: Pool, candidates: pl.DataFrame, name: str) -> pl.Series:
+    """The influence of each row on the dataset that `name` names, null for a row without a vector."""
+    import polars as pl
+
+    dataset, _, space = name.removeprefix(f"{INFLUENCE}:").partition("@")
+    facts = pl.from_arrow(pool.read("checked", ["dataset", "source", "error"]))
+    assert isinstance(facts, pl.DataFrame)
+    among = ((facts["dataset"] == dataset) & facts["error"].is_null()).to_numpy()
+    if not among.any():
+        known = ", ".join(facts["dataset"].unique().sort())
+        raise ConfigError(f"there is no readable dataset {dataset!r} to aim at; the pool has {known}")
+    targets = np.flatnonzero(among)
+    tasks, _ = groups_of([facts["source"][targets]])
+    wanted = candidates["position"].to_numpy()
+    rows, aims = (_space(pool, space, places) for places in (wanted, targets))
+    held = aims.any(axis=1)
+    values = influence(rows, aims[held], tasks[held])
+    return pl.Series(name, np.where(rows.any(axis=1) & np.isfinite(values), values, np.nan)).fill_nan(None)
+
+
+def _space(pool: Pool, space: str, places: NDArray[np.int64]) -> NDArray[np.float32]:
+    if space == "gradient":
+        return on_grid(_rows(pool, "gradients", "vector", places))
+    return on_grid(joint(*(_rows(pool, "vectors", side, places) for side in ("image", "text"))))
+
+
+def _neighbours(pool: Pool, candidates: pl.DataFrame, _: str) -> pl.Series:
     """For each row the stored pairs that it is in: list of struct<uid, similarity>."""
     import polars as pl
 
@@ -107,7 +148,7 @@ def _neighbours(pool: Pool, candidates: pl.DataFrame) -> pl.Series:
     return made
 
 
-def _apart(pool: Pool, candidates: pl.DataFrame) -> pl.Series:
+def _apart(pool: Pool, candidates: pl.DataFrame, _: str) -> pl.Series:
     """The mean cosine distance of a row's centre to the nearest others, null without a cluster."""
     import polars as pl
 
@@ -124,8 +165,9 @@ def _apart(pool: Pool, candidates: pl.DataFrame) -> pl.Series:
 
 # Each column: the table it is made of, and how.
 MADE: dict[str, tuple[str, Made]] = {
-    IMAGE: ("vectors", _image),
-    TEXT: ("vectors", _text),
+    IMAGE: ("vectors", _vectors),
+    TEXT: ("vectors", _vectors),
+    INFLUENCE: ("vectors", _influence),
     NEAR: ("neighbours", _neighbours),
     APART: ("centroids", _apart),
 }

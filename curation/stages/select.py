@@ -15,6 +15,7 @@ from curation.selection import selector
 from curation.selection.bounds import columns_of
 from curation.selection.columns import derived, tables_of, with_columns
 from curation.selection.decision import wanted
+from curation.selection.less import Less, spec_with
 from curation.selection.listed import Listed, listed, members
 from curation.selection.nested import Choice, choose
 from curation.stages.pool import Output
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from schemas.config import Config
 
 KEPT, OVER_BUDGET, QUARANTINED, FILTERED, LISTED = "kept", "over_budget", "quarantined", "filtered", "dropped"
+TARGET = "target"  # of `less`: what to aim at is not chosen
 SELECTION = pa.schema(
     [
         UID,
@@ -94,9 +96,10 @@ class Select:
         """
         settings = config.select
         assert settings.budget is not None
+        strategy = spec_with(settings.strategy, settings.target)
         stage = cls(
             settings.budget,
-            settings.strategy,
+            strategy,
             config.run.seed,
             (),
             settings.where,
@@ -108,7 +111,7 @@ class Select:
         )
         made = {"grounding": config.vlm.model is not None, "capability": config.capability.backend != "none"}
         plugged = plugin_columns(config.score.plugins)
-        wishes = wanted(selector(settings.strategy))
+        wishes = wanted(selector(strategy))
         optional = tables_for([name for name in wishes if name not in derived(wishes)])
         named = tables_for([name for name in stage.columns if name not in plugged])
         named += tuple(plugged[name] for name in stage.columns if name in plugged)
@@ -164,6 +167,11 @@ class Select:
         named += [*columns_of(self.bounds), *(b.column for b in self.budgets if b.column)]
         return tuple(dict.fromkeys(named))
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What the strategy cannot do without."""
+        return selector(self.strategy).needs
+
     # --- deciding --------------------------------------------------------------------------------------
 
     def run(self, pool: Pool) -> Iterator[Output]:
@@ -189,16 +197,20 @@ class Select:
         optional = [name for name in wanted(selector(self.strategy)) if name in known]
         applied = [*clauses(self.where), *(default_clauses(sorted(known)) if self.default_filters else [])]
         filtered = [name for clause in applied for name in clause.columns]
-        basic = ["uid", "content_hash", "record_id", "error", "cluster", "n_tokens"]
+        basic = ["uid", "content_hash", "record_id", "dataset", "error", "cluster", "n_tokens"]
         table = score_table(pool.store, list(dict.fromkeys([*basic, *self.columns, *optional, *filtered])))
         dropped = pl.from_arrow(pool.read("pruned", ["uid", "reason"]))
         assert isinstance(dropped, pl.DataFrame)
         table = table.join(dropped, on="uid", how="left", maintain_order="left").with_row_index("position")
         must, without = (members(held, table) for held in (self.keep, self.drop))
         failed = first_failed(table, applied)
+        strategy = selector(self.strategy)
+        target = strategy.target if isinstance(strategy, Less) else None
         reason = (
             pl.when(pl.col("error").is_not_null())
             .then(pl.lit(QUARANTINED))
+            .when(pl.lit(False) if target is None else pl.col("dataset") == target)
+            .then(pl.lit(TARGET))
             .when(pl.Series(must))
             .then(None)
             .when(pl.Series(without))
