@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 HINT = "write conditions over columns, such as 'n_tokens < 4096 and alignment > 0'"
-# What is no training sample whatever it is for. Each applies where its columns exist. A fidelity of 0.5 is one
-# serious flag of synthetic quality; an alignment below 0 is less than mismatched pairs have on average.
+# What is no training sample whatever it is for. Each applies where its columns exist. A fidelity of 0.5 is
+# one serious flag of synthetic quality; an alignment below 0 is less than mismatched pairs have on average.
 DEFAULTS = (
     "n_answer_words >= 1",
     "min_contrast > 0.01 or min_contrast is null",
