@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import polars as pl
 import pytest
 from click.testing import CliRunner, Result
 
@@ -22,6 +24,7 @@ from jobs import session
 from jobs.cli import cli
 from jobs.plan import history
 from schemas.config import Config
+from scorers.taxonomy import CAPABILITY_COLUMNS, STYLE_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,18 +58,31 @@ def examples() -> list[str]:
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a pool of 48 records, a workspace and a selection."""
+    """A folder with a pool of 72 records, a workspace and a selection."""
     folder = tmp_path_factory.mktemp("prepared")
-    write_pool(folder, 48)
+    write_pool(folder, 72)
     records = json.loads((folder / "pool.json").read_text())
     records[0]["id"] = "chart-7"
     (folder / "mixture.json").write_text(json.dumps(records, indent=1))
     (folder / "more.json").write_text(json.dumps(records[:4], indent=1))
     (folder / "pool.json").unlink()
-    for line in ("init mixture.json --images . --model builtin", "select --budget 30%"):
+    write_labels(folder / "labels.parquet", [record["id"] for record in records])
+    for line in (
+        "init mixture.json --images . --model builtin",
+        "select --budget 30%",
+        "train-scorer --labels labels.parquet",
+    ):
         result = invoke(folder, line)
         assert result.exit_code == 0, result.output
     return folder
+
+
+def write_labels(path: Path, ids: list[str]) -> None:
+    """Labels of every capability and style for records by id, drawn at random."""
+    rng = np.random.default_rng(0)
+    columns = {name: rng.uniform(0, 5, len(ids)) for name in CAPABILITY_COLUMNS}
+    columns |= {name: rng.integers(0, 2, len(ids)).astype(float) for name in STYLE_COLUMNS}
+    pl.DataFrame({"id": [str(each) for each in ids], **columns}).write_parquet(path)
 
 
 @pytest.fixture
