@@ -35,7 +35,7 @@ EXACT_COLUMNS = 1024
 # What products of rows and centroids stay below, so that float32 holds them.
 FLOAT32 = 2.0**24
 # Multiplications from which on it pays to import torch.
-WORTH_TORCH = 4e11
+WORTH_TORCH = 2e11
 # Numbers of a block of products: 4 MB stay in the cache.
 BLOCK = 1 << 20
 

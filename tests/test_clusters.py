@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,11 +42,12 @@ from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from curation.keys import Stage
+    from schemas.protocols import Engine
 
 DIM = 24
+AMPLE = Limit(10**12)
 SOURCE = ClusterVectors("vectors", ("image", "text"), 2 * DIM, "checked", "error", 0.5)
 CHECKED = pa.schema([UID, pa.field("record_id", pa.string()), pa.field("error", pa.string())])
 SAMPLES = pa.schema([UID, TURNS])
@@ -95,10 +99,11 @@ def store_of(folder: Path, n_shards: int, order: np.ndarray, image: np.ndarray, 
     return store
 
 
-def run(store: Store, stages: Sequence[Stage]) -> dict[bytes, tuple[int | None, float | None]]:
+def run(
+    store: Store, stages: Sequence[Stage], engine: Engine | None = None
+) -> dict[bytes, tuple[int | None, float | None]]:
     """Cluster and similarity by uid."""
-    engine = LocalEngine(store, Limit(10**12))
-    Planner(store, engine, Silent(), [], 1.0).run(list(stages))
+    Planner(store, engine or LocalEngine(store, AMPLE), Silent(), [], 1.0).run(list(stages))
     rows = store.read("clusters").to_pylist()
     return {row["uid"]: (row["cluster"], row["similarity"]) for row in rows}
 
@@ -112,13 +117,42 @@ N = 1200
 IMAGE, TEXT = planted(N), planted(N, seed=1)
 
 
-def test_shards_and_their_order_do_not_change_a_bit(tmp_path: Path) -> None:
-    found = []
-    for n_shards, order in ((1, np.arange(N)), (4, np.arange(N)), (16, np.arange(N)[::-1])):
-        store = store_of(tmp_path / str(n_shards), n_shards, order, IMAGE, TEXT)
-        clusters = run(store, stages())
-        found.append((vectors(store.read("centroids")["centroid"]).tobytes(), clusters))
-    assert found[0] == found[1] == found[2]
+def digest(store: Store, clusters: dict[bytes, tuple[int | None, float | None]]) -> str:
+    centroids = vectors(store.read("centroids")["centroid"]).tobytes()
+    return hashlib.sha256(centroids + repr(sorted(clusters.items())).encode()).hexdigest()
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_files_their_order_and_threads_do_not_change_a_bit(
+    tmp_path: Path, threads: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    found = set()
+    for n_files, order in ((1, np.arange(N)), (4, np.arange(N)), (16, np.arange(N)[::-1])):
+        store = store_of(tmp_path / str(n_files), n_files, order, IMAGE, TEXT)
+        found.add(digest(store, run(store, stages())))
+    assert found == {expected()}
+
+
+@functools.cache
+def expected() -> str:
+    """Of one file."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = store_of(Path(folder), 1, np.arange(N), IMAGE, TEXT)
+        return digest(store, run(store, stages()))
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("n_files", [1, 4, 16])
+def test_spark_gives_the_same_bits(tmp_path: Path, n_files: int) -> None:
+    from jobs.spark import SparkEngine
+
+    store = store_of(tmp_path, n_files, np.arange(N), IMAGE, TEXT)
+    engine = SparkEngine(store, AMPLE, "local[2]", {"spark.ui.enabled": "false"})
+    try:
+        assert digest(store, run(store, stages(), engine)) == expected()
+    finally:
+        engine.close()
 
 
 def test_bad_samples_have_no_cluster_and_all_others_one(tmp_path: Path) -> None:
