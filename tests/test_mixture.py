@@ -62,7 +62,7 @@ def test_the_same_command_again_computes_nothing(work: Path, selected: dict[str,
 
 
 def test_another_budget_recomputes_the_selection_alone(work: Path, selected: dict[str, Any]) -> None:
-    assert curate(work, "select", "--budget", "1000")["computed"] == {"selection": 1}
+    assert curate(work, "select", "--budget", "1000")["computed"] == {"selection": 1, "strata": 1}
     assert curate(work, "select", "--budget", "30%")["computed"] == {}
 
 

@@ -141,7 +141,7 @@ def numbers(*values: int, width: int = 1) -> pa.RecordBatch:
 
 
 def test_a_workspace_on_s3_has_the_shards_of_a_local_one(local: Workspace, remote: Workspace) -> None:
-    assert len(checksums(local)) == 20
+    assert len(checksums(local)) > 20
     assert checksums(remote) == checksums(local)
     assert remote.counts("prune") == local.counts("prune")
 
