@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from curation.training.questions import Question
     from curation.training.rows import Turns
 
-REAL, TEXT, BLANK = 0.08, 0.14, 0.05  # shares of the rows of a step; the rest are drawn pictures
+REAL, TEXT, BLANK = 0.06, 0.12, 0.05  # shares of the rows of a step; the rest are drawn pictures
 ANSWER = 400  # characters; longer answers of real records are cut (the picture's 96 px say no more)
 
 
@@ -47,7 +47,7 @@ class Mixture:
         rng = random.Random(f"{self.seed}/{step}")
         real = round(REAL * self.rows) if self.real else 0
         text, blank = round(TEXT * self.rows), round(BLANK * self.rows)
-        simple = 0.85 - 0.35 * done
+        simple = 0.8 - 0.35 * done
         rows: list[Row] = []
         for i in range(self.rows):
             if i < real:

@@ -9,7 +9,6 @@ import re
 import sys
 from collections import Counter
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
 GATED = ("colour", "shape", "count", "position")  # skills that the milestone asks for
+PAIRS = {"colour and shape": GATED[:2], "count and position": GATED[2:]}  # as the milestone names them
 REPORTED = ("reading", "chart", "comparison")
 BATCH = 32  # questions of a forward pass
 LONGEST = 24  # tokens of a generated answer
@@ -87,20 +87,17 @@ _WORDS = {*_ONE, *(plural(word, 2) for word in _ONE), "crosses"}
 _MENTIONED = re.compile(rf"\b({'|'.join(sorted(_WORDS, key=len, reverse=True))}|\d+)\b")
 
 
-@lru_cache(maxsize=1)
-def _usual_answers(n: int = 12_000) -> dict[str, str]:
-    """Return the most frequent answer to each pattern of questions, counted on n other pictures."""
-    seen: dict[str, Counter[str]] = {}
-    for i in range(n):
-        for question in drawn(f"prior/{i}", 0.5).questions:
-            seen.setdefault(pattern_of(question.asked), Counter())[normal(question.answer)] += 1
-    return {pattern: answers.most_common(1)[0][0] for pattern, answers in seen.items()}
+def chance(questions: Sequence[Question], others: Sequence[Question]) -> float:
+    """Return the accuracy in [0, 1] of the answer that a question's pattern most often has among `others`.
 
-
-def chance(questions: Sequence[Question]) -> float:
-    """Return the accuracy in [0, 1] of always giving the usual answer to a question of its pattern."""
-    usual = _usual_answers()
-    return accuracy([usual.get(pattern_of(question.asked), "") for question in questions], questions)
+    `others` are drawn like `questions`. A pattern that is not among them gets the most frequent answer.
+    """
+    seen: dict[str, Counter[str]] = {"": Counter()}
+    for other in others:
+        seen[""][normal(other.answer)] += 1
+        seen.setdefault(pattern_of(other.asked), Counter())[normal(other.answer)] += 1
+    usual = {pattern: answers.most_common(1)[0][0] for pattern, answers in seen.items()}
+    return accuracy([usual.get(pattern_of(one.asked), usual[""]) for one in questions], questions)
 
 
 def normal(answer: str) -> str:
@@ -177,8 +174,9 @@ def measure(model: Any, processor: Any, *, n: int = 200, seed: int = 0) -> dict[
     """Return the figures by skill and, under "grounding", how well perplexities tell the two kinds apart.
 
     A skill has n questions: accuracy with the picture (over all, SIMPLE and KINDS), without, and `chance`,
-    what the best guess from the question alone gets. Grounding is the perplexity of the right answer without
-    the picture ÷ with it (higher: the picture helps): medians, and AUC of picture questions against text.
+    what the best guess from the question alone gets; PAIRS have the means of two skills. Grounding is the
+    perplexity of the right answer without the picture ÷ with it (higher: the picture helps): medians, and
+    AUC of picture questions against text.
     """
     figures: dict[str, dict[str, float]] = {}
     grounding: dict[str, NDArray[np.float64]] = {}
@@ -189,11 +187,16 @@ def measure(model: Any, processor: Any, *, n: int = 200, seed: int = 0) -> dict[
         blind = answers_of(model, processor, asked, pictured=False)
         figures[skill] = {"n": n, "with": accuracy(seen, questions), "without": accuracy(blind, questions)}
         if skill != "text":
-            figures[skill] |= {"chance": chance(questions), **_by_kind(asked, seen)}
+            others = [one.question for one in held_out_questions(skill, 4 * n, seed + 1)]
+            figures[skill] |= {"chance": chance(questions, others), **_by_kind(asked, seen)}
         gain = losses_of(model, processor, asked, pictured=False) - losses_of(
             model, processor, asked, pictured=True
         )
         grounding[skill] = np.exp(gain)
+    for name, pair in PAIRS.items():
+        figures[name] = {
+            key: (figures[pair[0]][key] + figures[pair[1]][key]) / 2 for key in ("with", "without", "chance")
+        }
     needing = np.concatenate([grounding[skill] for skill in GATED])
     everything = np.concatenate([grounding[skill] for skill in (*GATED, *REPORTED)])
     figures["grounding"] = {
