@@ -112,6 +112,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     _write_messages(folder / "chat.jsonl")
     data = {"mix": folder / "mix.json", "web": folder / "web.tar", "chat": folder / "chat.jsonl"}
     workspace = Workspace.init(folder / "work", data, images=[folder], model="builtin")
+    # Plain squares are blank to the filters.
+    workspace = Workspace(workspace.base, {"select.default_filters": False})
     counts = workspace.select(budget="80%", strategy="random")
     assert counts["n_selected"] == 21
     return Made(Workspace(folder / "work"), folder, raw)
