@@ -44,14 +44,12 @@ AT_LEAST = {
     "clip.emoji_noto.auc_within": 0.65,
     "clip.openstax.auc_within": 0.65,
     "embed.builtin.stage_images_per_second": 300,
-    "vlm.colour.with": 0.85,
-    "vlm.shape.with": 0.85,
-    "vlm.count.with": 0.70,
-    "vlm.position.with": 0.70,
+    "vlm.colour and shape.with": 0.85,
+    "vlm.count and position.with": 0.70,
     "vlm.grounding.auc_gated": 0.95,
 }
 AT_MOST = {
-    **{f"vlm.{skill}.above_chance_without": 0.05 for skill in ("colour", "shape", "count", "position")},
+    **{f"vlm.{skill}.above_chance_without": 0.05 for skill in ("colour and shape", "count and position")},
     "vlm.text.difference": 0.03,
 }
 
