@@ -168,7 +168,7 @@ class Crew:
 def crew(multiplications: float) -> Iterator[Crew]:
     """Threads for about as many multiplications; torch is imported only where it is worth it."""
     threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
-    if not (("torch" in sys.modules or multiplications > WORTH_TORCH) and torch_is_exact()):
+    if not (("torch" in sys.modules or multiplications > WORTH_TORCH) and torch_is_worth_it()):
         with ThreadPoolExecutor(threads) as pool:
             yield Crew(pool, by_torch=False)
         return
@@ -203,13 +203,14 @@ def by_float32(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
 
 
 @cache
-def torch_is_exact() -> bool:
-    """Whether torch multiplies the largest digits without saturating: without VNNI some kernels do."""
+def torch_is_worth_it() -> bool:
+    """Whether torch has a product of 8 bits here that is fast, by VNNI, and exact: some kernels saturate."""
     try:
         import torch
     except ImportError:
         return False
-    if not hasattr(torch, "_int_mm"):
+    has_vnni = getattr(torch.cpu, "_is_vnni_supported", lambda: False)
+    if not (hasattr(torch, "_int_mm") and has_vnni()):
         return False
     signs = np.where(np.arange(64 * 256).reshape(64, 256) % 7 < 3, -1, 1)
     extremes = np.concatenate([signs * MOST, np.full((8, 256), MOST), np.full((8, 256), -MOST)])

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from clustering.assignment import assign
 from clustering.bins import balance
-from clustering.fixed import Centres, Crew, Rows, by_float32, by_torch, crew, torch_is_exact
+from clustering.fixed import Centres, Crew, Rows, by_float32, by_torch, crew, torch_is_worth_it
 from clustering.kmeans import fit, root_k
 from clustering.neighbours import near_pairs
 from clustering.quality import adjusted_rand, purity, silhouette
@@ -139,7 +139,7 @@ def test_products_of_digits_are_exact_by_any_library(d):
     digits[:2] = 127
     exact = digits.astype(np.int64) @ digits[:30].astype(np.int64).T
     np.testing.assert_array_equal(by_float32(digits, digits[:30]), exact)
-    if torch_is_exact():
+    if torch_is_worth_it():
         np.testing.assert_array_equal(by_torch(digits, digits[:30]), exact)
 
 
@@ -176,13 +176,13 @@ def test_products_with_centres_are_the_same_whole_numbers_by_any_library(d):
     exact = rows.digits.astype(np.int64) @ np.rint(centres.whole).astype(np.int64).T
     assert np.abs(exact).max() < 2**24
     with ThreadPoolExecutor(1) as pool:
-        for by_torch_ in (False, True)[: 1 + torch_is_exact()]:
+        for by_torch_ in (False, True)[: 1 + torch_is_worth_it()]:
             products = centres.products(rows.digits, Crew(pool, by_torch_))
             np.testing.assert_array_equal(products, exact)
 
 
 def test_centroids_are_the_same_by_any_library():
-    if not torch_is_exact():
+    if not torch_is_worth_it():
         pytest.skip("torch has no exact product of 8 bits here")
     rows = near_rows(3000, 60)
     program = "import numpy as np\nfrom tests.test_clustering import *\n"

@@ -14,6 +14,7 @@ from clustering.assignment import Assignment
 from clustering.fixed import Rows
 from clustering.kmeans import fit, root_k
 from clustering.knee import scan
+from curation.files import each, is_url
 from curation.gather import gather, vector_array, vectors
 from curation.ids import words
 from curation.sampling import smallest
@@ -90,6 +91,8 @@ def training(pool: Pool, source: ClusterVectors, limit: int, seed: int) -> Train
         return shard[source.missing].is_null()
 
     shards, places = smallest(pool.iterate(source.among, ["uid", source.missing]), limit, has_vector, seed)
+    in_order = np.lexsort((places, shards))
+    shards, places = shards[in_order], places[in_order]
     paths = dict(enumerate(pool.paths(source.table)))
     if not n:
         return Training(Rows.empty(0, source.dim), 0)
@@ -97,10 +100,13 @@ def training(pool: Pool, source: ClusterVectors, limit: int, seed: int) -> Train
     rank = np.empty(len(by_uid), np.int64)
     rank[by_uid] = np.arange(len(by_uid))
     rows = Rows.empty(len(rank), source.dim)
-    for number in np.unique(shards):
-        own = np.flatnonzero(shards == number)
-        table = gather(paths, shards[own], places[own], source.columns)
-        rows.put(rank[own], source.rows(table))
+    by_shard = np.split(np.arange(len(shards)), np.flatnonzero(np.diff(shards)) + 1)
+
+    def read(own: NDArray[np.int64]) -> NDArray[np.float32]:
+        return source.rows(gather(paths, shards[own], places[own], source.columns))
+
+    for own, found in zip(by_shard, each(read, by_shard, remote=is_url(paths[0])), strict=True):
+        rows.put(rank[own], found)
     return Training(rows, n)
 
 
