@@ -141,7 +141,7 @@ def test_the_command_is_the_golden_one(name: str, workspace: Path) -> None:
     }.items():
         text = text.replace(path, word)
     text = re.sub(r"curate-[0-9a-f]{16}\.zip", "curate-DIGEST.zip", text)
-    text = re.sub(r"[\d.]+ MB(?=  CACHE)", "N MB", text)
+    text = re.sub(r" *[\d.]+ MB(?=  CACHE)", "    N MB", text)
     golden = GOLDEN / f"{name}.txt"
     if os.environ.get("CURATE_GOLDEN") == "write":
         golden.write_text(text)
