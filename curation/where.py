@@ -23,7 +23,7 @@ DEFAULTS = (
     "n_answer_words >= 1",
     "min_contrast > 0.01 or min_contrast is null",
     "fidelity > 0.6 or fidelity is null",
-    "alignment > -0.5 or alignment is null",
+    "alignment > 0 or alignment is null",
 )
 _TOKEN = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|[A-Za-z_][A-Za-z_0-9]*|[()]|\s+|.", re.DOTALL)
 
