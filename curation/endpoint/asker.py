@@ -6,6 +6,7 @@ import asyncio
 import atexit
 import os
 import threading
+import time
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,6 @@ from schemas.errors import EndpointUnavailable
 from scorers.questions import Malformed, Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
     from curation.endpoint.requests import Sample
     from curation.endpoint.retry import Failure
     from curation.endpoint.settings import Endpoint
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
 # Refusals in a row after which it is not the samples that are at fault.
 MOST_REFUSALS = 20
 DISK_THREADS = 16  # answers read and written at once: each waits for a disk or an object store
+# Seconds for which nothing more is sent after a stop: the rest of a run, and Spark's retries of it.
+STAYS_STOPPED = 30.0
 PICTURE_THREADS = 4  # at most; images decoded and encoded at once
 
 _ASKERS: dict[tuple[int, Endpoint], Asker] = {}
@@ -35,20 +36,24 @@ _MAKING = threading.Lock()
 
 
 def asker(endpoint: Endpoint) -> Asker:
-    """The one of this process for `endpoint`, started at the first call."""
+    """The one of this process for `endpoint`, started at the first call and, if it has stopped, anew later."""
     key = os.getpid(), endpoint
     with _MAKING:
+        if key in _ASKERS and _ASKERS[key].stopped_for > STAYS_STOPPED:
+            _ASKERS.pop(key).close()
         if key not in _ASKERS:
             _ASKERS[key] = Asker(endpoint)
         return _ASKERS[key]
 
 
 @atexit.register
-def close_askers() -> None:
-    """End those of this process. What is under way is dropped; what was answered is kept."""
+def close_askers(*, stopped: bool = False) -> None:
+    """End those of this process, or only those that have stopped. What was answered is kept."""
     with _MAKING:
-        for key in [key for key in _ASKERS if key[0] == os.getpid()]:
-            _ASKERS.pop(key).close()
+        mine = [key for key, held in _ASKERS.items() if key[0] == os.getpid()]
+        for key in mine:
+            if not stopped or _ASKERS[key].stopped_for >= 0:
+                _ASKERS.pop(key).close()
 
 
 class Asker:
@@ -70,6 +75,7 @@ class Asker:
         self._slots = asyncio.Semaphore(endpoint.concurrency)
         self._flying: dict[str, asyncio.Task[dict[str, Any]]] = {}
         self._stopped: EndpointUnavailable | None = None
+        self._stopped_at = 0.0
         self._refusals = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="endpoint", daemon=True)
@@ -90,9 +96,10 @@ class Asker:
         """
         return asyncio.run_coroutine_threadsafe(self._reply(sample, question), self._loop)
 
-    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """Wait for a coroutine on the loop."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+    @property
+    def stopped_for(self) -> float:
+        """Seconds since it gave the endpoint up; -1 where it has not."""
+        return -1.0 if self._stopped is None else time.monotonic() - self._stopped_at
 
     def close(self) -> None:
         """End the loop and give back its threads and connections."""
@@ -155,7 +162,7 @@ class Asker:
         try:
             answer = await self.client.complete(body)
         except EndpointUnavailable as error:
-            self._stopped = error
+            self._stop(error)
             raise
         except Unanswered as error:
             await self._look_into(error.failure, since=answered)
@@ -186,5 +193,9 @@ class Asker:
                 pass
             else:
                 return
-        self._stopped = stopped
+        self._stop(stopped)
         raise stopped
+
+    def _stop(self, error: EndpointUnavailable) -> None:
+        if self._stopped is None:
+            self._stopped, self._stopped_at = error, time.monotonic()

@@ -61,6 +61,9 @@ def resolve_endpoint(config: Config, root: Location, progress: Progress) -> Endp
         ConfigError: none is named.
         EndpointUnavailable: it cannot be reached, or refuses.
     """
+    from curation.endpoint.asker import close_askers
+
+    close_askers(stopped=True)  # what an earlier run gave up may be well again
     endpoint = known_endpoint(config, root)
     path = _path(config, endpoint, root)
     if not path.exists():
