@@ -36,7 +36,7 @@ _MAKING = threading.Lock()
 
 
 def asker(endpoint: Endpoint) -> Asker:
-    """The one of this process for `endpoint`, started at the first call and, if it has stopped, anew later."""
+    """The one of this process for `endpoint`, started at the first call and anew if it has stopped."""
     key = os.getpid(), endpoint
     with _MAKING:
         if key in _ASKERS and _ASKERS[key].stopped_for > STAYS_STOPPED:
