@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 POINTS = 16
 FEWEST = 4096
 # Rows nearer to each other than this differ by rounding alone.
-SAME = 1e-12
+SAME = 1e-6
 
 
 def plus_plus(rows: Rows, k: int, rng: np.random.Generator, crew: Crew) -> NDArray[np.int64]:
@@ -40,30 +40,32 @@ def plus_plus(rows: Rows, k: int, rng: np.random.Generator, crew: Crew) -> NDArr
 
 def _greedy(rows: Rows, k: int, rng: np.random.Generator, crew: Crew) -> NDArray[np.int64]:
     trials = 2 + int(math.log(k))
-    digits = crew.operand(rows.digits)
+    digits, scales = crew.operand(rows.digits), (1 / rows.lengths).astype(np.float32)
     chosen = [int(rng.integers(len(rows)))]
-    nearest = _cosines(digits, rows.lengths, np.array(chosen), crew)[:, 0]
+    nearest = _cosines(digits, scales, np.array(chosen), crew)[:, 0]
     while len(chosen) < k:
-        odds = np.cumsum(np.where(nearest < 1 - SAME, 1 - nearest, 0.0))
+        odds = np.cumsum(np.where(nearest < 1 - SAME, 1 - nearest, np.float32(0)), dtype=np.float64)
         if odds[-1] <= 0:
             break
         drawn = np.searchsorted(odds, rng.random(trials) * odds[-1], side="right").clip(max=len(rows) - 1)
-        nearer = np.maximum(_cosines(digits, rows.lengths, drawn, crew), nearest[:, None])
-        best = int(nearer.sum(axis=0).argmax())
+        nearer = _cosines(digits, scales, drawn, crew)
+        np.maximum(nearer, nearest[:, None], out=nearer)
+        best = int(nearer.sum(axis=0, dtype=np.float64).argmax())
         chosen.append(int(drawn[best]))
-        nearest = nearer[:, best]
+        nearest = nearer[:, best].copy()
     return np.array(chosen, np.int64)
 
 
 def _cosines(
-    digits: NDArray[Any], lengths: NDArray[np.float64], chosen: NDArray[np.int64], crew: Crew
-) -> NDArray[np.float64]:
+    digits: NDArray[Any], scales: NDArray[np.float32], chosen: NDArray[np.int64], crew: Crew
+) -> NDArray[np.float32]:
     """(n, m) cosines of all rows to the chosen ones. Of equal rows it is 1, up to rounding."""
-    out = np.empty((len(digits), len(chosen)))
+    out = np.empty((len(digits), len(chosen)), np.float32)
 
     def block(part: slice) -> None:
-        np.divide(crew.product(digits[part], digits[chosen]), lengths[chosen], out=out[part])
-        out[part] /= lengths[part, None]
+        products = crew.product(digits[part], digits[chosen])
+        np.multiply(products, scales[chosen], out=out[part], casting="same_kind")
+        out[part] *= scales[part, None]
 
     crew.blocks(len(digits), len(chosen), block)
     return out
