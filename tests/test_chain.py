@@ -52,7 +52,8 @@ def copy(done: Workspace, tmp_path: Path) -> Workspace:
 def test_the_selection_is_exactly_the_budget(done: Workspace) -> None:
     counts = done.select("30%")
     assert counts["n_selected"] == math.floor(0.3 * (counts["n_read"] - counts["n_quarantined"]))
-    assert counts["n_candidates"] == counts["n_read"] - counts["n_quarantined"] - counts["n_pruned"]
+    gone = counts["n_quarantined"] + counts["n_pruned"] + counts["n_filtered"]
+    assert counts["n_candidates"] == counts["n_read"] - gone
     assert pc.sum(done.store.read("selection")["keep"]).as_py() == counts["n_selected"]
     assert verify(done.store) == []
 

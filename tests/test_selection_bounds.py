@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from curation.generate.pool import write_pool
 from curation.selection import selector
 from curation.selection.bounds import Limit, limits, select_within
+from curation.stages.select import Select
 from curation.where import Clause, clauses, first_failed
 from curation.workspace import Workspace
 from schemas.bounds import Bound
@@ -425,3 +427,17 @@ def test_what_resembles_a_target_is_chosen_and_the_target_is_not(tmp_path):
         select(tmp_path / "w", budget="10", target="c")
     with pytest.raises(ConfigError, match="needs the table gradients"):
         select(tmp_path / "w", budget="10", strategy="less:b@gradient")
+
+
+def test_other_default_filters_are_another_selection(monkeypatch):
+    stage = Select("30%", "random", 0, (), where=("n_tokens < 9",), at_least=("source:a=1",))
+    params = stage.params()
+    assert Select.again(params) == stage
+    assert Select.again({**params, "of a later version": 1}).params() == params
+    monkeypatch.setattr("curation.stages.select.DEFAULTS", ("n_tokens > 0",))
+    assert stage.params() != params
+    assert replace(stage, default_filters=False).params() == {
+        **params,
+        "default_filters": False,
+        "filters": [],
+    }

@@ -19,7 +19,7 @@ from curation.selection.less import Less, spec_with
 from curation.selection.listed import Listed, listed, members
 from curation.selection.nested import Choice, choose
 from curation.stages.pool import Output
-from curation.where import clauses, default_clauses, first_failed
+from curation.where import DEFAULTS, clauses, default_clauses, first_failed
 from schemas.bounds import Bound
 from schemas.budget import Budget
 from schemas.columns import UID
@@ -124,7 +124,8 @@ class Select:
         lists = {name: params[name] and Listed("", params[name]) for name in LISTS if name in params}
         tuples = {name: tuple(value) for name, value in params.items() if isinstance(value, list)}
         # A selection of an earlier version has fewer parameters; its key is another one anyway.
-        return cls(**{"tables": (), **params, **tuples, **lists})
+        held = {"tables": (), **params, **tuples, **lists}
+        return cls(**{field.name: held[field.name] for field in fields(cls) if field.name in held})
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -139,7 +140,8 @@ class Select:
         plain = {
             name: list(value) if isinstance(value, tuple) else value for name, value in _fields(self).items()
         }
-        return {**plain, **lists}
+        # What the default filters are is decided by the code: another one makes another selection.
+        return {**plain, **lists, "filters": list(DEFAULTS) if self.default_filters else []}
 
     def shards(self, pool: Pool) -> int:
         return 1
