@@ -72,6 +72,8 @@ IMAGE_FORMAT = pa.field("format", pa.string())
 MODE = pa.field("mode", pa.string())
 N_BYTES = pa.field("n_bytes", pa.int64(), nullable=False)
 PHASH = pa.field("phash", pa.binary(8))
+PHASH256 = pa.field("phash256", pa.binary(32))
+PHASH_FLIP = pa.field("phash_flip", pa.binary(8))
 BRIGHTNESS = pa.field("brightness", pa.float32())
 CONTRAST = pa.field("contrast", pa.float32())
 BLUR = pa.field("blur", pa.float32())
@@ -94,6 +96,8 @@ IMAGES = pa.schema(
         MODE,
         N_BYTES,
         PHASH,
+        PHASH256,
+        PHASH_FLIP,
         BRIGHTNESS,
         CONTRAST,
         BLUR,

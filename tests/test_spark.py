@@ -81,7 +81,15 @@ def local(pool: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str
 # Stages that need more than settings, and the tests that compare them on both engines.
 ELSEWHERE = {"Ask": "test_endpoint_engines.py"}
 # Stages in the making: they need a line in `everything` or above.
-OWED = {"FileVectors", "Ground", "MeasureClusters", "NameSkills", "SampleGradients", "ScoreByProbe"}
+OWED = {
+    "FileVectors",
+    "Ground",
+    "LookAlikes",
+    "MeasureClusters",
+    "NameSkills",
+    "SampleGradients",
+    "ScoreByProbe",
+}
 
 
 @pytest.fixture(scope="module")
