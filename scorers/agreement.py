@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Thresholds that are tried for a style; one outside would rest on few rows.
-THRESHOLDS = np.arange(0.2, 0.81, 0.05)
+THRESHOLDS = np.arange(0.3, 0.71, 0.05)
 
 
 def ranks(values: NDArray[np.floating]) -> NDArray[np.float64]:
