@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clustering.runs import places
 from clustering.vectors import checked, cosines, margin
 
 if TYPE_CHECKING:
@@ -63,6 +64,32 @@ class Assignment:
             cluster[part] = found = _nearest(rows[part], centres)
             similarity[part] = cosines(rows[part], centres, np.arange(len(found)), found)
         return cluster, similarity
+
+    def ranked(
+        self, vectors: NDArray[np.float32], count: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        """The `count` nearest centroids of each row (all, if fewer), the nearest first, and their cosines.
+
+        (n, count) int32 and float64. Ties go to the smaller id; as exact as `assign`, which gives the first.
+        """
+        rows, centres = checked(vectors, "vectors"), self.centroids
+        count = min(count, len(centres))
+        ranked = np.empty((len(rows), count), np.int32)
+        similarity = np.empty((len(rows), count))
+        step = min(max(BLOCK // len(centres), 64), 4096)
+        for start in range(0, len(rows), step):
+            part = rows[start : start + step]
+            proposed = part @ centres.T
+            place = len(centres) - count
+            kth = np.partition(proposed, place, axis=1)[:, place]
+            row, centre = np.nonzero(proposed >= (kth - 2 * margin(rows.shape[1]))[:, None])
+            exact = cosines(part, centres, row, centre)
+            # Compared as `assign` compares: in float64, ties to the smaller id.
+            order = np.lexsort((centre, -exact, row))
+            kept = order[places(row[order]) < count]
+            ranked[start : start + step] = centre[kept].reshape(-1, count)
+            similarity[start : start + step] = exact[kept].reshape(-1, count)
+        return ranked, similarity
 
 
 def assign(

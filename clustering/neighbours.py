@@ -1,78 +1,272 @@
-"""All pairs of rows that are nearly the same, by brute force in blocks. Arrays only."""
+"""The nearest rows of every row, by brute force over the upper triangle of blocks. Arrays only."""
 
 from __future__ import annotations
 
+import os
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from clustering.runs import places
 from clustering.vectors import checked, cosines, margin
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from concurrent.futures import Future
 
     from numpy.typing import NDArray
 
-Pairs: TypeAlias = "tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]"
+    Ints: TypeAlias = NDArray[np.int64]
+    Floats: TypeAlias = NDArray[np.float32]
+    Entries: TypeAlias = tuple[Ints, Ints, Floats]  # row, other row, similarity
+
+BLOCK = 1024
+# Entries that wait to be sorted into the lists before the first sorting.
+WAITING = 1 << 18
+# Below every cosine.
+LOWEST = np.float32(-2)
+# How far the arc cosine of a float32 cosine can lie from the angle, at most, in radians.
+ANGLE_ERROR = 0.02
+NOTHING: Entries = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
 
 
-def near_pairs(views: Sequence[NDArray[np.float32]], threshold: float, block: int = 1024) -> Pairs:
-    """Every pair of rows whose cosine reaches `threshold` in every view.
+@dataclass(frozen=True)
+class Lists:
+    """What is nearest to each row: entry by entry, sorted by (row, -similarity, other).
+
+    Args:
+        row: (m,) int64.
+        other: (m,) int64, a row near it.
+        similarity: (m,) float32 cosine in [-1, 1], higher is nearer.
+    """
+
+    row: Ints
+    other: Ints
+    similarity: Floats
+
+
+def nearest(
+    views: Sequence[Floats],
+    floor: float,
+    most: int = 64,
+    *,
+    visitors: int = 0,
+    block: int = BLOCK,
+) -> Lists:
+    """For each row the `most` rows most similar to it, of those that reach `floor`; and at least the best.
 
     A view is a modality, or an image position of multi-image samples: two samples are as similar as their
     least similar view, min over views of the cosine. Give groups of like samples (same modalities, equal
     numbers of images); a zero row is near nothing.
 
-    Exact, no approximate index: n^2 / 2 * d multiplications a view (later views only in blocks where the
-    earlier ones left a pair), memory 6 * block^2 bytes (8 * block^2 more where a block is full of pairs)
-    and 20 bytes a pair found, never n x n. Bit for bit the same for any `block` and any number of threads.
+    The last `visitors` rows belong elsewhere: they are compared with the others and not among themselves,
+    and for them only what reaches `floor` counts.
+
+    Exact, no approximate index: a float32 product proposes, and what lies within its error of a decision is
+    decided by exact cosines. A row with `most` entries may have had more. Ties go to the smaller `other`. Bit
+    for bit the same for any `block` and any number of threads. n^2 / 2 * d multiplications a view; blocks
+    are left out whose rows' angles to the mean row differ too much for any of their pairs to matter (angles
+    are a metric: |a - b| <= angle between the rows). Memory: 6 * block^2 bytes a thread, 20 bytes an entry,
+    never n x n.
 
     Args:
         views: one or more (n, d) float32 arrays of unit rows; d may differ from view to view.
-        threshold: cosine in (0, 1]; compared in float32, equal counts as near.
+        floor: cosine in (0, 1]; compared in float32, equal counts.
+        most: entries a row, at least 1.
+        visitors: how many of the last rows are visitors.
         block: rows a block; moves memory and speed, not the result.
 
-    Returns:
-        left (m,) int64 and right (m,) int64 with left < right, sorted by (left, right), and similarity (m,)
-        float32.
-
     Raises:
-        ValueError: no view, views of different lengths, a row that is neither a unit row nor zero, or a
-            threshold outside (0, 1].
+        ValueError: no view, views of different lengths, a row that is neither a unit row nor zero, a floor
+            outside (0, 1], or a number out of range.
     """
     rows = [checked(view, f"view {number}") for number, view in enumerate(views)]
     if len({len(view) for view in rows}) != 1:
         raise ValueError(f"views have {[len(view) for view in rows]} rows; give one or more, equally long")
-    if not 0.0 < threshold <= 1.0:
-        raise ValueError(f"threshold is {threshold}; it is a cosine in (0, 1]")
-    starts = range(0, len(rows[0]), block)
-    found = [
-        _block_pairs(rows, top, left, block, np.float32(threshold))
-        for top in starts
-        for left in starts
-        if left >= top
-    ]
-    i, j, similarity = (np.concatenate(parts) for parts in zip(_NO_PAIRS, *found, strict=True))
+    if not 0.0 < floor <= 1.0:
+        raise ValueError(f"floor is {floor}; it is a cosine in (0, 1]")
+    n = len(rows[0])
+    if most < 1 or block < 1 or not 0 <= visitors <= n:
+        raise ValueError(f"most is {most}, block {block}, visitors {visitors} of {n} rows")
+    return _Search.of(rows, np.float32(floor), most, n - visitors).run(block)
+
+
+@dataclass
+class _Search:
+    """Rows in the order of their angle to the mean row, and what is known of each so far.
+
+    `limits` are float32 cosines below which a product can matter no more to a row. They only ever rise, and
+    whatever they are, what lies above them holds all that belongs into the lists: so it does not matter in
+    which order threads raise them.
+    """
+
+    views: list[Floats]
+    angles: Floats  # (n,) to the mean row of the first view, in radians
+    names: Ints  # (n,) which row each was
+    n_home: int
+    floor: np.float32
+    most: int
+    error: np.float32  # of a float32 cosine, at most
+    limits: Floats
+    entries: list[Entries] = field(default_factory=list)
+    n_waiting: int = 0  # entries that came after the last sorting
+
+    @classmethod
+    def of(cls, views: list[Floats], floor: np.float32, most: int, n_home: int) -> _Search:
+        middle = views[0][:n_home].sum(axis=0, dtype=np.float64)
+        middle /= np.linalg.norm(middle) or 1.0
+        angles = np.arccos(np.clip(views[0] @ middle.astype(np.float32), -1, 1))
+        # A zero row is near nothing.
+        there = np.logical_and.reduce([view.any(axis=1) for view in views])
+        home, away = np.flatnonzero(there[:n_home]), n_home + np.flatnonzero(there[n_home:])
+        order = np.concatenate([home[np.argsort(angles[home])], away[np.argsort(angles[away])]])
+        error = margin(max(view.shape[1] for view in views))
+        limits = np.where(np.arange(len(order)) < len(home), LOWEST, floor - error).astype(np.float32)
+        sorted_views = [view[order] for view in views]
+        return cls(sorted_views, angles[order], order, len(home), floor, most, error, limits)
+
+    def run(self, block: int) -> Lists:
+        """Blocks on the diagonal first: near angles are near rows, so that limits rise early."""
+        threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
+        # A product has threads of its own; the passes over it have not, and fill the gaps.
+        with ThreadPoolExecutor(threads) as pool:
+            under_way: deque[Future[Entries]] = deque()
+            for at in self._blocks(block):
+                under_way.append(pool.submit(self._pairs, at))
+                if len(under_way) > threads:
+                    self._enter(under_way.popleft().result())
+            while under_way:
+                self._enter(under_way.popleft().result())
+        row, other, similarity = self._cut()
+        row, other = self.names[row], self.names[other]
+        order = np.lexsort((other, -similarity, row))
+        return Lists(row[order], other[order], similarity[order])
+
+    def _blocks(self, block: int) -> Iterator[tuple[slice, slice]]:
+        n = len(self.names)
+        home = [slice(start, min(start + block, self.n_home)) for start in range(0, self.n_home, block)]
+        for gap in range(len(home)):
+            yield from zip(home, home[gap:], strict=False)
+        for start in range(self.n_home, n, block):
+            for top in home:
+                yield top, slice(start, min(start + block, n))
+
+    def _pairs(self, at: tuple[slice, slice]) -> Entries:
+        """The pairs of a block that may belong into a list, each once, and their exact similarity."""
+        top, left = at
+        visited = left.start >= self.n_home
+        down, across = self.limits[top].copy(), self.limits[left].copy()
+        if visited:
+            np.maximum(down, self.floor - self.error, out=down)
+        if self._closest(top, left) < min(down.min(), across.min()):
+            return NOTHING
+        products = self.views[0][top] @ self.views[0][left].T
+        for view in self.views[1:]:
+            np.minimum(products, view[top] @ view[left].T, out=products)
+        if top == left:
+            products[np.tril_indices(len(products))] = LOWEST - 1
+        if not visited:
+            self._raise(top, down, products.max(axis=1))
+            self._raise(left, across, products.max(axis=0))
+        close = _reach(products, down, across)
+        if np.count_nonzero(close) > self.most * (len(down) + len(across)):
+            self._raise_crowded(down, products)
+            self._raise_crowded(across, products.T)
+            close = _reach(products, down, across)
+        i, j = np.nonzero(close)
+        exact = [cosines(view[top], view[left], i, j) for view in self.views]
+        similarity = np.minimum.reduce(exact).astype(np.float32)
+        i, j = i + top.start, j + left.start
+        kept = similarity >= self.floor if visited else np.ones(len(i), bool)
+        if np.count_nonzero(kept) > self.most * (len(down) + len(across)):
+            kept &= self._strongest(i, j, similarity) | self._strongest(j, i, similarity)
+        return i[kept], j[kept], similarity[kept]
+
+    def _closest(self, top: slice, left: slice) -> float:
+        """The highest cosine that rows of two parts can have, by their angles to the mean row."""
+        one, two = self.angles[top], self.angles[left]
+        gap = max(float(two.min() - one.max()), float(one.min() - two.max()), ANGLE_ERROR) - ANGLE_ERROR
+        return float(np.cos(gap)) + float(self.error)
+
+    def _raise(self, part: slice, limits: Floats, best: Floats) -> None:
+        """A row that has found `best` needs nothing that is surely less, unless it reaches the floor."""
+        np.maximum(limits, np.minimum(best - 2 * self.error, self.floor - self.error), out=limits)
+        np.maximum(self.limits[part], limits, out=self.limits[part])
+
+    def _raise_crowded(self, limits: Floats, products: Floats) -> None:
+        """A row that finds more in one block than it can list needs only the strongest of them."""
+        place = products.shape[1] - self.most
+        if place <= 0:
+            return
+        crowded = np.flatnonzero((products >= limits[:, None]).sum(axis=1) > self.most)
+        kth = np.partition(products[crowded], place, axis=1)[:, place]
+        limits[crowded] = np.maximum(limits[crowded], kth - 2 * self.error)
+
+    def _strongest(self, row: Ints, other: Ints, similarity: Floats) -> NDArray[np.bool_]:
+        """Which entries are among the `most` of their row."""
+        order = np.lexsort((self.names[other], -similarity, row))
+        kept = np.zeros(len(row), bool)
+        kept[order[places(row[order]) < self.most]] = True
+        return kept
+
+    def _enter(self, found: Entries) -> None:
+        left, right, similarity = found
+        if not len(left):
+            return
+        both = np.concatenate([left, right]), np.concatenate([right, left]), np.tile(similarity, 2)
+        self.entries.append(both)
+        self.n_waiting += 2 * len(left)
+        # Sorting again from double the size on costs a constant an entry.
+        if self.n_waiting <= max(WAITING, len(self.entries[0][0])):
+            return
+        row, other, similarity = self._cut()
+        self.entries, self.n_waiting = [(row, other, similarity)], 0
+        full = np.flatnonzero((places(row) == self.most - 1) & (similarity >= self.floor))
+        self.limits[row[full]] = np.maximum(self.limits[row[full]], similarity[full] - self.error)
+
+    def _cut(self) -> Entries:
+        """All entries so far, sorted, but those too far down, or below the floor and not the best."""
+        row, other, similarity = (np.concatenate(parts) for parts in zip(NOTHING, *self.entries, strict=True))
+        order = np.lexsort((self.names[other], -similarity, row))
+        place = places(row[order])
+        order = order[(place < self.most) & ((similarity[order] >= self.floor) | (place == 0))]
+        return row[order], other[order], similarity[order]
+
+
+def _reach(products: Floats, down: Floats, across: Floats) -> NDArray[np.bool_]:
+    reached: NDArray[np.bool_] = products >= down[:, None]
+    reached |= products >= across
+    return reached
+
+
+def across(left: Sequence[Floats], right: Sequence[Floats], floor: float, block: int = BLOCK) -> Entries:
+    """Every pair of a row on the left and one on the right whose cosine reaches `floor` in every view.
+
+    (m,) int64 rows of the left, (m,) int64 rows of the right, (m,) float32 cosines; sorted by both. As exact,
+    and as independent of `block`, as `nearest`; memory 5 * block^2 bytes and 20 bytes a pair.
+
+    Raises:
+        ValueError: as `nearest`.
+    """
+    one = [checked(view, f"left view {number}") for number, view in enumerate(left)]
+    two = [checked(view, f"right view {number}") for number, view in enumerate(right)]
+    if len({len(view) for view in one}) != 1 or len({len(view) for view in two}) != 1 or len(one) != len(two):
+        raise ValueError(
+            f"{[len(view) for view in one]} rows are to be compared with {[len(view) for view in two]}"
+        )
+    bound = np.float32(floor) - margin(max(view.shape[1] for view in one))
+    found = [NOTHING]
+    for top in range(0, len(one[0]), block):
+        for start in range(0, len(two[0]), block):
+            cuts = [(u[top : top + block], v[start : start + block]) for u, v in zip(one, two, strict=True)]
+            close = np.logical_and.reduce([u @ v.T >= bound for u, v in cuts])
+            i, j = np.nonzero(close)
+            similarity = np.minimum.reduce([cosines(u, v, i, j) for u, v in cuts]).astype(np.float32)
+            kept = similarity >= np.float32(floor)
+            found.append((i[kept] + top, j[kept] + start, similarity[kept]))
+    i, j, similarity = (np.concatenate(parts) for parts in zip(*found, strict=True))
     order = np.lexsort((j, i))
     return i[order], j[order], similarity[order]
-
-
-_NO_PAIRS: Pairs = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
-
-
-def _block_pairs(
-    views: Sequence[NDArray[np.float32]], top: int, left: int, block: int, threshold: np.float32
-) -> Pairs:
-    """The near pairs between rows top… and rows left…: a float32 product proposes, exact cosines decide."""
-    cuts = [(view[top : top + block], view[left : left + block]) for view in views]
-    near: NDArray[np.bool_] | None = None
-    for down, across in cuts:
-        proposed = down @ across.T >= threshold - margin(down.shape[1])
-        near = proposed if near is None else near & proposed
-        if not near.any():
-            return _NO_PAIRS
-    assert near is not None
-    i, j = np.nonzero(np.triu(near, 1) if top == left else near)
-    similarity = np.minimum.reduce([cosines(down, across, i, j) for down, across in cuts]).astype(np.float32)
-    kept = similarity >= threshold
-    return i[kept] + top, j[kept] + left, similarity[kept]

@@ -39,8 +39,14 @@ WHOLE_POOL = (
     "clusters",
     "skills",
     "cluster_quality",
+    "firsts",
+    "probes",
+    "pieces",
+    "visits",
     "neighbours",
+    "look_alikes",
     "pruned",
+    "prune_curve",
     "selection",
     "strata",
 )
@@ -57,26 +63,41 @@ def chain(
     from curation.stages.clusters import cluster_stages
     from curation.stages.endpoint import judgement_stages
     from curation.stages.head import head_stages
+    from curation.stages.prune import prune_stages
 
     plugged = plugin_stages(config.score.plugins)
     stages: list[Stage] = []
     for step in STEPS[: STEPS.index(until) + 1]:
-        stages += cluster_stages(config, model, root) if step == "cluster" else _BUILD[step](config, model)
+        if step == "cluster":
+            stages += cluster_stages(config, model, root)
+        elif step == "prune":
+            stages += prune_stages(config, model, root)
+        else:
+            stages += _BUILD[step](config, model)
         if step == "score" and root is not None:
             stages += [*head_stages(config.score.heads, model, root.parent), *plugged]
             stages += capability_stages(config, model, root) + judgement_stages(config, root)
-    if until == "select" and root is not None:
-        from curation.scores import demand_tables
-        from curation.selection.columns import demand_made
-        from curation.stages.select import Select
-        from curation.store import Store
-
-        made = [table for stage in stages for table in outputs(stage)]
-        written = {name for stage in stages if is_map(stage) for name in stage.writes.names}
-        stage = Select.of(config)
-        demand_tables(Store(root), [name for name in stage.columns if name not in written], made)
-        demand_made(Store(root), stage.needs, made)
+    if root is not None and "prune" in STEPS[: STEPS.index(until) + 1]:
+        _demand_columns(config, until, stages, root)
     return stages
+
+
+def _demand_columns(config: Config, until: str, stages: list[Stage], root: Location) -> None:
+    """Refuse settings that name a column which is neither there nor made on the way."""
+    from curation.scores import demand_tables
+    from curation.selection.columns import demand_made
+    from curation.stages.prune import named_columns
+    from curation.stages.select import Select
+    from curation.store import Store
+
+    made = [table for stage in stages for table in outputs(stage)]
+    written = {name for stage in stages if is_map(stage) for name in stage.writes.names}
+    named = named_columns(config)
+    if until == "select":
+        select = Select.of(config)
+        named += list(select.columns)
+        demand_made(Store(root), select.needs, made)
+    demand_tables(Store(root), [name for name in named if name not in written], made)
 
 
 def _ingest(config: Config, model: Callable[[], Model]) -> list[Stage]:
@@ -141,17 +162,6 @@ def gradient_stage(config: Config) -> Stage:
     )
 
 
-def _prune(config: Config, model: Callable[[], Model]) -> list[Stage]:
-    from curation.stages.neighbours import NearPairs
-    from curation.stages.prune import Prune
-
-    prune = Prune(config.prune.eps, config.prune.semantic)
-    if not config.prune.semantic:
-        return [prune]
-    # Pairs are kept down to a fixed floor, so that another eps is only another decision.
-    return [NearPairs(min(0.9, 1 - config.prune.eps)), prune]
-
-
 def _select(config: Config, model: Callable[[], Model]) -> list[Stage]:
     from curation.stages.select import Select
     from schemas.errors import BudgetError
@@ -167,6 +177,5 @@ _BUILD: dict[str, Callable[[Config, Callable[[], Model]], list[Stage]]] = {
     "ingest": _ingest,
     "embed": _embed,
     "score": _score,
-    "prune": _prune,
     "select": _select,
 }

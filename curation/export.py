@@ -105,8 +105,9 @@ def _selected(workspace: Workspace) -> Manifest:
     for name in LISTS:
         held_list = held and held.stage["params"].get(name)
         if held_list and f"select.{name}" not in chosen and getattr(workspace.config.select, name) is None:
+            flag = f"--{name.replace('_', '-')}"
             raise ExportError(
-                f"the last selection was made with --{name} and is out of date: select again, then export"
+                f"the last selection was made with {flag} and is out of date: select again, then export"
             )
     if chosen.get("select.budget") is None and workspace.config.select.budget is None:
         raise WorkspaceError("nothing is selected yet; choose a subset first: `curate select --budget 30%`")

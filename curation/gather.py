@@ -17,9 +17,15 @@ if TYPE_CHECKING:
 
 
 def gather(
-    paths: Mapping[int, str], shards: NDArray[np.int32], rows: NDArray[np.int32], columns: Sequence[str]
+    paths: Mapping[int, str],
+    shards: NDArray[np.int32],
+    rows: NDArray[np.int32],
+    columns: Sequence[str] | None,
 ) -> pa.Table:
-    """Rows `(shards[i], rows[i])` of a table, in that order; `paths` maps a shard's number to its file."""
+    """Rows `(shards[i], rows[i])` of a table, in that order; `paths` maps a shard's number to its file.
+
+    Without `columns`, all of them.
+    """
     order = np.lexsort((rows, shards))
 
     def read(number: int) -> pa.Table:

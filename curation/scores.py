@@ -35,7 +35,8 @@ FLAGS = {
 }
 PLUGIN = "plugin_"  # how the names of the tables of other packages' scorers begin (curation/plugins.py)
 HEADS = "heads"  # its columns are named by curate.toml, so only the table says which there are
-IDS = ("uid", "dataset", "record_id", "file", "line", "content_hash", "error", "error_message", "evidence")
+HASHES = ("content_hash", "images_hash", "text_hash")
+IDS = ("uid", "dataset", "record_id", "file", "line", "error", "error_message", "evidence", *HASHES)
 
 
 def on_request() -> dict[str, pa.Schema]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.scores import all_tables
+from curation.scores import HASHES, all_tables
 from schemas.errors import CurateError, WorkspaceError
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _columns(store: Store, shard: int, row: int, uid: bytes) -> dict[str, Any]:
         found = store.read(table, number=shard).slice(row, 1).to_pylist()[0]
         if found["uid"] == uid:
             known = {**found, **known}
-    return {name: value for name, value in known.items() if name not in ("uid", "content_hash")}
+    return {name: value for name, value in known.items() if name not in ("uid", *HASHES)}
 
 
 def _decision(store: Store, uid: bytes, position: int, pruned: dict[str, Any] | None) -> dict[str, Any]:
@@ -157,9 +157,9 @@ def _decision(store: Store, uid: bytes, position: int, pruned: dict[str, Any] | 
         "over_budget": "not kept: others came first, and the budget is spent",
         "quarantined": "not kept: the record cannot be used",
         "filtered": f"not kept: it misses the condition {decided['clause']}",
-        "dropped": "not kept: it is on the list of --drop",
+        "dropped": "not kept: it is on the list of --must-drop",
     }.get(decided["reason"], f"not kept: {decided['reason'].replace('_', ' ')}")
-    if pruned is not None:
+    if pruned is not None and pruned["kept"] is not None:
         why = f"{why} of {pruned['kept']['id'] or pruned['kept']['uid']}, which stands for it"
     return {**{name: decided[name] for name in names}, "why": why, "chosen_by": _chosen_by(store, decided)}
 
@@ -179,23 +179,40 @@ def _chosen_by(store: Store, decided: dict[str, Any]) -> str | None:
 
 
 def _pruned(store: Store, uid: bytes) -> dict[str, Any] | None:
-    """Why the sample was pruned, and the sample that is kept instead."""
+    """Why the sample was pruned: what it is too similar to, and what is kept instead."""
     if store.manifest("pruned") is None:
         return None
-    rows = store.read("pruned", ["uid", "reason", "kept_uid", "similarity"])
+    rows = store.read("pruned")
     found = rows.filter(pc.equal(rows["uid"], pa.scalar(uid, pa.binary(16)))).to_pylist()
     if not found:
         return None
-    kept = {"uid": found[0]["kept_uid"].hex(), "id": None, "text": None}
-    for sample in _with_uid(store, found[0]["kept_uid"]):
-        kept.update(id=sample["record_id"], text=text_of(sample["turns"]))
-    return {"reason": found[0]["reason"], "similarity": found[0]["similarity"], "kept": kept}
+    row = found[0]
+    group = None
+    if row["group"] is not None:
+        group = 1 + pc.sum(pc.equal(rows["group"], row["group"])).as_py()
+    return {
+        "reason": row["reason"],
+        "similarity": row["similarity"],
+        "near": _other(store, row["near_uid"]),
+        "kept": _other(store, row["kept_uid"]),
+        "n_group": group,
+    }
+
+
+def _other(store: Store, uid: bytes | None) -> dict[str, Any] | None:
+    if uid is None:
+        return None
+    other: dict[str, Any] = {"uid": uid.hex(), "id": None, "text": None, "images": []}
+    for sample in _with_uid(store, uid):
+        images = [ref["name"] for ref in sample["images"]]
+        other.update(id=sample["record_id"], text=text_of(sample["turns"]), images=images)
+    return other
 
 
 def _with_uid(store: Store, uid: bytes) -> Iterator[dict[str, Any]]:
     for number, shard in enumerate(store.iterate("samples", ["uid"])):
         for row in _rows(pc.equal(shard["uid"], pa.scalar(uid, pa.binary(16)))):
-            yield store.read("samples", ["record_id", "turns"], number).slice(row, 1).to_pylist()[0]
+            yield store.read("samples", ["record_id", "turns", "images"], number).slice(row, 1).to_pylist()[0]
 
 
 def text_of(turns: list[dict[str, str]]) -> str:

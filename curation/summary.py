@@ -29,7 +29,7 @@ def counts(store: Store, config: Config, until: str) -> dict[str, Any]:
     if "cluster" in steps:
         found["n_clusters"] = pc.count_distinct(store.read("clusters", ["cluster"])["cluster"]).as_py()
     if "prune" in steps:
-        found.update(_pruned(store, found))
+        found.update(_pruned(store, config, found))
     if "select" in steps:
         found.update(_selected(store, config, found))
     return found
@@ -67,7 +67,7 @@ def _rated(store: Store, config: Config) -> dict[str, Any]:
     return found
 
 
-def _pruned(store: Store, found: dict[str, Any]) -> dict[str, Any]:
+def _pruned(store: Store, config: Config, found: dict[str, Any]) -> dict[str, Any]:
     reasons = store.read("pruned", ["reason"])["reason"].combine_chunks()
     by_reason = {item["values"].as_py(): item["counts"].as_py() for item in pc.value_counts(reasons)}
     n_readable = found["n_read"] - found["n_quarantined"]
@@ -75,6 +75,20 @@ def _pruned(store: Store, found: dict[str, Any]) -> dict[str, Any]:
         "n_pruned": len(reasons),
         "pruned": dict(sorted(by_reason.items())),
         "n_candidates": n_readable - len(reasons),
+        **(_compared(store) if config.prune.semantic else {}),
+    }
+
+
+def _compared(store: Store) -> dict[str, Any]:
+    """How thorough the search was, and how many samples would stay at other values of eps."""
+    probes = store.read("probes").filter(pc.field("chosen")).to_pylist()[0]
+    curve = store.read("prune_curve").to_pylist()
+    return {
+        "probes": probes["probes"],
+        "probes_recall": probes["recall"],
+        "n_probed_pairs": probes["n_pairs"],
+        "n_full_lists": curve[0]["n_full"],
+        "curve": {row["eps"]: row["n_kept"] for row in curve},
     }
 
 

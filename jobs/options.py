@@ -269,13 +269,55 @@ CLUSTER = (
 )
 PRUNE = (
     setting(
-        "prune.eps",
-        "--eps",
-        type=float,
-        metavar="E",
-        help="Near-duplicates have a joint cosine of at least 1 - E.",
+        "prune.key",
+        "--key",
+        metavar="KEY",
+        help="What samples are compared by: joint (of image and text), image, text or vectors.",
     ),
-    setting("prune.semantic", "--semantic/--no-semantic", help="Look for near-duplicates."),
+    setting("prune.semantic", "--semantic/--no-semantic", help="Look for near-duplicates by cosine."),
+    setting(
+        "prune.eps", "--eps", type=float, metavar="E", help="Near-duplicates have a cosine of at least 1 - E."
+    ),
+    setting(
+        "prune.linkage",
+        "--linkage",
+        metavar="HOW",
+        help="leader (none that stay are near each other), chain (SemDeDup) or component.",
+    ),
+    setting(
+        "prune.keep",
+        "--keep",
+        metavar="RULE",
+        help="Of duplicates: first in the pool, best:COLUMN, hard or easy (far from or near to the cluster's "
+        "centre), or random.",
+    ),
+    setting("prune.to", "--prune-to", metavar="N|%", help="Keep exactly so many, the least similar ones."),
+    setting(
+        "prune.perceptual",
+        "--perceptual",
+        type=int,
+        metavar="BITS",
+        help="Also images whose perceptual hashes differ in at most so many bits.",
+    ),
+    setting("prune.hash_bits", "--hash-bits", type=int, metavar="64|256", help="The width of these hashes."),
+    setting("prune.flip", "--flip/--no-flip", help="Also mirrored images, by these hashes."),
+    setting(
+        "prune.min_similarity",
+        "--min-similarity",
+        type=float,
+        metavar="COSINE",
+        help="Neighbours below it are not remembered; --eps can be changed down to it in seconds.",
+    ),
+    setting(
+        "prune.neighbours", "--neighbours", type=int, metavar="N", help="Neighbours of a sample to remember."
+    ),
+    setting(
+        "prune.probes",
+        "--probes",
+        metavar="N|auto",
+        help="Further clusters that a sample is compared in; auto: until --recall is reached.",
+    ),
+    setting("prune.recall", "--recall", type=float, metavar="SHARE", help="Of near pairs to find, measured."),
     *CLUSTER,
 )
 SELECT = (
@@ -318,8 +360,8 @@ SELECT = (
         metavar="COL:VALUE=N|%",
         help="Picks that may be of a kind, such as cluster:*=5%; repeats.",
     ),
-    setting("select.keep", "--keep", metavar="FILE", help="Ids that must be kept, a line each."),
-    setting("select.drop", "--drop", metavar="FILE", help="Ids to leave out, a line each."),
+    setting("select.must_keep", "--must-keep", metavar="FILE", help="Ids that must be kept, a line each."),
+    setting("select.must_drop", "--must-drop", metavar="FILE", help="Ids to leave out, a line each."),
     setting("select.target", "--target", metavar="DATASET", help="Choose what resembles this dataset."),
     *PRUNE,
 )

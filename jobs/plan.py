@@ -43,7 +43,7 @@ VECTOR_SIZES = {"image_vectors": 4, "chunk_vectors": 4, "vectors": 8}
 OF_IMAGES = ("images", "image_vectors")
 OF_CHUNKS = ("chunk_vectors",)
 # Their rows are not those they read, so the log's rows say nothing about their speed.
-NO_HISTORY = ("mismatch", "openings", "words", "centroids", "neighbours", "pruned")
+NO_HISTORY = ("mismatch", "openings", "words", "centroids", "probes", "neighbours", "pruned")
 LIBRARIES_GB = 1.2  # resident once torch and open_clip are imported, and a small model is loaded
 DECISION_BYTES = 400  # a sample, in the narrow columns that a decision holds
 

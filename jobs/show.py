@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 Tree = dict[str, Any]
 
 CLUSTERED = ("adapt", "visnec", "coincide", "dbp")  # strategies that share the budget between clusters
+MOST_SIGNALS = 5  # named of what a strategy decided by
 DRAWN = ("adapt", "mmssr", "ccs")  # that draw lots inside their strata
 
 
@@ -50,6 +51,8 @@ def _counts(counts: Tree) -> Iterator[str]:
             "pruned", f"{counts['n_pruned']:,} duplicates; {counts['n_candidates']:,} candidates are left"
         )
         yield from _by_name(counts["pruned"])
+        if "probes" in counts:
+            yield from _compared(counts)
     if "n_selected" in counts:
         if counts.get("n_filtered"):
             yield line("filtered", f"{counts['n_filtered']:,} samples that miss a condition")
@@ -58,6 +61,19 @@ def _counts(counts: Tree) -> Iterator[str]:
         yield line("selected", f"{counts['n_selected']:,} for a budget of {counts['budget']}{short}")
         yield from (line("", f"{n:>7,}  in {budget}") for budget, n in counts.get("nested", {}).items())
         yield line("decided by", f"{counts['strategy']}: {_signals(counts)}")
+
+
+def _compared(counts: Tree) -> Iterator[str]:
+    others = f"{counts['probes']:,} other{'' if counts['probes'] == 1 else 's'}"
+    places = f"in its cluster and at most {others}" if counts["probes"] else "in its cluster"
+    recall = counts["probes_recall"]
+    found = "" if recall is None else f", which finds {recall:.1%} of {counts['n_probed_pairs']:,} near pairs"
+    yield line("compared", f"each {places}{found}")
+    if counts["n_full_lists"]:
+        yield line("", f"{counts['n_full_lists']:,} samples have more neighbours than are remembered")
+    if "n_selected" not in counts:
+        steps = [f"{n:,} at {eps:g}" for eps, n in counts["curve"].items()]
+        yield line("by eps", "would stay: " + ", ".join(steps))
 
 
 def with_signals(counts: Tree) -> Tree:
@@ -79,6 +95,9 @@ def with_signals(counts: Tree) -> Tree:
 
 def _signals(counts: Tree) -> str:
     names = [f"chance (seed {counts['seed']})" if name == "chance" else name for name in counts["signals"]]
+    if len(names) > MOST_SIGNALS:
+        left_out = len(names) - MOST_SIGNALS + 1
+        names = [*names[: MOST_SIGNALS - 2], f"{left_out} other columns", names[-1]]
     return " and ".join(names)
 
 
@@ -174,6 +193,18 @@ def quarantined(found: Tree) -> Iterator[str]:
         yield line("more", f"curate status --errors --limit {found['n_quarantined']}")
 
 
+def _pruned(pruned: Tree) -> Iterator[str]:
+    near, kept = pruned["near"], pruned["kept"]
+    alike = "" if pruned["similarity"] is None else f", similarity {pruned['similarity']:.4f}"
+    other = "" if near is None else f" of {near['uid']} (id {near['id']}){alike}"
+    yield line("pruned", f"{pruned['reason']}{other}")
+    if kept is not None:
+        if kept != near:
+            yield line("kept", f"{kept['uid']} (id {kept['id']}) stands for it")
+        yield line("", f"{pruned['n_group']:,} samples that say the same; the one that is kept:")
+        yield from (line("", f"| {text}") for text in [*kept["images"], *kept["text"].splitlines()])
+
+
 def explained(found: Tree) -> Iterator[str]:
     """What is known of each record that has this id."""
     for match in found["matches"]:
@@ -186,9 +217,7 @@ def explained(found: Tree) -> Iterator[str]:
         if match["error"]:
             yield line("error", f"{match['error']['code']}: {match['error']['message']}")
         if match["pruned"]:
-            pruned, kept = match["pruned"], match["pruned"]["kept"]
-            alike = "" if pruned["similarity"] is None else f", similarity {pruned['similarity']:.4f}"
-            yield line("pruned", f"{pruned['reason']} of {kept['uid']} (id {kept['id']}){alike}")
+            yield from _pruned(match["pruned"])
         if match["cluster"] is not None:
             yield line(
                 "cluster", f"{match['cluster']}, similarity {match['cluster_similarity']:.3f} to its centre"

@@ -92,7 +92,7 @@ class Score(Section):
 class Capability(Section):
     """Who scores the 14 capabilities and 9 styles (`curation.stages.capability.BACKENDS`); none: nobody."""
 
-    backend: Literal["none", "builtin", "probe", "endpoint"] = "none"
+    backend: Literal["none", "builtin", "probe", "endpoint"] = "builtin"
     probe: str | None = None  # folder of the scorer that `probe` takes; None: what train-scorer left here
 
 
@@ -132,10 +132,41 @@ class Cluster(Section):
 
 
 class Prune(Section):
-    """Exact copies always go; near-duplicates where the joint cosine inside a cluster is at least 1 - eps."""
+    """Which samples another makes superfluous. Exact copies always go (docs/prune.md)."""
 
+    key: Literal["joint", "image", "text", "vectors"] = "joint"  # what two samples are compared by
+    semantic: bool = True  # also samples whose cosine is at least 1 - eps
     eps: Annotated[float, Field(ge=0, le=0.5)] = 0.05
-    semantic: bool = True
+    linkage: Literal["leader", "chain", "component"] = "leader"
+    keep: Annotated[str, Field(pattern=r"^(first|hard|easy|random|best:.+)$")] = "first"  # of duplicates
+    to: str | None = None  # how many samples stay, as 80% or a number, whatever eps says
+    perceptual: Annotated[int, Field(ge=0, le=32)] | None = None  # bits by which hashes of images may differ
+    hash_bits: Literal[64, 256] = 64
+    flip: bool = False  # also mirrored images, by their hashes
+    min_similarity: Annotated[float, Field(gt=0, le=1)] = 0.9  # of the neighbours that are remembered
+    neighbours: Annotated[int, Field(ge=1)] = 64  # of a sample that are remembered
+    probes: Literal["auto"] | Annotated[int, Field(ge=0, le=16)] = (
+        "auto"  # other clusters a sample is compared in
+    )
+    recall: Annotated[float, Field(gt=0, le=1)] = 0.99  # of near pairs, which `auto` probes reach
+
+
+class Decontaminate(Section):
+    """Benchmarks that must not leak into a subset, and what counts as a leak (docs/decontaminate.md)."""
+
+    against: tuple[str, ...] = ()  # [NAME=]DATA each: what a dataset can be, such as a folder of images
+    images: tuple[str, ...] = ()  # folders that their image paths are relative to; default: beside the data
+    tag: bool = False  # leaks stay candidates; else none of them is selected
+    levels: tuple[Literal["image", "perceptual", "embedding", "text"], ...] = (
+        "image",
+        "perceptual",
+        "embedding",
+        "text",
+    )
+    bits: Annotated[int, Field(ge=0, le=16)] = 8  # of 64, by which hashes of images may differ
+    cosine: Annotated[float, Field(gt=0, le=1)] = 0.985  # of image embeddings, from which on they are a leak
+    ngram: Annotated[int, Field(ge=8, le=64)] = 13  # words
+    overlap: Annotated[float, Field(gt=0, le=1)] = 0.5  # share of a benchmark text's n-grams
 
 
 class Select(Section):
@@ -147,8 +178,8 @@ class Select(Section):
     default_filters: bool = True  # leave out empty answers, black images and their like
     at_least: tuple[str, ...] = ()  # COLUMN:VALUE=N or %: picks that must be of a kind
     at_most: tuple[str, ...] = ()  # COLUMN:VALUE=N or %: picks that may be of a kind
-    keep: str | None = None  # a file of ids that must be kept, a line each
-    drop: str | None = None  # a file of ids to leave out, a line each
+    must_keep: str | None = None  # a file of ids that must be kept, a line each
+    must_drop: str | None = None  # a file of ids to leave out, a line each
     target: str | None = None  # a dataset of the pool that `less` aims at; it is no candidate
 
 
@@ -166,6 +197,7 @@ class Config(Section):
     endpoint: Endpoint = Endpoint()
     cluster: Cluster = Cluster()
     prune: Prune = Prune()
+    decontaminate: Decontaminate = Decontaminate()
     select: Select = Select()
 
     def override(self, values: Mapping[str, Any]) -> Config:

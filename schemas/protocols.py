@@ -273,8 +273,16 @@ class GroupStage(Protocol):
     name: ClassVar[str]
     version: ClassVar[int]
     shape: ClassVar[str]  # "group"
-    reads: ClassVar[tuple[str, ...]]
-    columns: ClassVar[dict[str, list[str] | None]]  # what `rows` needs of each table; None: all columns
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Tables, shard by shard."""
+        ...
+
+    @property
+    def columns(self) -> dict[str, list[str] | None]:
+        """What `rows` needs of each table; None: all columns."""
+        ...
 
     @property
     def writes(self) -> pa.Schema: ...

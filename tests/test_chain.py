@@ -96,7 +96,7 @@ def test_another_budget_recomputes_the_selection_alone(copy: Workspace) -> None:
 
 def test_another_eps_is_only_another_decision(copy: Workspace) -> None:
     looser = Workspace(copy.base, {**SMALL, "prune.eps": 0.02}).select("30%")
-    assert set(looser["computed"]) <= {"pruned", "selection", "strata"}
+    assert set(looser["computed"]) <= {"pruned", "prune_curve", "selection", "strata"}
 
 
 def test_a_second_dataset_computes_its_own_shards_only(copy: Workspace, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -18,7 +19,6 @@ import pytest
 from benchmarks.kills import digests
 from curation.chain import chain
 from curation.generate.pool import write_pool
-from curation.stages.neighbours import NearPairs
 from curation.store import Store
 from curation.workspace import Workspace
 from jobs.show import result
@@ -122,7 +122,7 @@ def replace(patch: pytest.MonkeyPatch, **wrappers: Callable[[Any], Any]) -> None
     wrappers.setdefault("neighbours", lambda stage: stage)
 
     def replaced(*args: Any) -> list[Any]:
-        stages = [NearPairs(s.floor, bin_rows=16) if s.name == "neighbours" else s for s in chain(*args)]
+        stages = [dataclasses.replace(s, bin_rows=16) if s.name == "neighbours" else s for s in chain(*args)]
         return [wrappers[stage.name](stage) if stage.name in wrappers else stage for stage in stages]
 
     patch.setattr("curation.workspace.chain", replaced)

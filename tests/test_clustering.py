@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import os
 import subprocess
 import sys
@@ -15,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clustering.assignment import assign
+from clustering.assignment import Assignment, assign
 from clustering.bins import balance
 from clustering.fixed import Centres, Crew, Rows, by_float32, by_torch, crew, torch_is_worth_it
 from clustering.kmeans import fit, root_k
-from clustering.neighbours import near_pairs
+from clustering.neighbours import nearest
 from clustering.quality import adjusted_rand, purity, silhouette
 from clustering.seeding import plus_plus
 from clustering.vectors import cosines, joint, margin, unit
@@ -264,7 +263,7 @@ def test_rows_that_are_not_unit_rows_are_refused():
     with pytest.raises(ValueError, match="must be a unit row or zero"):
         assign(2 * unit_rows(3), unit_rows(2))
     with pytest.raises(ValueError, match="must be a unit row or zero"):
-        near_pairs([np.full((2, 4), np.nan, np.float32)], 0.9)
+        nearest([np.full((2, 4), np.nan, np.float32)], 0.9)
 
 
 @settings(max_examples=25)
@@ -294,11 +293,24 @@ def test_a_zero_row_goes_to_the_first_cluster_with_cosine_zero():
     assert len(assign(np.zeros((0, 32), np.float32), unit_rows(4))[0]) == 0
 
 
+@pytest.mark.parametrize("count", [1, 3, 40, 99])
+def test_the_ranked_centroids_are_those_of_brute_force(count):
+    rows, centroids = near_rows(300, 40), near_rows(40, 40, seed=1)
+    ranked, similarity = Assignment.of(centroids).ranked(rows, count)
+    row, centre = np.divmod(np.arange(len(rows) * len(centroids)), len(centroids))
+    exact = cosines(rows, centroids, row, centre).reshape(len(rows), -1)
+    expected = np.argsort(-exact, axis=1, kind="stable")[:, :count]
+    np.testing.assert_array_equal(ranked, expected)
+    np.testing.assert_array_equal(similarity, np.take_along_axis(exact, expected, axis=1))
+    np.testing.assert_array_equal(ranked[:, 0], assign(rows, centroids)[0])
+
+
 def digests():
     """Checksums of everything whose bits must not depend on threads."""
     rows = near_rows(3000, 100)
     centroids = fit(rows, 40, seed=0, iterations=5).centroids
-    results = [centroids, *assign(rows, centroids), *near_pairs([rows], 0.95)]
+    lists = nearest([rows], 0.95, 8)
+    results = [centroids, *assign(rows, centroids), lists.row, lists.other, lists.similarity]
     return [hashlib.sha256(result.tobytes()).hexdigest()[:16] for result in results]
 
 
@@ -323,70 +335,6 @@ def test_bits_are_the_same_for_one_and_two_threads():
 
 def test_the_number_of_clusters_grows_with_the_root_of_the_pool():
     assert [root_k(n) for n in (0, 1, 8, 8205, 665_000, 10**9)] == [1, 1, 2, 64, 577, 10_000]
-
-
-def all_pairs(views, threshold):
-    """The definition: every pair, one at a time."""
-    found = []
-    for i, j in itertools.combinations(range(len(views[0])), 2):
-        exact = min(cosines(view, view, np.array([i]), np.array([j]))[0] for view in views)
-        if np.float32(exact) >= np.float32(threshold):
-            found.append((i, j, np.float32(exact)))
-    return found
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.integers(0, 40), st.sampled_from([1, 2, 7, 16, 1024]), st.integers(1, 3), st.integers(0, 50))
-def test_near_pairs_are_those_of_brute_force_for_every_block(n, block, n_views, seed):
-    views = [near_rows(n, 8 + view, seed + view)[:n] for view in range(n_views)]
-    left, right, similarity = near_pairs(views, 0.8, block)
-    assert (left.dtype, right.dtype, similarity.dtype) == (np.int64, np.int64, np.float32)
-    assert list(zip(left.tolist(), right.tolist(), similarity.tolist(), strict=True)) == all_pairs(views, 0.8)
-
-
-def test_pairs_have_the_same_bits_for_every_block_and_order_of_rows():
-    rows = near_rows(1200, 256)
-    expected = near_pairs([rows], 0.95, 1024)
-    assert len(expected[0]) > 500
-    for block in (64, 333, 5000):
-        for got, wanted in zip(near_pairs([rows], 0.95, block), expected, strict=True):
-            np.testing.assert_array_equal(got, wanted)
-    backwards = near_pairs([rows[::-1]], 0.95)
-    np.testing.assert_array_equal(np.sort(backwards[2]), np.sort(expected[2]))
-
-
-def test_two_samples_are_as_near_as_their_least_similar_view():
-    image = np.repeat(unit_rows(1), 2, axis=0)
-    text = unit(np.array([[1.0, 0.0], [0.8, 0.6]]))
-    assert near_pairs([image, text], 0.79)[2] == pytest.approx([0.8])
-    assert len(near_pairs([image, text], 0.81)[0]) == 0
-
-
-def test_copies_are_near_at_any_threshold_and_zeros_are_near_nothing():
-    rows = np.vstack([np.repeat(unit_rows(1, 512), 3, axis=0), np.zeros((2, 512), np.float32)])
-    left, right, similarity = near_pairs([rows], 1.0)
-    assert list(zip(left.tolist(), right.tolist(), strict=True)) == [(0, 1), (0, 2), (1, 2)]
-    assert similarity.tolist() == [1.0, 1.0, 1.0]
-
-
-def test_rows_kept_in_half_precision_are_normalised_again():
-    rows = near_rows(200, 64).astype(np.float16)
-    expected = near_pairs([unit(rows)], 0.95)
-    for got, wanted in zip(near_pairs([rows.astype(np.float32)], 0.95), expected, strict=True):
-        np.testing.assert_allclose(got, wanted, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("views", "threshold", "sentence"),
-    [
-        ([], 0.9, "one or more"),
-        ([unit_rows(2), unit_rows(3)], 0.9, r"\[2, 3\]"),
-        ([unit_rows(2)], 0.0, "cosine"),
-    ],
-)
-def test_near_pairs_refuse_what_makes_no_sense(views, threshold, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        near_pairs(views, threshold)
 
 
 @given(st.lists(st.integers(0, 100), max_size=30), st.integers(1, 6))

@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 from curation.selection import SELECTORS, selector
 from curation.selection.apportion import apportion
 from curation.selection.decision import decide, wanted
-from curation.selection.duplicates import leader
 from curation.selection.order import random_keys
 from schemas.errors import ConfigError, SchemaError
 from scorers.taxonomy import CAPABILITY_COLUMNS, STYLE_COLUMNS
@@ -352,49 +351,6 @@ def test_quotas_refuse_what_is_negative_or_not_finite():
     for weights in ([-1.0], [float("nan")], [float("inf")]):
         with pytest.raises(ValueError, match="weight"):
             apportion(weights, [1], 1)
-
-
-@st.composite
-def similar_rows(draw):
-    n = draw(st.integers(1, 14))
-    pairs = draw(
-        st.sets(st.tuples(st.integers(0, n - 1), st.integers(0, n - 1)).filter(lambda p: p[0] < p[1]))
-    )
-    left = np.array([i for i, _ in sorted(pairs)], np.int64)
-    right = np.array([j for _, j in sorted(pairs)], np.int64)
-    values = draw(st.lists(st.sampled_from([0.5, 0.7, 0.8, 0.9]), min_size=len(pairs), max_size=len(pairs)))
-    return n, left, right, np.array(values, np.float32), np.array(draw(st.permutations(range(n))), np.int64)
-
-
-@given(similar_rows())
-def test_no_two_rows_that_stay_are_near_and_every_other_points_at_one_that_stays(rows):
-    n, left, right, similarity, order = rows
-    kept_by, kept_similarity = leader(n, left, right, similarity, 0.7, order)
-    cosine = {}
-    for i, j, s in zip(left.tolist(), right.tolist(), similarity.tolist(), strict=True):
-        cosine[i, j] = cosine[j, i] = s
-    stays = []
-    for row in order.tolist():  # the definition, one row at a time
-        if all(cosine.get((row, other), 0.0) < np.float32(0.7) for other in stays):
-            stays.append(row)
-    assert np.flatnonzero(kept_by == -1).tolist() == sorted(stays)
-    for row in set(range(n)) - set(stays):
-        best = max(stays, key=lambda other: (cosine.get((row, other), 0.0), -stays.index(other)))
-        assert kept_by[row] == best
-        assert kept_similarity[row] == cosine[row, best]
-    assert (kept_similarity[kept_by == -1] == 0).all()
-
-
-def test_the_preferred_copy_of_two_stays():
-    one, two = np.array([0]), np.array([2])
-    kept_by, _ = leader(3, one, two, np.array([0.99], np.float32), 0.9, np.array([2, 1, 0]))
-    assert kept_by.tolist() == [2, -1, -1]
-
-
-def test_an_order_that_is_no_permutation_is_refused():
-    none = np.empty(0, np.int64)
-    with pytest.raises(ValueError, match="each of the 2 rows once"):
-        leader(2, none, none, np.empty(0, np.float32), 0.9, np.array([0, 0]))
 
 
 @settings(max_examples=20)

@@ -340,7 +340,7 @@ def test_lists_are_obeyed_and_part_of_the_key(pool, tmp_path):
     keep, drop = tmp_path / "keep.txt", tmp_path / "drop.txt"
     keep.write_text("# mine\n" + "\n".join(candidates[:3]) + "\n")
     drop.write_text("\n".join(row["uid"].hex() for row in before if row["keep"]))
-    counts, rows = select(pool, budget="10", strategy="random", keep=str(keep), drop=str(drop))
+    counts, rows = select(pool, budget="10", strategy="random", must_keep=str(keep), must_drop=str(drop))
     assert counts["n_selected"] == 10
     by_uid = {row["uid"].hex(): row for row in rows}
     assert [by_uid[uid]["rank"] for uid in sorted(candidates[:3], key=lambda uid: by_uid[uid]["rank"])] == [
@@ -349,10 +349,10 @@ def test_lists_are_obeyed_and_part_of_the_key(pool, tmp_path):
         2,
     ]
     assert all(by_uid[row["uid"].hex()]["reason"] == "dropped" for row in before if row["keep"])
-    again, _ = select(pool, budget="10", strategy="random", keep=str(keep), drop=str(drop))
+    again, _ = select(pool, budget="10", strategy="random", must_keep=str(keep), must_drop=str(drop))
     assert again["computed"] == {}
     keep.write_text("\n".join(candidates[3:5]))
-    other, _ = select(pool, budget="10", strategy="random", keep=str(keep), drop=str(drop))
+    other, _ = select(pool, budget="10", strategy="random", must_keep=str(keep), must_drop=str(drop))
     assert other["computed"]
 
 
@@ -365,14 +365,14 @@ def test_a_wrong_list_is_named(pool, tmp_path, text, sentence):
     if text:
         path.write_text(text)
     with pytest.raises(ConfigError, match=sentence):
-        select(pool, budget="10", keep=str(path))
+        select(pool, budget="10", must_keep=str(path))
 
 
 def test_more_to_keep_than_the_budget_is_an_error(pool, tmp_path):
     _, rows = select(pool, budget="10", strategy="random")
     (tmp_path / "keep").write_text("\n".join(row["uid"].hex() for row in rows if row["keep"]))
-    with pytest.raises(BudgetError, match="--keep names 10 samples, more than the budget of 5"):
-        select(pool, budget="5", keep=str(tmp_path / "keep"))
+    with pytest.raises(BudgetError, match="--must-keep names 10 samples, more than the budget of 5"):
+        select(pool, budget="5", must_keep=str(tmp_path / "keep"))
 
 
 def test_an_export_does_not_forget_the_lists_that_a_selection_was_made_with(pool, tmp_path):
@@ -380,9 +380,9 @@ def test_an_export_does_not_forget_the_lists_that_a_selection_was_made_with(pool
     (tmp_path / "keep").write_text(
         rows[0]["uid"].hex() if rows[0]["keep"] else next(r["uid"].hex() for r in rows if r["keep"])
     )
-    select(pool, budget="10", strategy="random", keep=str(tmp_path / "keep"))
+    select(pool, budget="10", strategy="random", must_keep=str(tmp_path / "keep"))
     assert Workspace(pool).export(tmp_path / "out", format="llava")["n_kept"] == 10
-    with pytest.raises(ExportError, match="made with --keep"):
+    with pytest.raises(ExportError, match="made with --must-keep"):
         Workspace(pool, {"select.budget": "12"}).export(tmp_path / "out2", format="llava")
 
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from clustering.vectors import joint
 from curation.gather import vectors
@@ -124,21 +123,23 @@ def _space(pool: Pool, space: str, places: NDArray[np.int64]) -> NDArray[np.floa
 
 
 def _neighbours(pool: Pool, candidates: pl.DataFrame, _: str) -> pl.Series:
-    """For each row the stored pairs that it is in: list of struct<uid, similarity>."""
+    """For each row its stored neighbours: list of struct<uid, similarity>, each once."""
     import polars as pl
 
-    pairs = pool.read("neighbours", ["left", "right", "similarity"])
+    pairs = pool.read("neighbours", ["uid", "other", "similarity"])
     uids = pa.chunked_array([candidates["uid"].to_arrow().cast(pa.binary(16))])
-    ends = [positions(pairs[side], uids) for side in ("left", "right")]
+    ends = [positions(pairs[side], uids) for side in ("uid", "other")]
     both = (ends[0] >= 0) & (ends[1] >= 0)
     left, right = ends[0][both], ends[1][both]
     strength = pairs["similarity"].to_numpy()[both]
     first, second = np.concatenate([left, right]), np.concatenate([right, left])
-    order = np.lexsort((second, first))
+    strength = np.concatenate([strength, strength])
+    # Both ends may list the other, in one cluster or in two.
+    order = np.unique(np.stack([first, second], axis=1), axis=0, return_index=True)[1]
     structs = pa.StructArray.from_arrays(
         [
-            pc.take(uids.combine_chunks(), pa.array(second[order])).cast(pa.binary()),
-            pa.array(np.concatenate([strength, strength])[order], pa.float32()),
+            uids.combine_chunks().take(pa.array(second[order])).cast(pa.binary()),
+            pa.array(strength[order], pa.float32()),
         ],
         ["uid", "similarity"],
     )

@@ -86,7 +86,7 @@ class _One:
         n = min(self.budget.samples(self.n_readable), len(self.table))
         if len(must) > n:
             raise BudgetError(
-                f"--keep names {len(must):,} samples, more than the budget of {n:,}; raise the budget"
+                f"--must-keep names {len(must):,} samples, more than the budget of {n:,}; raise the budget"
             )
         bounds = [_less(limit, must, free) for limit in limits(self.table, self.stage.bounds, n)]
         found = select_within(self.strategy, self.table[free], n - len(must), self.stage.seed, bounds)
@@ -114,7 +114,7 @@ class _One:
         left_out = len(must) - int(np.isin(must, taken).sum())
         if left_out:
             raise BudgetError(
-                f"--keep names samples that cost more than the budget of {self.budget}; raise the budget"
+                f"--must-keep names samples that cost more than the budget of {self.budget}; raise the budget"
             )
         return replace(found, order=taken)
 
@@ -136,7 +136,7 @@ def _less(limit: Limit, must: Ints, free: Ints) -> Limit:
     """The bound on the rest, once `must` is kept."""
     held = int(limit.rows[must].sum())
     if held > limit.most:
-        raise BudgetError(f"{limit.text} cannot be met: --keep names {held:,} of that kind")
+        raise BudgetError(f"{limit.text} cannot be met: --must-keep names {held:,} of that kind")
     return Limit(limit.text, limit.rows[free], max(limit.least - held, 0), limit.most - held)
 
 

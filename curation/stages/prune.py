@@ -7,80 +7,350 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from curation.ids import first_equal, positions
-from curation.selection.duplicates import leader
+from curation.ids import first_equal, hashed, positions
+from curation.selection.duplicates import LINKAGES, Graph, least_similar
+from curation.stages.neighbours import FindNeighbours
 from curation.stages.pool import Output
+from curation.stages.probes import ClusteredFirsts, Firsts, FitProbes, Visit
+from schemas.budget import Budget
 from schemas.columns import UID
+from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
+    from curation.files import Location
+    from curation.keys import Stage
+    from curation.models.resolved import Model
+    from curation.selection.duplicates import Kept
     from curation.stages.pool import Pool
+    from schemas.config import Config
+
+    Ints = NDArray[np.int64]
 
 EXACT = "exact_duplicate"
 NEAR = "near_duplicate"
+PERCEPTUAL = "perceptual_duplicate"
+FLIPPED = "flipped_duplicate"
+SURPLUS = "over_target"  # goes for want of room, as the target leaves none
+LEVELS = np.array([NEAR, PERCEPTUAL, FLIPPED])
 PRUNED = pa.schema(
     [
         UID,
         pa.field("reason", pa.string(), nullable=False),
-        pa.field("kept_uid", pa.binary(16), nullable=False),
-        pa.field("similarity", pa.float32(), nullable=False),
-        pa.field("group", pa.int64(), nullable=False),  # position in the pool of the sample that is kept
+        pa.field("kept_uid", pa.binary(16)),  # what stands for it; null where nothing does
+        pa.field("near_uid", pa.binary(16)),  # the sample that it is too similar to, which may go as well
+        pa.field("similarity", pa.float32()),  # to that one
+        pa.field("group", pa.int64()),  # position in the pool of the sample that is kept
     ]
 )
+CURVE = pa.schema(
+    [
+        pa.field("eps", pa.float64(), nullable=False),
+        pa.field("n_kept", pa.int64(), nullable=False),
+        pa.field("n_exact", pa.int64(), nullable=False),
+        pa.field("n_near", pa.int64(), nullable=False),
+        pa.field("n_full", pa.int64(), nullable=False),  # samples whose lists of neighbours are full
+        pa.field("chosen", pa.bool_(), nullable=False),
+    ]
+)
+# Bits of 64 that mirrored images may differ in where --perceptual does not say.
+FLIP_BITS = 6
+EPS = (0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2)
+BEST = "best:"
+
+
+def prune_stages(config: Config, model: Callable[[], Model], root: Location | None) -> list[Stage]:
+    """The stages from clusters to `pruned`. `root` is the workspace's folder `.curate`.
+
+    Raises:
+        ConfigError: settings that do not go together.
+    """
+    from curation.likeness import Likeness
+    from curation.vectors_from import cluster_vectors
+
+    settings = config.prune
+    by_hash = settings.perceptual is not None or settings.flip
+    radius = FLIP_BITS * settings.hash_bits // 64 if settings.perceptual is None else settings.perceptual
+    if by_hash and settings.key not in ("joint", "image"):
+        raise ConfigError(f"--perceptual and --flip compare images; --key {settings.key} does not")
+    if settings.to is not None and not settings.semantic:
+        raise ConfigError("--prune-to needs to know how similar samples are; leave out --no-semantic")
+    _, source = cluster_vectors(config, model, root.parent if root is not None else None)
+    likeness = Likeness(settings.key, source)
+    # Remembered down to a fixed floor, so that another eps is only another decision.
+    floor = min(settings.min_similarity, 1 - settings.eps)
+    stages: list[Stage] = []
+    if settings.semantic:
+        probes = FitProbes(likeness, floor, settings.probes, settings.recall)
+        visits = Visit(ClusteredFirsts(likeness), floor)
+        stages += [Firsts(likeness), probes, visits, FindNeighbours(likeness, floor, settings.neighbours)]
+    if by_hash:
+        from curation.stages.look_alikes import LookAlikes
+
+        stages.append(LookAlikes(radius, settings.hash_bits, settings.flip))
+    how = Pruning(
+        identity=likeness.identity,
+        eps=settings.eps,
+        linkage=settings.linkage,
+        keep=settings.keep,
+        to=settings.to,
+        semantic=settings.semantic,
+        by_hash=by_hash,
+        unflipped=settings.perceptual is not None,
+        bits=settings.hash_bits,
+        most=settings.neighbours,
+        floor=floor,
+        seed=config.run.seed,
+    )
+    return [*stages, Prune(how)]
+
+
+def named_columns(config: Config) -> list[str]:
+    """The columns of the score table that the settings name."""
+    keep = config.prune.keep
+    return [keep.removeprefix(BEST)] if keep.startswith(BEST) else []
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """How duplicates are told, and which of them stay. See `schemas.config.Prune`."""
+
+    identity: str  # column of `checked` that equal samples share
+    eps: float
+    linkage: str
+    keep: str
+    to: str | None
+    semantic: bool
+    by_hash: bool
+    unflipped: bool  # whether images that look alike as they are count
+    bits: int
+    most: int  # entries of a list of neighbours
+    floor: float
+    seed: int
 
 
 @dataclass(frozen=True)
 class Prune:
-    """`pruned`: one row a dropped sample, with the sample it duplicates. The first in pool order is kept."""
+    """`pruned`: a row a dropped sample, and what stands for it. `prune_curve`: how many stay by eps."""
 
-    eps: float
-    semantic: bool
+    how: Pruning
 
     name: ClassVar[str] = "pruned"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     shape: ClassVar[str] = "decide"
-    writes: ClassVar[dict[str, pa.Schema]] = {"pruned": PRUNED}
+    writes: ClassVar[dict[str, pa.Schema]] = {"pruned": PRUNED, "prune_curve": CURVE}
 
     @property
     def reads(self) -> tuple[str, ...]:
-        return ("checked", "neighbours") if self.semantic else ("checked",)
+        """The tables that the settings ask for."""
+        from curation.scores import tables_for
+
+        tables = ["checked"]
+        if self.how.semantic:
+            tables.append("neighbours")
+        if self.how.by_hash:
+            tables.append("look_alikes")
+        if self.how.keep in ("hard", "easy"):
+            tables.append("clusters")
+        if self.how.keep.startswith(BEST):
+            tables += ["hygiene", "alignment", "quality", "clusters"]
+            tables += tables_for([self.how.keep.removeprefix(BEST)])
+        return tuple(dict.fromkeys(tables))
 
     def params(self) -> dict[str, Any]:
-        return {"eps": self.eps, "semantic": self.semantic}
+        return dict(vars(self.how))
 
     def shards(self, pool: Pool) -> int:
         return 1
 
     def run(self, pool: Pool) -> Iterator[Output]:
-        table = pool.read("checked", ["uid", "content_hash", "error"])
-        in_pool = np.flatnonzero(table["error"].is_null().to_numpy())
-        readable = table.take(pa.array(in_pool))
-        # From here on rows are positions among the readable samples, in pool order.
-        first = first_equal([readable["content_hash"]])
-        near, similarity = self._near(pool, readable["uid"], first)
-        kept = np.where(near[first] >= 0, near[first], first)
-        dropped = np.flatnonzero(kept != np.arange(len(kept)))
-        exact = kept[dropped] == first[dropped]
-        columns = [
-            readable["uid"].take(pa.array(dropped)).combine_chunks(),
-            pa.array(np.where(exact, EXACT, NEAR).tolist(), pa.string()),
-            readable["uid"].take(pa.array(kept[dropped])).combine_chunks(),
-            pa.array(np.where(exact, np.float32(1), similarity[first[dropped]]), pa.float32()),
-            pa.array(in_pool[kept[dropped]], pa.int64()),
-        ]
-        yield Output("pruned", pa.record_batch(columns, schema=PRUNED))
+        samples = _Samples.of(pool, self.how)
+        graph, level = self._graph(pool, samples)
+        order = np.argsort(np.minimum.reduceat(samples.rank[samples.by_node], samples.starts), kind="stable")
+        near = self._near(graph, level, self.how.eps)
+        if self.how.to is None:
+            kept = LINKAGES[self.how.linkage](near[0], order)
+        else:
+            near = graph, level
+            n = min(Budget.parse(self.how.to).samples(len(samples.node)), graph.n)
+            kept = least_similar(graph, order, n)
+        yield Output("pruned", samples.dropped(kept, *near))
+        yield Output("prune_curve", self._curve(pool, graph, level, order, len(samples.node)))
 
-    def _near(
-        self, pool: Pool, uids: pa.ChunkedArray, first: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """For each row the near-duplicate that is kept instead of it (-1: none), and their similarity."""
-        if not self.semantic:
-            return np.full(len(first), -1), np.zeros(len(first), np.float32)
-        pairs = pool.read("neighbours", ["left", "right", "similarity"])
-        left, right = (first[positions(pairs[side], uids)] for side in ("left", "right"))
-        strength = pairs["similarity"].to_numpy()
-        return leader(len(first), left, right, strength, 1 - self.eps, np.arange(len(first)))
+    def _graph(self, pool: Pool, samples: _Samples) -> tuple[Graph, Ints]:
+        """All known pairs, and of each the number of its level; nodes are groups of equal samples."""
+        nothing = np.zeros(0, np.int64)
+        parts = [(nothing, nothing, np.zeros(0, np.float32), nothing)]
+        if self.how.semantic:
+            pairs = pool.read("neighbours", ["uid", "other", "similarity"])
+            left, right = (samples.nodes_of(pairs[name]) for name in ("uid", "other"))
+            parts.append((left, right, pairs["similarity"].to_numpy(), np.zeros(len(left), np.int64)))
+        if self.how.by_hash:
+            pairs = pool.read("look_alikes", ["left", "right", "bits", "flipped"])
+            if not self.how.unflipped:
+                pairs = pairs.filter(pairs["flipped"])
+            by_text = self.how.identity != "images_hash"
+            parts.append(samples.look_alikes(pairs, self.how.bits, by_text=by_text))
+        left, right, similarity, level = (np.concatenate(part) for part in zip(*parts, strict=True))
+        other = left != right
+        return Graph(samples.n_nodes, left[other], right[other], similarity[other]), level[other]
+
+    def _near(self, graph: Graph, level: Ints, eps: float) -> tuple[Graph, Ints]:
+        """The pairs that count as duplicates: by cosine those within eps, by hash all that were found."""
+        near = (level > 0) | (graph.similarity >= np.float32(1 - eps))
+        return Graph(graph.n, graph.left[near], graph.right[near], graph.similarity[near]), level[near]
+
+    def _curve(self, pool: Pool, graph: Graph, level: Ints, order: Ints, n: int) -> pa.RecordBatch:
+        full = 0
+        if self.how.semantic:
+            lists = pool.read("neighbours", ["uid", "similarity"])
+            near = lists.filter(pc.greater_equal(lists["similarity"], pa.scalar(np.float32(self.how.floor))))
+            sizes = pc.value_counts(near["uid"].combine_chunks()).field("counts").to_numpy()
+            full = int(np.count_nonzero(sizes >= self.how.most))
+        steps = sorted({self.how.eps, *(eps for eps in EPS if 1 - eps >= self.how.floor)})
+        rows = []
+        for eps in steps if self.how.semantic else [self.how.eps]:
+            goes = LINKAGES[self.how.linkage](self._near(graph, level, eps)[0], order).goes
+            n_near = int(np.count_nonzero(goes))
+            exact = n - graph.n
+            kept = {"n_kept": graph.n - n_near, "n_exact": exact, "n_near": n_near, "n_full": full}
+            rows.append({"eps": eps, **kept, "chosen": self.how.to is None and eps == self.how.eps})
+        return pa.RecordBatch.from_pylist(rows, CURVE)
+
+
+@dataclass(frozen=True)
+class _Samples:
+    """The readable samples, in pool order, and their groups of equals: the nodes of the graph of pairs.
+
+    Args:
+        uid: their ids.
+        in_pool: (n,) position of each in the pool.
+        node: (n,) the group of each.
+        rank: (n,) which is kept before which: 0 first.
+        by_node: (n,) samples, node by node.
+        starts: (n_nodes,) where each node's samples start in `by_node`.
+        facts: further columns of `checked`.
+    """
+
+    uid: pa.Array
+    in_pool: Ints
+    node: Ints
+    rank: Ints
+    by_node: Ints
+    starts: Ints
+    facts: pa.Table
+
+    @classmethod
+    def of(cls, pool: Pool, how: Pruning) -> _Samples:
+        columns = ["uid", "content_hash", "images_hash", "text_hash", "error"]
+        table = pool.read("checked", columns)
+        in_pool = np.flatnonzero(table["error"].is_null().to_numpy())
+        readable = table.take(pa.array(in_pool)).combine_chunks()
+        # Samples without what the key compares are equal where their whole content is.
+        equal = first_equal([pc.coalesce(readable[how.identity], readable["content_hash"])])
+        _, node = np.unique(equal, return_inverse=True)
+        by_node = np.argsort(node, kind="stable")
+        starts = np.flatnonzero(np.diff(node[by_node], prepend=-1))
+        rank = np.empty(len(node), np.int64)
+        rank[_preferred(pool, how, readable, in_pool)] = np.arange(len(node))
+        uid = readable["uid"].combine_chunks()
+        return cls(uid, in_pool, node, rank, by_node, starts, readable)
+
+    @property
+    def n_nodes(self) -> int:
+        return len(self.starts)
+
+    def nodes_of(self, uids: pa.ChunkedArray) -> Ints:
+        """The node of each uid."""
+        found: Ints = self.node[positions(uids, pa.chunked_array([self.uid]))]
+        return found
+
+    def look_alikes(
+        self, pairs: pa.Table, bits: int, *, by_text: bool
+    ) -> tuple[Ints, Ints, NDArray[np.float32], Ints]:
+        """Pairs of nodes whose images look alike, and whose texts are equal where texts count.
+
+        `pairs` names of each tuple of images the first sample that shows it; of tuples with equal hashes only
+        the first is paired with others, and the rest with it.
+        """
+        import polars as pl
+
+        ends = [positions(pairs[side], pa.chunked_array([self.uid])) for side in ("left", "right")]
+        flipped, apart = pairs["flipped"].to_numpy(), pairs["bits"].to_numpy()
+        look = np.full(len(self.node), -1)
+        shown = np.flatnonzero(self.facts["images_hash"].is_valid().to_numpy())
+        look[shown] = shown[first_equal([self.facts["images_hash"].take(pa.array(shown))])]
+        equal = (apart == 0) & ~flipped
+        same = np.arange(len(self.node))
+        same[ends[1][equal]] = ends[0][equal]
+        look[shown] = same[look[shown]]
+        texts = first_equal([pc.coalesce(self.facts["text_hash"], self.facts["content_hash"])])
+        rows = pl.DataFrame(
+            {"node": self.node, "look": look, "text": texts if by_text else np.zeros(len(look))}
+        )
+        rows = rows.filter(pl.col("look") >= 0).unique(maintain_order=True)
+        alike = rows.with_columns(first=pl.col("node").first().over("look", "text"))
+        alike = alike.filter(pl.col("first") != pl.col("node"))
+        near = pl.DataFrame({"left": ends[0], "right": ends[1], "bits": apart, "flipped": flipped}).filter(
+            ~equal
+        )
+        joined = near.join(rows, left_on="left", right_on="look", maintain_order="left_right")
+        joined = joined.join(
+            rows, left_on=["right", "text"], right_on=["look", "text"], maintain_order="left_right"
+        )
+        left = np.concatenate([alike["first"].to_numpy(), joined["node"].to_numpy()])
+        right = np.concatenate([alike["node"].to_numpy(), joined["node_right"].to_numpy()])
+        distance = np.concatenate([np.zeros(len(alike)), joined["bits"].to_numpy()])
+        level = np.concatenate([np.ones(len(alike), np.int64), 1 + joined["flipped"].cast(int).to_numpy()])
+        return left, right, (1 - distance / bits).astype(np.float32), level
+
+    def dropped(self, kept: Kept, graph: Graph, level: Ints) -> pa.RecordBatch:
+        """A row a sample that goes: copies, and nodes that other nodes stand for."""
+        first = np.empty(self.n_nodes, np.int64)  # of each node the sample that stays if the node does
+        order = np.lexsort((self.rank, self.node))
+        first[self.node[order][::-1]] = order[::-1]
+        instead = np.where(kept.kept_by >= 0, kept.kept_by, np.arange(self.n_nodes))
+        goes = kept.goes[self.node]
+        rows = np.flatnonzero(goes | (first[self.node] != np.arange(len(self.node))))
+        node, goes = self.node[rows], goes[rows]
+        pair = kept.pair[node]
+        alone = goes & (pair < 0)
+        other = (
+            np.where(graph.left[pair] == node, graph.right[pair], graph.left[pair])
+            if len(graph.left)
+            else node
+        )
+        near = np.where(goes & ~alone, first[other], first[node])
+        stays = first[instead[node]]
+        nobody = goes & (kept.kept_by[node] == -2)
+        by_pair = LEVELS[level[pair]] if len(level) else np.full(len(rows), NEAR)
+        reason = np.where(alone, SURPLUS, np.where(goes, by_pair, EXACT))
+        strength = graph.similarity[pair] if len(level) else np.ones(len(rows), np.float32)
+        columns = [
+            self.uid.take(pa.array(rows)),
+            pa.array(reason.tolist(), pa.string()),
+            self.uid.take(pa.array(stays, mask=nobody)),
+            self.uid.take(pa.array(near, mask=alone)),
+            pa.array(np.where(goes, strength, np.float32(1)), pa.float32(), mask=alone),
+            pa.array(self.in_pool[stays], pa.int64(), mask=nobody),
+        ]
+        return pa.record_batch(columns, schema=PRUNED)
+
+
+def _preferred(pool: Pool, how: Pruning, readable: pa.Table, in_pool: Ints) -> Ints:
+    """The samples in the order in which they are to be kept; ties go to the first in the pool."""
+    if how.keep == "first":
+        return np.arange(len(in_pool))
+    if how.keep == "random":
+        return np.argsort(hashed(readable["uid"], how.seed), kind="stable")
+    from curation.scores import score_table
+
+    name = how.keep.removeprefix(BEST) if how.keep.startswith(BEST) else "similarity"
+    values = score_table(pool.store, [name])[name].cast(float).fill_nan(None)
+    worst = values.fill_null(-np.inf if how.keep != "hard" else np.inf).to_numpy()[in_pool]
+    return np.argsort(worst if how.keep == "hard" else -worst, kind="stable")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
+import json
+import re
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -35,12 +39,16 @@ CHECKED = pa.schema(
         columns.N_TOKENS,
         pa.field("image_bytes", pa.int64(), nullable=False),
         columns.CONTENT_HASH,
+        pa.field("images_hash", pa.binary(16)),  # of the bytes of all images, in order; null without images
+        pa.field("text_hash", pa.binary(16)),  # of all turns, without marks of images; null without text
         columns.ERROR,
         columns.ERROR_MESSAGE,
     ]
 )
-SAMPLE_COLUMNS = [name for name in CHECKED.names if name != "image_bytes"] + ["turns"]
-IMAGE_COLUMNS = [name for name in columns.IMAGES.names if name != "sha256"]
+DERIVED = ("image_bytes", "images_hash", "text_hash")
+SAMPLE_COLUMNS = [name for name in CHECKED.names if name not in DERIVED] + ["turns"]
+IMAGE_COLUMNS = columns.IMAGES.names
+MARK = re.compile(r"\s*<image>\s*")
 
 
 @dataclass(frozen=True)
@@ -84,7 +92,7 @@ class Check:
 
     source: ClassVar[SamplesWithImages] = SamplesWithImages()
     name: ClassVar[str] = "checked"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     shape: ClassVar[str] = "map"
     writes: ClassVar[pa.Schema] = CHECKED
 
@@ -97,15 +105,39 @@ class Check:
         image_bytes = (sizes[offsets[1:]] - sizes[offsets[:-1]]).astype(np.int64)
         error, message = _first_errors(piece)
         kept = {
-            name: rows[name]
-            for name in CHECKED.names
-            if name not in {"image_bytes", "error", "error_message"}
+            name: rows[name] for name in CHECKED.names if name not in {*DERIVED, "error", "error_message"}
         }
-        facts = {**kept, "image_bytes": pa.array(image_bytes), "error": error, "error_message": message}
+        facts = {
+            **kept,
+            "image_bytes": pa.array(image_bytes),
+            "images_hash": _hashes_of_images(piece),
+            "text_hash": _hashes_of_texts(rows["turns"]),
+            "error": error,
+            "error_message": message,
+        }
         return pa.record_batch([facts[name] for name in CHECKED.names], schema=CHECKED)
 
     def finish(self, rows: pa.RecordBatch, prepared: list[pa.RecordBatch]) -> pa.RecordBatch:
         return prepared[0]
+
+
+def _hashes_of_images(piece: SampleImages) -> pa.Array:
+    hashes = piece.images["sha256"].to_pylist()
+    own = [hashes[start:end] for start, end in itertools.pairwise(piece.offsets.tolist())]
+    return pa.array([_digest(b"".join(each)) if each else None for each in own], pa.binary(16))
+
+
+def _hashes_of_texts(turns: pa.Array) -> pa.Array:
+    texts = [
+        [(turn["role"], MARK.sub("", turn["text"])) for turn in each or ()] for each in turns.to_pylist()
+    ]
+    kept = [json.dumps(each, ensure_ascii=False) if any(text for _, text in each) else None for each in texts]
+    found = [each and _digest(each.encode("utf-8", "surrogatepass")) for each in kept]
+    return pa.array(found, pa.binary(16))
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=16).digest()
 
 
 def _first_errors(piece: SampleImages) -> tuple[pa.Array, pa.Array]:

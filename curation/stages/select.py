@@ -60,7 +60,7 @@ STRATA = pa.schema(
     ]
 )
 # Made for every pool; what else a strategy looks at is made on request.
-LISTS = ("keep", "drop")
+LISTS = ("must_keep", "must_drop")
 ALWAYS = tuple(table for table in ("hygiene", "alignment", "quality") if table in TABLES)
 
 
@@ -79,8 +79,8 @@ class Select:
     default_filters: bool = True
     at_least: tuple[str, ...] = ()
     at_most: tuple[str, ...] = ()
-    keep: Listed | None = None
-    drop: Listed | None = None
+    must_keep: Listed | None = None
+    must_drop: Listed | None = None
 
     name: ClassVar[str] = "selection"
     version: ClassVar[int] = 2
@@ -106,8 +106,8 @@ class Select:
             settings.default_filters,
             settings.at_least,
             settings.at_most,
-            listed(settings.keep),
-            listed(settings.drop),
+            listed(settings.must_keep),
+            listed(settings.must_drop),
         )
         made = {"grounding": config.vlm.model is not None, "capability": config.capability.backend != "none"}
         plugged = plugin_columns(config.score.plugins)
@@ -135,7 +135,8 @@ class Select:
 
     def params(self) -> dict[str, Any]:
         lists = {
-            name: held and held.checksum for name, held in zip(LISTS, (self.keep, self.drop), strict=True)
+            name: held and held.checksum
+            for name, held in zip(LISTS, (self.must_keep, self.must_drop), strict=True)
         }
         plain = {
             name: list(value) if isinstance(value, tuple) else value for name, value in _fields(self).items()
@@ -204,7 +205,7 @@ class Select:
         dropped = pl.from_arrow(pool.read("pruned", ["uid", "reason"]))
         assert isinstance(dropped, pl.DataFrame)
         table = table.join(dropped, on="uid", how="left", maintain_order="left").with_row_index("position")
-        must, without = (members(held, table) for held in (self.keep, self.drop))
+        must, without = (members(held, table) for held in (self.must_keep, self.must_drop))
         failed = first_failed(table, applied)
         strategy = selector(self.strategy)
         target = strategy.target if isinstance(strategy, Less) else None
