@@ -97,7 +97,9 @@ def clustered(workspace: Workspace) -> Workspace:
     held = workspace.config
     nobody = held.endpoint.model_copy(update={"judge": False})
     made = replace(workspace)
-    made.config = held.model_copy(update={"capability": Backend(), "endpoint": nobody, "vlm": Vlm()})
+    made.config = held.model_copy(
+        update={"capability": Backend(backend="none"), "endpoint": nobody, "vlm": Vlm()}
+    )
     return made
 
 

@@ -165,7 +165,7 @@ class Workspace:
         return self.run("embed")
 
     def score(self) -> dict[str, Any]:
-        """Score alignment, hygiene and synthetic quality."""
+        """Score alignment, hygiene, synthetic quality and capabilities."""
         return self.run("score")
 
     def cluster(self) -> dict[str, Any]:

@@ -88,7 +88,6 @@ OWED = {
     "MeasureClusters",
     "NameSkills",
     "SampleGradients",
-    "ScoreByProbe",
 }
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def clusters(session: Session, against: tuple[str, ...], limit: int, *, quality: bool) -> None:
     """Say what the skill clusters are about.
 
-    For each its most telling words, dominant capability and style (with --capability), size, density, spread,
+    For each its most telling words, dominant capability and style, size, density, spread,
     nearest clusters and the samples nearest to its centre.
 
     \b
