@@ -125,8 +125,7 @@ class _Search:
         order = np.concatenate([home[np.argsort(angles[home])], away[np.argsort(angles[away])]])
         error = margin(max(view.shape[1] for view in views))
         limits = np.where(np.arange(len(order)) < len(home), LOWEST, floor - error).astype(np.float32)
-        sorted_views = [view[order] for view in views]
-        return cls(sorted_views, angles[order], order, len(home), floor, most, error, limits)
+        return cls(views, angles[order], order, len(home), floor, most, error, limits)
 
     def run(self, block: int) -> Lists:
         """Blocks on the diagonal first: near angles are near rows, so that limits rise early."""
@@ -163,11 +162,12 @@ class _Search:
             np.maximum(down, self.floor - self.error, out=down)
         if self._closest(top, left) < min(down.min(), across.min()):
             return NOTHING
-        products = self.views[0][top] @ self.views[0][left].T
-        for view in self.views[1:]:
-            np.minimum(products, view[top] @ view[left].T, out=products)
+        cuts = [(view[self.names[top]], view[self.names[left]]) for view in self.views]
+        products = cuts[0][0] @ cuts[0][1].T
+        for one, two in cuts[1:]:
+            np.minimum(products, one @ two.T, out=products)
         if top == left:
-            products[np.tril_indices(len(products))] = LOWEST - 1
+            products[np.tri(len(products), dtype=bool)] = LOWEST - 1
         if not visited:
             self._raise(top, down, products.max(axis=1))
             self._raise(left, across, products.max(axis=0))
@@ -176,8 +176,9 @@ class _Search:
             self._raise_crowded(down, products)
             self._raise_crowded(across, products.T)
             close = _reach(products, down, across)
-        i, j = np.nonzero(close)
-        exact = [cosines(view[top], view[left], i, j) for view in self.views]
+        # Far faster than nonzero of two dimensions where few are set.
+        i, j = np.divmod(np.flatnonzero(close), close.shape[1])
+        exact = [cosines(one, two, i, j) for one, two in cuts]
         similarity = np.minimum.reduce(exact).astype(np.float32)
         i, j = i + top.start, j + left.start
         kept = similarity >= self.floor if visited else np.ones(len(i), bool)
