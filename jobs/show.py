@@ -193,6 +193,18 @@ def quarantined(found: Tree) -> Iterator[str]:
         yield line("more", f"curate status --errors --limit {found['n_quarantined']}")
 
 
+def grouped(found: Tree) -> Iterator[str]:
+    """The groups of duplicates: what stays, and under it what goes."""
+    yield line("pruned", f"{found['n_pruned']:,} samples in {found['n_groups']:,} groups")
+    for group in found["groups"]:
+        yield line("kept", f"{group['kept']['uid'][:12]}  id {group['kept']['id']}, one of {group['n']:,}")
+        for member in group["pruned"]:
+            alike = "" if member["similarity"] is None else f"{member['similarity']:.4f}  "
+            yield line("", f"{member['uid'][:12]}  {alike}{member['reason']}  id {member['id']}")
+    if len(found["groups"]) < found["n_groups"]:
+        yield line("more", f"curate groups --limit {found['n_groups']}")
+
+
 def _pruned(pruned: Tree) -> Iterator[str]:
     near, kept = pruned["near"], pruned["kept"]
     alike = "" if pruned["similarity"] is None else f", similarity {pruned['similarity']:.4f}"

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
+from curation.duplicate_groups import groups
 from curation.generate.pool import write_pool
 from curation.selection.duplicates import LINKAGES, Graph, component, leader, least_similar
 from curation.status import explain
@@ -329,6 +330,16 @@ def test_explain_shows_both_samples_and_the_group(pruned: Workspace) -> None:
     assert match["kept"]["uid"] == row["kept_uid"].hex()
     assert match["kept"]["text"]
     assert match["n_group"] == 1 + sum(other["group"] == row["group"] for other in table.to_pylist())
+
+
+def test_every_group_is_listed_with_all_that_goes(pruned: Workspace) -> None:
+    counts, table = again(pruned)
+    found = groups(pruned, 1000)
+    assert found["n_groups"] == len(found["groups"]) == pc.count_distinct(table["group"]).as_py()
+    assert sum(len(group["pruned"]) for group in found["groups"]) == counts["n_pruned"]
+    sizes = [group["n"] for group in found["groups"]]
+    assert sizes == sorted(sizes, reverse=True)
+    assert len(groups(pruned, 2)["groups"]) == 2
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,11 @@ from jobs.commands.chain import cluster, demo, embed, export, ingest, init, prun
 from jobs.commands.clusters import clusters
 from jobs.commands.compare import compare
 from jobs.commands.elsewhere import submit
-from jobs.commands.looking import explain, gc, models, status, verify
+from jobs.commands.looking import explain, gc, groups, models, status, verify
 from jobs.commands.train_scorer import train_scorer
 
 COMMANDS = (
     demo, init, ingest, embed, score, cluster, prune, select, export, run,
-    status, verify, gc, explain, clusters, compare, models,
-    annotate, train_scorer,
+    status, verify, gc, explain, groups, clusters, compare, models,
     submit,
 )  # fmt: skip

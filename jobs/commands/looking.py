@@ -90,6 +90,23 @@ def explain(session: Session, ident: str) -> None:
 
 
 @click.command()
+@click.option("--limit", default=20, show_default=True, help="How many groups to list.")
+@options(SPEAKING)
+@click.pass_obj
+def groups(session: Session, limit: int) -> None:
+    """List the groups of duplicates, largest first.
+
+    \b
+    Example:
+        curate groups --limit 5
+    """
+    from curation.duplicate_groups import groups as find
+    from jobs.show import grouped
+
+    session.show(find(session.workspace(), limit), grouped)
+
+
+@click.command()
 @click.argument("pattern", default="*")
 @options(SPEAKING)
 @click.pass_obj
