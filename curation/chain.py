@@ -47,6 +47,7 @@ WHOLE_POOL = (
     "look_alikes",
     "pruned",
     "prune_curve",
+    "leaks",
     "selection",
     "strata",
 )
@@ -59,6 +60,7 @@ def chain(
 
     `root` is the workspace's folder, which the scorers on request need.
     """
+    from curation.leaking import leak_stages
     from curation.stages.capability import capability_stages
     from curation.stages.clusters import cluster_stages
     from curation.stages.endpoint import judgement_stages
@@ -72,6 +74,7 @@ def chain(
             stages += cluster_stages(config, model, root)
         elif step == "prune":
             stages += prune_stages(config, model, root)
+            stages += leak_stages(config, root)
         else:
             stages += _BUILD[step](config, model)
         if step == "score" and root is not None:

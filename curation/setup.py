@@ -7,7 +7,7 @@ import os
 import re
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from curation.files import Remote, put
 from schemas.errors import ConfigError
@@ -30,6 +30,14 @@ def dataset_name(path: Path, taken: set[str]) -> str:
     while name in taken:
         name, number = f"{stem}_{number}", number + 1
     return name
+
+
+def parse_dataset(argument: str, taken: set[str]) -> tuple[str, str]:
+    """`[NAME=]DATA` as (name, path); without a name the file's, made unique among `taken`."""
+    name, equals, path = argument.partition("=")
+    if equals and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name) and not Path(argument).exists():
+        return name, path
+    return dataset_name(Path(argument), taken), argument
 
 
 def write_config(
@@ -62,13 +70,44 @@ def write_config(
         text = _set_model(text, held, model)
     for name, data in datasets.items():
         header = _quote(name) if "." in name else name
-        text += f"\n[datasets.{header}]\npath = {_quote(_relative(data, folder))}\n"
+        text += f"\n[datasets.{header}]\npath = {_quote(relative(data, folder))}\n"
         if format != "auto":
             text += f"format = {_quote(format)}\n"
         if images:
             text += (
-                f"images = {json.dumps([_relative(root, folder) for root in images], ensure_ascii=False)}\n"
+                f"images = {json.dumps([relative(root, folder) for root in images], ensure_ascii=False)}\n"
             )
+    _write(path, text)
+
+
+def set_keys(folder: Location, section: str, values: Mapping[str, Any]) -> None:
+    """Set keys of `section` in `folder`/curate.toml; everything else there stays as it is.
+
+    Raises:
+        ConfigError: the section is written in a way that cannot be changed line by line.
+    """
+    path = folder / CONFIG
+    text = path.read_text(encoding="utf-8")
+    held = tomllib.loads(text)
+    wanted = {**held.get(section, {}), **values}
+    if section not in held:
+        text = f"{text.rstrip()}\n\n[{section}]\n"
+    for name, value in values.items():
+        line = f"{name} = {json.dumps(value, ensure_ascii=False)}\n"
+        start = re.search(rf"(?m)^\[{section}\]\s*?\n", text)
+        if start is None:
+            break
+        end = re.compile(r"(?m)^\[").search(text, start.end())
+        body = text[start.end() : end.start() if end else len(text)]
+        body = re.sub(rf"(?m)^{name}\s*=.*\n", "", body)
+        text = text[: start.end()] + line + body + text[end.start() if end else len(text) :]
+    try:
+        written = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        written = {}
+    if written != {**held, section: wanted}:
+        lines = ", ".join(f"{name} = {json.dumps(value)}" for name, value in values.items())
+        raise ConfigError(f"[{section}] in {path} cannot be changed here; write there: {lines}")
     _write(path, text)
 
 
@@ -92,7 +131,7 @@ def _set_model(text: str, held: dict[str, dict[str, object]], model: str) -> str
     return f"{text}\n[embed]\n{line}"
 
 
-def _relative(path: str | Path, folder: Location) -> str:
+def relative(path: str | Path, folder: Location) -> str:
     """Relative paths are written relative to curate.toml, absolute where it lies at a URL; others stay."""
     given = Path(path).expanduser()
     if given.is_absolute():

@@ -124,6 +124,10 @@ class Workspace:
         start = time.monotonic()
         with writer(self.store.root, f"curate {until}"), self.store.snapshot():
             self._greet_endpoint(until)
+            if STEPS.index(until) >= STEPS.index("prune"):
+                from curation.leaking import prepare
+
+                prepare(self)
             planner = self.compute(chain(self.config, until, lambda: self.model, self.store.root))
         counts = self.counts(until)
         counts["computed"] = planner.computed
@@ -175,6 +179,19 @@ class Workspace:
     def prune(self) -> dict[str, Any]:
         """Find exact and near-duplicates."""
         return self.run("prune")
+
+    def decontaminate(self, *against: str, tag: bool | None = None) -> dict[str, Any]:
+        """Find the samples that leak a benchmark: see `curation.decontaminate`.
+
+        Args:
+            against: `[NAME=]DATA` each, a dataset or a folder of images; else curate.toml's.
+            tag: leave the leaks among the candidates.
+        """
+        from curation.decontaminate import decontaminate
+
+        chosen = {"decontaminate.against": against or None, "decontaminate.tag": tag}
+        given = {name: value for name, value in chosen.items() if value is not None}
+        return decontaminate(Workspace(self.base, {**self.overrides, **given}, self.progress))
 
     def select(self, budget: str | None = None, strategy: str | None = None) -> dict[str, Any]:
         """Choose a subset of exactly the budget.

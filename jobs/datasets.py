@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ def initialise(
         ConfigError: a name is taken, or a path does not exist.
     """
     from curation.files import locate
+    from curation.setup import parse_dataset
     from curation.sources import resolved
     from curation.workspace import CONFIG, Workspace
     from schemas.config import load
@@ -40,13 +40,3 @@ def initialise(
         "datasets": {name: dataset.model_dump() for name, dataset in config.datasets.items()},
         "model": config.embed.model,
     }
-
-
-def parse_dataset(argument: str, taken: set[str]) -> tuple[str, str]:
-    """`[NAME=]DATA` as (name, path); without a name the file's, made unique among `taken`."""
-    from curation.setup import dataset_name
-
-    name, equals, path = argument.partition("=")
-    if equals and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name) and not Path(argument).exists():
-        return name, path
-    return dataset_name(Path(argument), taken), argument

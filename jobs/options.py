@@ -2,65 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
-
 import click
 
-from jobs.session import STEPS, Session
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-Option = Callable[[Command], Command]
-
-
-def setting(
-    key: str, *names: str, help: str, parse: Callable[[Any], object] | None = None, **attributes: Any
-) -> Option[Any]:
-    """A flag that overrides `key` (section.name) of curate.toml where given; `parse` makes its value."""
-
-    def store(context: click.Context, parameter: click.Parameter, value: Any) -> None:
-        if value is not None and value != ():
-            context.ensure_object(Session).overrides[key] = parse(value) if parse else value
-
-    return click.option(*names, help=help, default=None, expose_value=False, callback=store, **attributes)
-
-
-def pairs(values: Sequence[str]) -> dict[str, str]:
-    """`KEY=VALUE` as a dict."""
-    wrong = [value for value in values if "=" not in value]
-    if wrong:
-        raise click.BadParameter(f"{wrong[0]!r} is no KEY=VALUE")
-    return dict(value.split("=", 1) for value in values)
-
-
-def heads(values: Sequence[str]) -> dict[str, dict[str, str]]:
-    """`NAME=FILE` and `NAME@text=FILE` as the tables of [score.heads]."""
-    found = {}
-    for name, path in pairs(values).items():
-        name, _, on = name.partition("@")
-        found[name] = {"path": path, "on": on or "image"}
-    return found
-
-
-def mode(name: str, *names: str, help: str) -> Option[Any]:
-    """A flag that changes how a command speaks, not what it computes: field `name` of the session."""
-
-    def store(context: click.Context, parameter: click.Parameter, value: bool) -> None:
-        setattr(context.ensure_object(Session), name, value)
-
-    return click.option(*names, help=help, is_flag=True, expose_value=False, callback=store)
-
-
-def options(*groups: Sequence[Option[Any]]) -> Callable[[Command], Command]:
-    """A decorator that adds every option of `groups`, listed by `--help` in this order."""
-
-    def decorate(command: Command) -> Command:
-        for option in reversed([option for group in groups for option in group]):
-            command = option(command)
-        return command
-
-    return decorate
-
+from jobs.flags import heads, mode, pairs, setting
+from jobs.session import STEPS
 
 SPEAKING = (
     mode("as_json", "--json", help="Print one JSON object on stdout; everything else goes to stderr."),
@@ -320,6 +265,52 @@ PRUNE = (
     setting("prune.recall", "--recall", type=float, metavar="SHARE", help="Of near pairs to find, measured."),
     *CLUSTER,
 )
+DECONTAMINATE = (
+    setting(
+        "decontaminate.against",
+        "--against",
+        multiple=True,
+        metavar="[NAME=]DATA",
+        help="A benchmark that must not leak: a dataset as for init, or a folder of images; repeats.",
+    ),
+    setting(
+        "decontaminate.images",
+        "--against-images",
+        multiple=True,
+        metavar="DIR",
+        help="Where the benchmarks' image paths start; repeats.",
+    ),
+    setting("decontaminate.tag", "--tag/--no-tag", help="Only say what leaks; select leaves it in."),
+    setting(
+        "decontaminate.levels",
+        "--leak-level",
+        multiple=True,
+        type=click.Choice(["image", "perceptual", "embedding", "text"]),
+        help="What counts as a leak: equal bytes, hashes, embeddings of images, n-grams; repeats.",
+    ),
+    setting(
+        "decontaminate.bits",
+        "--leak-bits",
+        type=int,
+        metavar="BITS",
+        help="Perceptual hashes of 64 bits may differ in so many.",
+    ),
+    setting(
+        "decontaminate.cosine",
+        "--leak-cosine",
+        type=float,
+        metavar="C",
+        help="From this cosine on images are the same by their embeddings.",
+    ),
+    setting("decontaminate.ngram", "--ngram", type=int, metavar="N", help="Words of an n-gram."),
+    setting(
+        "decontaminate.overlap",
+        "--overlap",
+        type=float,
+        metavar="SHARE",
+        help="Share of a benchmark text's n-grams that makes a leak.",
+    ),
+)
 SELECT = (
     setting(
         "select.budget",
@@ -363,6 +354,7 @@ SELECT = (
     setting("select.must_keep", "--must-keep", metavar="FILE", help="Ids that must be kept, a line each."),
     setting("select.must_drop", "--must-drop", metavar="FILE", help="Ids to leave out, a line each."),
     setting("select.target", "--target", metavar="DATASET", help="Choose what resembles this dataset."),
+    *DECONTAMINATE,
     *PRUNE,
 )
 UNTIL = click.option(

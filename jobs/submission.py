@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from jobs.flags import mode
 from jobs.masters import KNOWN, Master, parse_master
-from jobs.options import SPEAKING, mode
+from jobs.options import SPEAKING
 from jobs.session import Session
 from schemas.errors import ConfigError, WorkspaceError
 

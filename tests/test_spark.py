@@ -79,7 +79,10 @@ def local(pool: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str
 # --- the contract: every stage on both engines -------------------------------------------------------------
 
 # Stages that need more than settings, and the tests that compare them on both engines.
-ELSEWHERE = {"Ask": "test_endpoint_engines.py"}
+ELSEWHERE = {
+    "Ask": "test_endpoint_engines.py",
+    **dict.fromkeys(("FindImages", "FindTexts", "Leaks"), "test_decontaminate.py"),
+}
 # Stages in the making: they need a line in `everything` or above.
 OWED = {
     "FileVectors",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from curation.readers.detection import KNOWN, format_of
 from curation.readers.hf_disk import HfDisk
+from curation.readers.image_folder import ImageFolder
 from curation.readers.llava import Llava
 from curation.readers.messages import Messages
 from curation.readers.parquet import Parquet
@@ -27,6 +28,7 @@ READERS: dict[str, Reader] = {
     "parquet": Parquet(),
     "hf": HfDisk(),
     "webdataset": WebDataset(),
+    "images": ImageFolder(),
 }
 
 __all__ = ["KNOWN", "READERS", "detect", "reader", "readers"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from curation.readers import scanner
 from curation.readers.hf_disk import HfDisk
+from curation.readers.image_folder import ImageFolder
 from curation.readers.json_records import SUFFIXES, layout_of
 from curation.readers.listing import data_files
 from curation.readers.records import BadRecord, parse
@@ -16,7 +17,10 @@ from schemas.errors import ReadError
 if TYPE_CHECKING:
     from pathlib import Path
 
-KNOWN = "LLaVA JSON, OpenAI messages, ShareGPT, Parquet, a dataset saved with save_to_disk, WebDataset (tar)"
+KNOWN = (
+    "LLaVA JSON, OpenAI messages, ShareGPT, Parquet, a dataset saved with save_to_disk, WebDataset (tar), "
+    "a folder of images"
+)
 _CONTAINERS = {
     "parquet": (".parquet",),
     "webdataset": (".tar", ".tar.gz", ".tgz", ".tar.zst"),
@@ -43,6 +47,8 @@ def format_of(path: Path) -> str:
     if len(found) > 1:
         examples = ", ".join(f"{files[0].relative_to(path)} ({name})" for name, files in found.items())
         raise ReadError(f"{path} holds several formats: {examples}; give one file or folder for each")
+    if not found and ImageFolder().files(path):
+        return ImageFolder.name
     if not found:
         raise ReadError(f"{path} holds {_contents(path)}; known formats are {KNOWN}")
     return next(iter(found))

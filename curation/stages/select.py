@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 KEPT, OVER_BUDGET, QUARANTINED, FILTERED, LISTED = "kept", "over_budget", "quarantined", "filtered", "dropped"
 TARGET = "target"  # of `less`: what to aim at is not chosen
+LEAK = "benchmark_leak"
 SELECTION = pa.schema(
     [
         UID,
@@ -81,6 +82,7 @@ class Select:
     at_most: tuple[str, ...] = ()
     must_keep: Listed | None = None
     must_drop: Listed | None = None
+    leaks: bool = False  # what leaks a benchmark is no candidate
 
     name: ClassVar[str] = "selection"
     version: ClassVar[int] = 2
@@ -108,6 +110,7 @@ class Select:
             settings.at_most,
             listed(settings.must_keep),
             listed(settings.must_drop),
+            leaves_out_leaks(config),
         )
         made = {"grounding": config.vlm.model is not None, "capability": config.capability.backend != "none"}
         plugged = plugin_columns(config.score.plugins)
@@ -131,7 +134,10 @@ class Select:
     def reads(self) -> tuple[str, ...]:
         made_of = tables_of(selector(self.strategy).needs)
         images = ("image_places", "images") if self.budgets[0].unit == "bytes" else ()
-        return tuple(dict.fromkeys(("checked", "clusters", "pruned", *self.tables, *made_of, *images)))
+        leaks = ("leaks",) if self.leaks else ()
+        return tuple(
+            dict.fromkeys(("checked", "clusters", "pruned", *leaks, *self.tables, *made_of, *images))
+        )
 
     def params(self) -> dict[str, Any]:
         lists = {
@@ -218,6 +224,8 @@ class Select:
             .then(None)
             .when(pl.Series(without))
             .then(pl.lit(LISTED))
+            .when(pl.Series(self._leaked(pool, table["uid"])))
+            .then(pl.lit(LEAK))
             .when(pl.col("reason").is_not_null())
             .then(pl.col("reason"))
             .when(pl.Series(failed >= 0))
@@ -225,6 +233,18 @@ class Select:
         )
         named = table.with_columns(reason.alias("reason"), listed=pl.Series(must), clause=pl.Series(failed))
         return named, applied
+
+    def _leaked(self, pool: Pool, uids: pl.Series) -> NDArray[np.bool_]:
+        """(n,) Which samples leak a benchmark, where these are left out."""
+        if not self.leaks:
+            return np.zeros(len(uids), bool)
+        leaked = pool.read("leaks", ["uid"])["uid"].cast(pa.binary())
+        return uids.is_in(leaked.unique().to_pylist()).to_numpy()
+
+
+def leaves_out_leaks(config: Config) -> bool:
+    """Whether the settings name benchmarks whose leaks are not to be selected."""
+    return bool(config.decontaminate.against) and not config.decontaminate.tag
 
 
 def settings(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from jobs.commands.annotate import annotate
 from jobs.commands.chain import cluster, demo, embed, export, ingest, init, prune, run, score, select
 from jobs.commands.clusters import clusters
 from jobs.commands.compare import compare
+from jobs.commands.decontaminate import decontaminate
 from jobs.commands.elsewhere import submit
 from jobs.commands.looking import explain, gc, groups, models, status, verify
 from jobs.commands.train_scorer import train_scorer
@@ -11,5 +12,6 @@ from jobs.commands.train_scorer import train_scorer
 COMMANDS = (
     demo, init, ingest, embed, score, cluster, prune, select, export, run,
     status, verify, gc, explain, groups, clusters, compare, models,
+    decontaminate, annotate, train_scorer,
     submit,
 )  # fmt: skip

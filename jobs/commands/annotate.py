@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.options import CLUSTER, RUNNING, options
+from jobs.flags import options
+from jobs.options import CLUSTER, RUNNING
 
 if TYPE_CHECKING:
     from jobs.session import Session

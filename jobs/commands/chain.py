@@ -6,19 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.options import (
-    CLUSTER,
-    EMBED,
-    INGEST,
-    PRUNE,
-    RESOURCES,
-    RUNNING,
-    SCORE,
-    SELECT,
-    SPEAKING,
-    UNTIL,
-    options,
-)
+from jobs.flags import options
+from jobs.options import CLUSTER, EMBED, INGEST, PRUNE, RESOURCES, RUNNING, SCORE, SELECT, SPEAKING, UNTIL
 
 if TYPE_CHECKING:
     from jobs.session import Session
@@ -63,7 +52,8 @@ def init(
     """Write curate.toml, or add datasets to it.
 
     DATA is a file or a folder: LLaVA JSON, OpenAI messages or ShareGPT JSONL, Parquet, a saved HF dataset,
-    WebDataset tars. NAME stands in every sample's id, so it is fixed here; the default is the file's name.
+    WebDataset tars, plain images. NAME stands in every sample's id, so it is fixed here; the default is the
+    file's name.
 
     \b
     Example:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.options import CLUSTER, RESOURCES, SPEAKING, options
+from jobs.flags import options
+from jobs.options import CLUSTER, RESOURCES, SPEAKING
 
 if TYPE_CHECKING:
     from jobs.session import Session

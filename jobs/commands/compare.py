@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.options import RESOURCES, SELECT, SPEAKING, options
+from jobs.flags import options
+from jobs.options import RESOURCES, SELECT, SPEAKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import click
 
-from jobs.options import options
+from jobs.flags import options
 from jobs.session import Session
 from jobs.submission import OPTIONS, Submission
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.options import SELECT, SPEAKING, options
+from jobs.flags import options
+from jobs.options import SELECT, SPEAKING
 from schemas.errors import WorkspaceError
 
 if TYPE_CHECKING:
