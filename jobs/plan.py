@@ -40,7 +40,7 @@ SIZES = {
 OTHER_SIZE = 35
 VECTOR_SIZES = {"image_vectors": 4, "chunk_vectors": 4, "vectors": 8}
 # Tables whose rows are pictures or pieces of text; of all others there is one a sample.
-OF_IMAGES = ("images", "image_vectors")
+OF_IMAGES = ("images", "image_vectors", "image_leaks")
 OF_CHUNKS = ("chunk_vectors",)
 # Their rows are not those they read, so the log's rows say nothing about their speed.
 NO_HISTORY = ("mismatch", "openings", "words", "centroids", "probes", "neighbours", "pruned")

@@ -164,7 +164,7 @@ class Decontaminate(Section):
         "text",
     )
     bits: Annotated[int, Field(ge=0, le=16)] = 8  # of 64, by which hashes of images may differ
-    cosine: Annotated[float, Field(gt=0, le=1)] = 0.995  # of image embeddings, from which on it is a leak
+    cosine: Annotated[float, Field(gt=0, le=1)] = 0.998  # of image embeddings, from which on it is a leak
     ngram: Annotated[int, Field(ge=8, le=64)] = 13  # words
     overlap: Annotated[float, Field(gt=0, le=1)] = 0.5  # share of a benchmark text's n-grams
 
