@@ -43,7 +43,7 @@ CONFIG: dict[str, Any] = {
 }  # fmt: skip
 
 SLICE = 3000  # pictures drawn in one go
-SHARES = {"drawn": 0.45, "real": 0.35, "icons": 0.2}  # of a batch
+SHARES = {"drawn": 0.3, "real": 0.4, "icons": 0.3}  # of a batch
 
 log = logging.getLogger(__name__)
 
