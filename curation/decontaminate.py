@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.chain import chain
-from curation.leaking import SECTION, benchmark_paths, existing, leak_stages, prepare, store_of
+from curation.leaking import SECTION, benchmark_paths, leak_stages, prepare, store_of
 from curation.lock import writer
 from curation.memory import peak_gb
 from curation.setup import CONFIG, parse_dataset, relative, set_keys
@@ -36,12 +36,14 @@ def decontaminate(workspace: Workspace, *, limit: int = 20) -> dict[str, Any]:
         CurateError: no benchmark is named, or one cannot be read.
     """
     start = time.monotonic()
-    workspace = _with_settings_kept(workspace)
+    workspace = _spelled(workspace)
     config, store = workspace.config, workspace.store
     if not config.decontaminate.against:
         raise ConfigError("say what must not leak: curate decontaminate --against BENCHMARK")
     with writer(store.root, "curate decontaminate"), store.snapshot():
         prepare(workspace)
+        # Not before: what cannot be read should not stand in the way of every later command.
+        _keep_settings(workspace)
         stages = chain(config, "embed", lambda: workspace.model, store.root)
         planner = workspace.compute([*stages, *leak_stages(config, store.root)])
         found = report(workspace, limit)
@@ -136,29 +138,27 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
 # --- settings --------------------------------------------------------------------------------------------
 
 
-def _with_settings_kept(workspace: Workspace) -> Workspace:
-    """The workspace with the flags of [decontaminate] written to curate.toml, paths relative to it."""
+def _spelled(workspace: Workspace) -> Workspace:
+    """The workspace with the paths that flags gave relative to curate.toml, as they will stand there."""
     from curation.workspace import Workspace as Own
 
+    base, given = workspace.base, dict(workspace.overrides)
+    for name, spell in (("against", _relative), ("images", relative)):
+        if f"{SECTION}.{name}" in given:
+            given[f"{SECTION}.{name}"] = tuple(spell(path, base) for path in given[f"{SECTION}.{name}"])
+    return Own(base, given, workspace.progress)
+
+
+def _keep_settings(workspace: Workspace) -> None:
+    """Write what flags of [decontaminate] said to curate.toml."""
     prefix = f"{SECTION}."
     given = {
-        name.removeprefix(prefix): value
+        name.removeprefix(prefix): list(value) if isinstance(value, tuple) else value
         for name, value in workspace.overrides.items()
         if name.startswith(prefix)
     }
-    if not given:
-        return workspace
-    _ = workspace.config  # wrong values are refused before they are written
-    base = workspace.base
-    if "against" in given:
-        given["against"] = [_relative(text, base) for text in given["against"]]
-    if "images" in given:
-        given["images"] = [relative(path, base) for path in given["images"]]
-    for text in given.get("against", ()):
-        existing(text, base)
-    set_keys(base, SECTION, {name: list(v) if isinstance(v, tuple) else v for name, v in given.items()})
-    rest = {name: value for name, value in workspace.overrides.items() if not name.startswith(prefix)}
-    return Own(base, rest, workspace.progress)
+    if given:
+        set_keys(workspace.base, SECTION, given)
 
 
 def _relative(text: str, base: Location) -> str:

@@ -290,7 +290,7 @@ def test_select_leaves_leaks_out_and_with_tag_leaves_them_in(work: Path, bench: 
     assert counts["n_leaked"] == 3
 
     def reasons() -> dict[str, str]:
-        workspace = Workspace(work, {"select.default_filters": False})
+        workspace = Workspace(work, {"select.default_filters": False, "capability.backend": "none"})
         workspace.select("1000")
         rows = workspace.store.read("selection").to_pylist()
         ids = workspace.store.read("checked", ["record_id"])["record_id"].to_pylist()
@@ -403,8 +403,10 @@ def test_a_benchmark_that_cannot_be_read_is_named(
     work: Path, tmp_path: Path, name: str, content: bytes, words: str
 ) -> None:
     (tmp_path / name).write_bytes(content)
+    before = (work / "curate.toml").read_text()
     with pytest.raises(ReadError, match=words):
         Workspace(work).decontaminate(str(tmp_path / name))
+    assert (work / "curate.toml").read_text() == before
 
 
 def test_two_benchmarks_of_one_name_are_refused(work: Path, bench: Path) -> None:
