@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import save_file
 
@@ -22,10 +23,12 @@ import curation.stages
 from benchmarks.kills import digests
 from curation import sampling, store
 from curation.chain import chain
+from curation.clusters import describe
 from curation.gather import gather
 from curation.generate.pool import write_pool
 from curation.journal import entries
 from curation.keys import is_whole, outputs
+from curation.planner import Planner
 from curation.workspace import Workspace
 from jobs.plan import DECISION_BYTES
 from jobs.spark import SparkEngine
@@ -83,48 +86,67 @@ ELSEWHERE = {
     "Ask": "test_endpoint_engines.py",
     **dict.fromkeys(("FindImages", "FindTexts", "Leaks"), "test_decontaminate.py"),
 }
-# Stages in the making: they need a line in `everything` or above.
-OWED = {
-    "FileVectors",
-    "Ground",
-    "LookAlikes",
-    "MeasureClusters",
-    "NameSkills",
-    "SampleGradients",
-}
-
-
-@pytest.fixture(scope="module")
-def everything(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Settings with which the chain has every stage."""
-    head = tmp_path_factory.mktemp("head") / "head.safetensors"
-    save_file({"weight": np.random.default_rng(0).standard_normal((1, 256), np.float32)}, head)
-    asked = {"embed.phrases": True, "score.heads": {"head": {"path": str(head)}}}
-    return {**SMALL, **asked, "select.budget": "30%"}
+# A pool of its own: with a vision-language model it takes longer.
+SMALL_POOL, SMALL_SHARDS = 128, {"run.shard_rows": 16}
 
 
 @dataclass(frozen=True)
 class Contract:
-    """A run of every stage on the local engine."""
+    """Runs on the local engine that have every stage between them: settings, stages and tables by name."""
 
-    settings: dict[str, Any]
-    stages: list[Stage]
-    tables: dict[str, str]
+    pool: Path
+    settings: dict[str, dict[str, Any]]
+    stages: dict[str, list[Stage]]
+    tables: dict[str, dict[str, str]]
 
 
 @pytest.fixture(scope="module")
-def contract(pool: Path, everything: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Contract:
-    folder, stages = tmp_path_factory.mktemp("contract"), []
+def contract(tmp_path_factory: pytest.TempPathFactory) -> Contract:
+    folder = tmp_path_factory.mktemp("contract")
+    write_pool(folder / "pool", SMALL_POOL, seed=3)
+    settings = {"chain": with_models(folder), "clusters": with_vectors_of_a_file(folder)}
+    stages: dict[str, list[Stage]] = {name: [] for name in settings}
+    compute = Workspace.compute
+    for name, given in settings.items():
 
-    def noting(*args: Any) -> list[Stage]:
-        stages.extend(chain(*args))
-        return stages
+        def noting(workspace: Workspace, held: list[Stage], name: str = name) -> Any:
+            stages[name].extend(held)
+            return compute(workspace, held)
 
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Workspace, "compute", noting)
+            RUNS[name](workspace(folder / name, folder / "pool", given))
+    tables = {name: digests(folder / name) for name in settings}
+    return Contract(folder / "pool", settings, stages, tables)
+
+
+def workspace(folder: Path, pool: Path, settings: dict[str, Any]) -> Workspace:
     Workspace.init(folder, {"demo": pool / "pool.json"}, images=[pool], model="builtin")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("curation.workspace.chain", noting)
-        Workspace(folder, everything).run()
-    return Contract(everything, stages, digests(folder))
+    return Workspace(folder, settings)
+
+
+def with_models(folder: Path) -> dict[str, Any]:
+    """Settings with which the chain has every stage but those of other vectors."""
+    head = folder / "head.safetensors"
+    save_file({"weight": np.random.default_rng(0).standard_normal((1, 256), np.float32)}, head)
+    asked = {"embed.phrases": True, "score.heads": {"head": {"path": str(head)}}, "vlm.model": "builtin"}
+    grouped = {"cluster.vectors": "gradient", "gradient.dims": 64, "prune.perceptual": 4}
+    return {**SMALL_SHARDS, **asked, **grouped, "select.budget": "30%"}
+
+
+def with_vectors_of_a_file(folder: Path) -> dict[str, Any]:
+    """Vectors of all records but a few."""
+    ids = [record["id"] for record in json.loads((folder / "pool" / "pool.json").read_text())][5:]
+    rows = np.random.default_rng(0).standard_normal((len(ids), 16), np.float32)
+    table = pa.table({"id": ids, "vector": pa.FixedSizeListArray.from_arrays(rows.ravel(), 16)})
+    pq.write_table(table.take(np.unique(ids, return_index=True)[1]), folder / "vectors.parquet")
+    return {**SMALL_SHARDS, "cluster.vectors": f"file:{folder / 'vectors.parquet'}"}
+
+
+RUNS: dict[str, Callable[[Workspace], Any]] = {
+    "chain": Workspace.run,
+    "clusters": lambda made: describe(made, quality=True),
+}
 
 
 def stage_modules() -> list[ModuleType]:
@@ -140,25 +162,30 @@ def test_the_contract_covers_every_stage_there_is(contract: Contract) -> None:
         for held in vars(module).values()
         if isinstance(held, type) and held.__module__ == module.__name__ and hasattr(held, "shape")
     }
-    assert {type(stage).__name__ for stage in contract.stages} == there - OWED - set(ELSEWHERE)
+    run = [stage for stages in contract.stages.values() for stage in stages]
+    assert {type(stage).__name__ for stage in run} == there - set(ELSEWHERE)
     assert all((Path(__file__).parent / name).is_file() for name in ELSEWHERE.values())
-    assert {table for stage in contract.stages for table in outputs(stage)} == set(contract.tables)
+    for name, stages in contract.stages.items():
+        assert {table for stage in stages for table in outputs(stage)} == set(contract.tables[name])
 
 
-@pytest.mark.parametrize("partitions", [None, 1, 2, 8])
+@pytest.mark.parametrize(
+    ("name", "partitions"),
+    [("chain", None), ("chain", 1), ("chain", 2), ("chain", 8), ("clusters", None), ("clusters", 3)],
+)
 def test_every_table_is_the_local_engines_bit_for_bit(
-    spark: SparkSession, pool: Path, contract: Contract, tmp_path: Path, partitions: int | None
+    spark: SparkSession, contract: Contract, tmp_path: Path, name: str, partitions: int | None
 ) -> None:
-    Workspace.init(tmp_path, {"demo": pool / "pool.json"}, images=[pool], model="builtin")
-    counts = Workspace(tmp_path, {**contract.settings, **ON_SPARK, "run.partitions": partitions}).run()
-    assert digests(tmp_path) == contract.tables
-    assert counts["retried"] == {}
+    given = {**ON_SPARK, **contract.settings[name], "run.partitions": partitions}
+    found = RUNS[name](workspace(tmp_path, contract.pool, given))
+    assert digests(tmp_path) == contract.tables[name]
+    assert found.get("retried", {}) == {}
     # Whatever is no decision was computed and committed elsewhere than in this process, the driver.
     commits = [event for event in entries(tmp_path / ".curate") if event["event"] == "commit"]
     by_driver = {event["table"] for event in commits if event["pid"] == os.getpid()}
-    decided = [stage for stage in contract.stages if is_whole(stage)]
+    decided = [stage for stage in contract.stages[name] if is_whole(stage)]
     assert by_driver == {table for stage in decided for table in outputs(stage)}
-    assert {event["table"] for event in commits} == set(contract.tables)
+    assert {event["table"] for event in commits} == set(contract.tables[name])
 
 
 # --- sessions, failures, what comes to the driver ----------------------------------------------------------
@@ -189,19 +216,32 @@ def test_the_driver_takes_in_narrow_columns_and_bounded_samples_only(
             monkeypatch.setattr(owner, call.__name__, noted)
         return found
 
+    users = [module for module in (sampling, *stage_modules()) if hasattr(module, "gather")]
     collected = noting(SparkEngine._collect, SparkEngine)
     read = noting(store.read_shard, store)
-    users = [module for module in (sampling, *stage_modules()) if hasattr(module, "gather")]
     sampled = noting(gather, *users)
+    decisions, decide = [], Planner._decide
+
+    def deciding(planner: Planner, stage: Any) -> None:
+        start = len(read)
+        decide(planner, stage)
+        decisions.append(read[start:])
+
+    monkeypatch.setattr(Planner, "_decide", deciding)
     monkeypatch.setattr("curation.workspace.chain", bounded)
     Workspace.init(tmp_path, {"demo": pool / "pool.json"}, images=[pool], model="builtin")
     Workspace(tmp_path, ON_SPARK).select("30%")
     assert {type(value) for rows in collected for row in rows for value in row} == {int}
     assert sum(map(len, collected)) < 240
-    # The widest column is the hashes of a sample's images; a vector has 1024 bytes.
-    widths = [column.nbytes / len(table) for table in read if len(table) for column in table.columns]
+    # The widest column is the hashes of a sample's images; a vector has 1024 bytes. Centroids are few.
+    narrow = [
+        table.drop_columns([name for name in table.column_names if name == "centroid"]) for table in read
+    ]
+    widths = [column.nbytes / len(table) for table in narrow if len(table) for column in table.columns]
     assert max(widths) < 40
-    assert sum(table.nbytes for table in read) < 240 * DECISION_BYTES
+    assert len(decisions) > 5
+    for held in decisions:
+        assert sum(table.nbytes for table in held) < 240 * DECISION_BYTES
     assert 0 < sum(map(len, sampled)) < 240
 
 
