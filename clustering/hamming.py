@@ -4,7 +4,7 @@ faiss compares every code with every other, fast. Above some ten thousand codes 
 what can be near: of two codes within `radius` bits, cut into k blocks, one block differs in at most
 `radius // k` bits (pigeonhole; Norouzi et al., Fast search in Hamming space with multi-index hashing, CVPR
 2012). faiss has that too, as IndexBinaryMultiHash, but for 100,000 codes of 64 bits it takes 37 seconds where
-comparing everything takes 7 and the tables here 2.
+comparing everything takes 6 and the tables here 1.
 """
 
 from __future__ import annotations
@@ -188,9 +188,10 @@ def _pays(codes: Codes, among: Codes, blocks: Blocks) -> bool:
     if blocks[0][2] > FLIPS or everything < WORTH_A_TABLE:
         return False
     proposed = []
+    itself = codes is among  # a code meets itself in one look-up of all
     for first, bits, _ in blocks:
         sizes = np.bincount(_keys(among, first, bits), minlength=1 << bits)
-        proposed.append(float(sizes[_keys(codes, first, bits)].mean()))
+        proposed.append(float(sizes[_keys(codes, first, bits)].mean()) - itself)
     return _cost(len(codes), proposed, blocks) < everything
 
 
