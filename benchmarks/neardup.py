@@ -188,8 +188,8 @@ def run_pool(folder: Path, part: str, k: int, d: int) -> dict[str, float]:
     source = ClusterVectors("file_vectors", ("vector",), d, "checked", "error")
     likeness = Likeness("vectors", source)
     how = Pruning(
-        identity="content_hash", eps=EPS, linkage="leader", keep="first", to=None, semantic=True,
-        by_hash=False, unflipped=False, bits=64, most=64, floor=FLOOR, seed=0,
+        identity="content_hash", eps=EPS, text_eps=EPS, linkage="leader", keep="first", to=None,
+        semantic=True, by_hash=False, unflipped=False, bits=64, most=64, floor=FLOOR, seed=0,
     )  # fmt: skip
     stages = {
         "cluster": [

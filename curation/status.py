@@ -65,14 +65,16 @@ def explain(workspace: Workspace, ident: str) -> dict[str, Any]:
     Raises:
         CurateError: there is no such record, or several uids begin so.
     """
+    from curation.decontaminate import leaks_of
+
     store = workspace.store
     _ingested(store)
     places = _find(store, ident.strip())
-    return {
-        "ident": ident,
-        "n_matches": len(places),
-        "matches": [_explained(store, shard, row, start + row) for shard, start, row in places],
-    }
+    matches = [_explained(store, shard, row, start + row) for shard, start, row in places]
+    against = workspace.config.decontaminate.against
+    for match in matches:
+        match["leaks"] = leaks_of(store, bytes.fromhex(match["uid"])) if against else []
+    return {"ident": ident, "n_matches": len(places), "matches": matches}
 
 
 def _find(store: Store, ident: str) -> list[tuple[int, int, int]]:

@@ -224,6 +224,13 @@ PRUNE = (
         "prune.eps", "--eps", type=float, metavar="E", help="Near-duplicates have a cosine of at least 1 - E."
     ),
     setting(
+        "prune.text_eps",
+        "--text-eps",
+        type=float,
+        metavar="E",
+        help="By --key joint their texts have a cosine of at least 1 - E as well.",
+    ),
+    setting(
         "prune.linkage",
         "--linkage",
         metavar="HOW",
@@ -240,9 +247,8 @@ PRUNE = (
     setting(
         "prune.perceptual",
         "--perceptual",
-        type=int,
-        metavar="BITS",
-        help="Also images whose perceptual hashes differ in at most so many bits.",
+        metavar="BITS|off",
+        help="Also samples whose images have perceptual hashes that differ in at most so many bits.",
     ),
     setting("prune.hash_bits", "--hash-bits", type=int, metavar="64|256", help="The width of these hashes."),
     setting("prune.flip", "--flip/--no-flip", help="Also mirrored images, by these hashes."),

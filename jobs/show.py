@@ -57,6 +57,8 @@ def _counts(counts: Tree) -> Iterator[str]:
         if counts.get("n_filtered"):
             yield line("filtered", f"{counts['n_filtered']:,} samples that miss a condition")
             yield from _by_name(counts["filtered"])
+        if counts["n_leaked"]:
+            yield line("leaked", f"{counts['n_leaked']:,} samples of a benchmark (curate decontaminate)")
         short = f", {counts['shortfall']:,} short of the budget" if counts["shortfall"] else ""
         yield line("selected", f"{counts['n_selected']:,} for a budget of {counts['budget']}{short}")
         yield from (line("", f"{n:>7,}  in {budget}") for budget, n in counts.get("nested", {}).items())
@@ -230,6 +232,9 @@ def explained(found: Tree) -> Iterator[str]:
             yield line("error", f"{match['error']['code']}: {match['error']['message']}")
         if match["pruned"]:
             yield from _pruned(match["pruned"])
+        for leak in match["leaks"]:
+            strength = "" if leak["similarity"] is None else f", {leak['similarity']:.3f}"
+            yield line("leak", f"of {leak['benchmark']} (id {leak['id']}) by {leak['level']}{strength}")
         if match["cluster"] is not None:
             yield line(
                 "cluster", f"{match['cluster']}, similarity {match['cluster_similarity']:.3f} to its centre"

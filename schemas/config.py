@@ -136,11 +136,12 @@ class Prune(Section):
 
     key: Literal["joint", "image", "text", "vectors"] = "joint"  # what two samples are compared by
     semantic: bool = True  # also samples whose cosine is at least 1 - eps
-    eps: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+    eps: Annotated[float, Field(ge=0, le=0.5)] = 0.08
+    text_eps: Annotated[float, Field(ge=0, le=0.5)] = 0.01  # by key joint: texts must be as near as this, too
     linkage: Literal["leader", "chain", "component"] = "leader"
     keep: Annotated[str, Field(pattern=r"^(first|hard|easy|random|best:.+)$")] = "first"  # of duplicates
     to: str | None = None  # how many samples stay, as 80% or a number, whatever eps says
-    perceptual: Annotated[int, Field(ge=0, le=32)] | None = None  # bits by which hashes of images may differ
+    perceptual: Literal["off"] | Annotated[int, Field(ge=0, le=128)] = 12  # bits that hashes may differ by
     hash_bits: Literal[64, 256] = 64
     flip: bool = False  # also mirrored images, by their hashes
     min_similarity: Annotated[float, Field(gt=0, le=1)] = 0.9  # of the neighbours that are remembered

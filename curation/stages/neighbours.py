@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from clustering.bins import balance
 from clustering.neighbours import nearest
+from clustering.vectors import checked, cosines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +26,7 @@ NEIGHBOURS = pa.schema(
         pa.field("uid", pa.binary(16), nullable=False),
         pa.field("other", pa.binary(16), nullable=False),
         pa.field("similarity", pa.float32(), nullable=False),  # cosine in [-1, 1], by the key
+        pa.field("text", pa.float32()),  # cosine of the texts, where the key is joint and they have some
         pa.field("cluster", pa.int32(), nullable=False),  # where they met
     ]
 )
@@ -104,12 +106,18 @@ class FindNeighbours:
         home = members["home"].to_numpy()
         members = members.take(pa.array(np.argsort(~home, kind="stable")))
         visitors = int(np.count_nonzero(~home))
-        found = nearest(self.likeness.views(members), self.floor, self.most, visitors=visitors)
+        views = self.likeness.views(members)
+        found = nearest(views, self.floor, self.most, visitors=visitors)
         uid = members["uid"].combine_chunks()
+        text = pa.nulls(len(found.row), pa.float32())
+        if self.likeness.key == "joint" and members["text"][0].is_valid:
+            texts = checked(views[-1], "texts")
+            text = pa.array(cosines(texts, texts, found.row, found.other).astype(np.float32))
         columns = [
             uid.take(pa.array(found.row)),
             uid.take(pa.array(found.other)),
             pa.array(found.similarity, pa.float32()),
+            text,
             pa.array(np.full(len(found.row), cluster, np.int32)),
         ]
         return pa.record_batch(columns, schema=NEIGHBOURS)

@@ -74,10 +74,11 @@ def prune_stages(config: Config, model: Callable[[], Model], root: Location | No
     from curation.vectors_from import cluster_vectors
 
     settings = config.prune
-    by_hash = settings.perceptual is not None or settings.flip
-    radius = FLIP_BITS * settings.hash_bits // 64 if settings.perceptual is None else settings.perceptual
-    if by_hash and settings.key not in ("joint", "image"):
-        raise ConfigError(f"--perceptual and --flip compare images; --key {settings.key} does not")
+    of_images = settings.key in ("joint", "image")
+    by_hash = of_images and (settings.perceptual != "off" or settings.flip)
+    radius = FLIP_BITS * settings.hash_bits // 64 if settings.perceptual == "off" else settings.perceptual
+    if settings.flip and not of_images:
+        raise ConfigError(f"--flip compares images; --key {settings.key} does not")
     if settings.to is not None and not settings.semantic:
         raise ConfigError("--prune-to needs to know how similar samples are; leave out --no-semantic")
     _, source = cluster_vectors(config, model, root.parent if root is not None else None)
@@ -96,12 +97,13 @@ def prune_stages(config: Config, model: Callable[[], Model], root: Location | No
     how = Pruning(
         identity=likeness.identity,
         eps=settings.eps,
+        text_eps=settings.text_eps,
         linkage=settings.linkage,
         keep=settings.keep,
         to=settings.to,
         semantic=settings.semantic,
         by_hash=by_hash,
-        unflipped=settings.perceptual is not None,
+        unflipped=settings.perceptual != "off",
         bits=settings.hash_bits,
         most=settings.neighbours,
         floor=floor,
@@ -122,6 +124,7 @@ class Pruning:
 
     identity: str  # column of `checked` that equal samples share
     eps: float
+    text_eps: float
     linkage: str
     keep: str
     to: str | None
@@ -187,7 +190,11 @@ class Prune:
         nothing = np.zeros(0, np.int64)
         parts = [(nothing, nothing, np.zeros(0, np.float32), nothing)]
         if self.how.semantic:
-            pairs = pool.read("neighbours", ["uid", "other", "similarity"])
+            pairs = pool.read("neighbours", ["uid", "other", "similarity", "text"])
+            # Texts that differ too much for any eps are no duplicates; a target looks at them all the same.
+            alike = pairs["text"].fill_null(1).to_numpy() >= np.float32(1 - self.how.text_eps)
+            if self.how.to is None:
+                pairs = pairs.filter(pa.array(alike))
             left, right = (samples.nodes_of(pairs[name]) for name in ("uid", "other"))
             parts.append((left, right, pairs["similarity"].to_numpy(), np.zeros(len(left), np.int64)))
         if self.how.by_hash:
