@@ -25,6 +25,7 @@ from curation.selection.mmssr import capability
 from curation.selection.similar import similar
 from curation.selection.strata import coverage_order, equal_width, percentiles
 from schemas.errors import ConfigError
+from scorers.taxonomy import CAPABILITY_COLUMNS
 from tests.test_selection import table
 
 seeds = st.integers(0, 2**32)
@@ -279,6 +280,34 @@ def test_a_capability_takes_the_best_of_each_style_smallest_first():
     assert set(spec.select(rows, 4, 0).tolist()) == {0, 1, 4, 5}
     assert set(spec.select(rows, 6, 0).tolist()) == {0, 1, 2, 3, 4, 5}
     assert set(spec.select(rows, 8, 0).tolist()[6:]) == {6, 7}
+
+
+def test_a_cluster_that_no_capability_came_to_gives_its_best():
+    n = 400
+    rng = np.random.default_rng(0)
+    scores = rng.random((n, len(CAPABILITY_COLUMNS))).astype(np.float32) + 1
+    cluster = rng.integers(0, 5, n)
+    cluster[:9] = [5, 5, 5, 6, 6, 7, -1, -1, -1]  # rows that score low: nobody comes to them
+    scores[:9] /= 10
+    scores[5] = 0
+    best = [int(scores[:3].max(axis=1).argmax()), 3 + int(scores[3:5].max(axis=1).argmax()), 5]
+    rows = table(n).with_columns(
+        cluster=pl.Series([None if c < 0 else int(c) for c in cluster], dtype=pl.Int32),
+        **{name: pl.Series(scores[:, i]) for i, name in enumerate(CAPABILITY_COLUMNS)},
+    )
+    found = decide(selector("mmssr"), rows, 40, 0)
+    assert set(found.order.tolist()) & set(range(9)) == set(best)
+    by = dict(zip(found.order.tolist(), found.stratum[found.order].tolist(), strict=True))
+    assert [found.scorers[by[row]] for row in best[:2]] == [
+        CAPABILITY_COLUMNS[int(scores[row].argmax())] for row in best[:2]
+    ]
+    assert not found.scorers[by[5]]
+    # Of fewer picks than clusters none gives way where it is the only one of its cluster.
+    few = cluster[decide(selector("mmssr"), rows, 6, 0).order]
+    assert len(set(few.tolist())) == 6
+    # Who names a capability gets it.
+    named = decide(selector("mmssr:humanities"), rows, 40, 0).order
+    assert not set(named.tolist()) & set(range(9))
 
 
 def test_weights_share_the_budget_between_capabilities():

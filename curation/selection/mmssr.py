@@ -16,6 +16,7 @@ import numpy as np
 from curation.selection.apportion import apportion
 from curation.selection.decision import Decision
 from curation.selection.order import TIES, demand, drawn, groups_of, numbers
+from curation.selection.per_cluster import CLUSTER
 from schemas.errors import ConfigError
 from scorers.taxonomy import CAPABILITY_COLUMNS, STYLE_COLUMNS
 
@@ -37,7 +38,8 @@ class Mmssr:
         by_source: strata are styles within sources, as in the published code; else styles, as in the paper.
 
     A sample of several styles counts in the rarest of them. A capability takes samples that score above 0;
-    what they leave of the budget is filled at random, over the strata in turn.
+    what they leave of the budget is filled at random, over the strata in turn. Unless capabilities are named,
+    a cluster that no capability came to gives its best sample for the last pick of one that gave several.
     """
 
     capabilities: tuple[tuple[str, float], ...] = ()
@@ -92,6 +94,8 @@ class Mmssr:
         weights = np.array([weight for _, weight in capabilities])
         columns = [name for name, _ in capabilities]
         order, by = rounds.run(table, columns, weights, min(n, len(table)))
+        if not self.capabilities and CLUSTER in table.columns:
+            _cover(table, columns, order, by, lots)
         score = np.full(len(table), np.nan)
         for number, column in enumerate(columns):
             picked = order[by == number]
@@ -110,6 +114,41 @@ class Mmssr:
         return groups, [
             " of ".join("no source" if part is None else part for part in row) for row in values.rows()
         ]
+
+
+def _cover(
+    table: pl.DataFrame,
+    columns: list[str],
+    order: NDArray[np.int64],
+    by: NDArray[np.int64],
+    lots: NDArray[np.int64],
+) -> None:
+    """Put the best row of each cluster without a pick in place of late picks of clusters with several.
+
+    Changes `order` and `by`. The best is that of the highest score in any capability, ties by lot.
+    """
+    import polars as pl
+
+    cluster, _ = groups_of([table[CLUSTER].fill_null(-1).cast(pl.Int64)])
+    known = table[CLUSTER].is_not_null().to_numpy()
+    picks = np.bincount(cluster[order], minlength=int(cluster.max(initial=-1)) + 1)
+    rows = np.flatnonzero(known & (picks[cluster] == 0))
+    if not len(rows):
+        return
+    scores = np.stack([np.nan_to_num(numbers(table[name][rows.tolist()])) for name in columns])
+    highest = scores.max(axis=0)
+    best = np.lexsort((lots[rows], -highest, cluster[rows]))
+    best = best[np.flatnonzero(np.diff(cluster[rows][best], prepend=-1))]
+    place = len(order) - 1
+    for one in best.tolist():  # a cluster each
+        while place >= 0 and picks[cluster[order[place]]] < 2:
+            place -= 1
+        if place < 0:
+            return
+        picks[cluster[order[place]]] -= 1
+        order[place] = rows[one]
+        by[place] = scores[:, one].argmax() if highest[one] > 0 else -1
+        place -= 1
 
 
 def _explained(
