@@ -29,6 +29,7 @@ WHOLE_POOL = (
     "builtin_distinct_chunks",
     "builtin_chunk_places",
     "mismatch",
+    "mismatch_bank",
     "alignment",
     "openings",
     "words",
@@ -131,7 +132,8 @@ def _score(config: Config, model: Callable[[], Model]) -> list[Stage]:
     from curation.stages.samples import MeasureHygiene
     from curation.stages.vectors import Cosines, Embedded
 
-    stages: list[Stage] = [Cosines(Embedded(model().dim)), Mismatch(), Align(), MeasureHygiene()]
+    dim = model().dim
+    stages: list[Stage] = [Cosines(Embedded(dim)), Mismatch(dim), Align(), MeasureHygiene()]
     stages += [FlagTexts(), MineTexts(), JudgeQuality()]
     if config.embed.phrases:
         from curation.stages.grounding import AskedSamples

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 # Pairs gathered at once: two float64 copies of 256 x 1,024 stay in the cache.
 GATHERED_PAIRS = 256
-ROTATIONS = 8
+# Neighbours that a cosine is held against (K of CSLS).
+NEAREST = 10
+# Unit rows rounded to multiples of 2^-11 have products that float32 adds up without rounding, in any order.
+GRID = np.float32(2.0**11)
+NOWHERE = np.float32(-9.0)  # below every cosine
 
 
 def alignment(
@@ -65,46 +69,70 @@ def alignment(
     return np.clip(out, -1.0, 1.0)
 
 
-def mismatch_statistics(
-    images: NDArray[np.float32], texts: NDArray[np.float32], rotations: int = ROTATIONS
-) -> tuple[float, float]:
-    """Mean and standard deviation of the cosine of images with texts of OTHER samples.
-
-    Row i of both arrays is one sample. The texts are rotated against the images by `rotations` shifts spread
-    evenly over the sample; a pair is left out where its image or its text equals that of the true pair (many
-    questions about one image, one question about many images), byte for byte. The sums are exact (fsum), so
-    the result depends on the pairs alone.
+@dataclass(frozen=True)
+class Bank:
+    """Samples of the pool that others are held against: row i of both arrays is one of them.
 
     Args:
-        images: (n, d) float32 unit rows.
-        texts: (n, d) float32 unit rows.
-        rotations: how many shifts; fewer where n is small. Cost: rotations * n * d.
+        images: (m, d) float32 unit rows.
+        texts: (m, d) float32 unit rows.
+    """
+
+    images: NDArray[np.float32]
+    texts: NDArray[np.float32]
+
+    def wrong(self, images: NDArray[np.float32], texts: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """(n, m) which of the bank's samples have neither the image nor the text of a row, byte for byte."""
+        same_image, same_text = _same(images, self.images), _same(texts, self.texts)
+        return ~(same_image | same_text)
+
+    def nearness(self, images: NDArray[np.float32], texts: NDArray[np.float32]) -> NDArray[np.float64]:
+        """How near each image is to the nearest texts of others, and its text to the nearest images: (n,).
+
+        The sum of both means of cosines. It follows from a row and the bank alone: neither from the batch
+        nor from threads. NaN where the bank has nothing else.
+        """
+        of_images, of_texts = self.both(images, texts)
+        return of_images + of_texts
+
+    def both(
+        self, images: NDArray[np.float32], texts: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The two means of `nearness`: that of the images, and that of the texts."""
+        wrong = self.wrong(images, texts)
+        of_images = _mean_of_nearest(_cosines(images, self.texts), wrong)
+        return of_images, _mean_of_nearest(_cosines(texts, self.images), wrong)
+
+
+def mismatch_statistics(bank: Bank) -> tuple[float, float]:
+    """Mean and standard deviation of the contrast of images with texts of OTHER samples of the bank.
+
+    A pair is left out where its image or its text equals that of a true pair (many questions about one
+    image, one question about many images), byte for byte. The sums are exact (fsum), so the result depends on
+    the pairs alone.
 
     Returns:
-        (mean, deviation): cosines; the deviation is that of the population. (0.0, 0.0) where no pair is left.
+        (mean, deviation): the deviation is that of the population. (0.0, 0.0) where no pair is left.
 
     Raises:
         ValueError: the arrays have different shapes.
     """
+    images, texts = bank.images, bank.texts
     if images.shape != texts.shape:
         raise ValueError(f"images are {images.shape} and texts {texts.shape}; they must be the same samples")
-    n = len(images)
-    image_ids, text_ids = _row_ids(images), _row_ids(texts)
-    here = np.arange(n)
-    cosines: list[float] = []
-    for shift in _shifts(n, rotations):
-        there = (here + shift) % n
-        wrong = (image_ids[here] != image_ids[there]) & (text_ids[here] != text_ids[there])
-        cosines += _dots(images, texts, here[wrong], there[wrong]).tolist()
-    if not cosines:
+    wrong = bank.wrong(images, texts)
+    if not wrong.any():
         return 0.0, 0.0
-    mean = math.fsum(cosines) / len(cosines)
-    return mean, math.sqrt(math.fsum((cosine - mean) ** 2 for cosine in cosines) / len(cosines))
+    of_images, of_texts = bank.both(images, texts)
+    contrasts = 2 * _cosines(images, texts) - of_images[:, None] - of_texts[None, :]
+    values = contrasts[wrong].tolist()
+    mean = math.fsum(values) / len(values)
+    return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / len(values))
 
 
-def standardise(cosines: NDArray[np.floating], mean: float, deviation: float) -> NDArray[np.float64]:
-    """(cosine - mean) / deviation, (n,) float64; NaN stays NaN, and a deviation of 0 makes every row NaN."""
-    wide = cosines.astype(np.float64)
+def standardise(values: NDArray[np.floating], mean: float, deviation: float) -> NDArray[np.float64]:
+    """(value - mean) / deviation, (n,) float64; NaN stays NaN, and a deviation of 0 makes every row NaN."""
+    wide = values.astype(np.float64)
     if deviation == 0:
         return np.full(len(wide), np.nan)
     return (wide - mean) / deviation
@@ -112,12 +140,15 @@ def standardise(cosines: NDArray[np.floating], mean: float, deviation: float) ->
 
 @dataclass(frozen=True)
 class Alignment:
-    """`alignment`: a sample's cosine in standard deviations above the pool's mismatched pairs.
+    """`alignment`: a sample's contrast in standard deviations above the pool's mismatched pairs.
 
-    Higher is better; 0 is a text under a random image. Cosines of two encoders do not compare, these do.
+    The contrast is twice the cosine of image and text, less how near the image is to the ten nearest texts of
+    others and the text to the ten nearest images (CSLS: Conneau et al., ICLR 2018): a text that lies near
+    every image says little about this one. Higher is better; 0 is a text under a random image. Cosines of two
+    encoders do not compare, these do.
 
     Args:
-        mean: cosine of mismatched pairs, from `mismatch_statistics`.
+        mean: contrast of mismatched pairs, from `mismatch_statistics`.
         deviation: theirs; 0 where the pool has no mismatched pairs, and then every score is null.
     """
 
@@ -125,7 +156,7 @@ class Alignment:
     deviation: float
 
     name: ClassVar[str] = "alignment"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     writes: ClassVar[pa.Schema] = pa.schema(
         [
             pa.field(
@@ -142,9 +173,10 @@ class Alignment:
     )
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """One row a row of `batch`, which has the float column `cosine`; null where that is null."""
+        """One row a row of `batch`, which has columns `cosine` and `nearness`; null where either is."""
         cosines = batch.column("cosine").to_numpy(zero_copy_only=False).astype(np.float32)
-        scores = standardise(cosines, self.mean, self.deviation).astype(np.float32)
+        nearness = batch.column("nearness").to_numpy(zero_copy_only=False).astype(np.float64)
+        scores = standardise(2 * cosines - nearness, self.mean, self.deviation).astype(np.float32)
         arrays = [pa.array(values, mask=np.isnan(values)) for values in (scores, cosines)]
         return pa.RecordBatch.from_arrays(arrays, schema=self.writes)
 
@@ -170,13 +202,27 @@ def _dots(
     return out
 
 
-def _row_ids(rows: NDArray[np.float32]) -> NDArray[np.int64]:
-    """A number a row, equal where the rows are equal byte for byte."""
+def _cosines(rows: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(n, m) cosines of rows on the grid: the same bits for any batch."""
+    products: NDArray[np.float32] = (np.rint(rows * GRID) / GRID) @ (np.rint(others * GRID) / GRID).T
+    return products
+
+
+def _mean_of_nearest(cosines: NDArray[np.float32], wrong: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Of each row the mean of the NEAREST highest cosines where `wrong`, or of as many as there are: (n,)."""
+    held = np.where(wrong, cosines, NOWHERE)
+    if held.shape[1] > NEAREST:
+        held = np.partition(held, held.shape[1] - NEAREST, axis=1)[:, -NEAREST:]
+    there = held > NOWHERE
+    count = there.sum(axis=1)
+    total = np.where(there, held, np.float32(0)).sum(axis=1, dtype=np.float64)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _same(rows: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """(n, m) where a row equals another one byte for byte."""
     numbers: dict[bytes, int] = {}
-    return np.array([numbers.setdefault(row.tobytes(), len(numbers)) for row in rows], np.int64)
-
-
-def _shifts(n: int, rotations: int) -> list[int]:
-    """Up to `rotations` different shifts in [1, n), spread evenly."""
-    count = min(rotations, n - 1)
-    return [1 + turn * (n - 1) // count for turn in range(count)]
+    theirs = np.array([numbers.setdefault(row.tobytes(), len(numbers)) for row in others], np.int64)
+    ours = np.array([numbers.get(row.tobytes(), -1) for row in rows], np.int64)
+    same: NDArray[np.bool_] = ours[:, None] == theirs[None, :]
+    return same

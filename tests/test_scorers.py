@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
 from scorers import SCORERS
-from scorers.alignment import Alignment, alignment, mismatch_statistics, standardise
+from scorers.alignment import NEAREST, Alignment, Bank, alignment, mismatch_statistics, standardise
 from scorers.capability import Capability
 from scorers.head import Head, linear
 from scorers.hygiene import Hygiene, count_tokens, count_words, languages, text_figures
@@ -334,25 +334,75 @@ def test_a_row_without_a_vector_is_left_out_of_an_alignment():
     assert np.isnan(got[1])
 
 
+def nearest_of_others(row, others, allowed):
+    cosines = [float(row.astype(float) @ others[j].astype(float)) for j in allowed]
+    return np.mean(sorted(cosines)[-NEAREST:])
+
+
 def test_mismatched_pairs_are_never_true_ones():
     images, texts = unit_rows(4), unit_rows(4)  # every true pair has cosine 1
     images[2], texts[3] = images[0], texts[1]  # one image shared by 0 and 2, one text by 1 and 3
-    wrong = [(i, j) for i in range(4) for j in range(4) if i != j and {i, j} not in ({0, 2}, {1, 3})]
-    cosines = [float(images[i].astype(float) @ texts[j].astype(float)) for i, j in wrong]
-    mean, deviation = mismatch_statistics(images, texts)
-    assert mean == pytest.approx(np.mean(cosines))
-    assert deviation == pytest.approx(np.std(cosines))
+    others = {0: (1, 3), 1: (0, 2), 2: (1, 3), 3: (0, 2)}
+    near_image = [nearest_of_others(images[i], texts, others[i]) for i in range(4)]
+    near_text = [nearest_of_others(texts[i], images, others[i]) for i in range(4)]
+    contrasts = [
+        2 * float(images[i].astype(float) @ texts[j].astype(float)) - near_image[i] - near_text[j]
+        for i in range(4)
+        for j in others[i]
+    ]
+    mean, deviation = mismatch_statistics(Bank(images, texts))
+    assert mean == pytest.approx(np.mean(contrasts), abs=2e-3)
+    assert deviation == pytest.approx(np.std(contrasts), abs=2e-3)
+
+
+def test_an_image_is_held_against_the_nearest_texts_of_others():
+    bank, images, texts = (
+        Bank(unit_rows(50), unit_rows(50, seed=1)),
+        unit_rows(3, seed=2),
+        unit_rows(3, seed=3),
+    )
+    images[1], texts[2] = bank.images[7], bank.texts[8]
+    left_out = [{-1}, {7}, {8}]
+    expected = [
+        nearest_of_others(images[i], bank.texts, set(range(50)) - left_out[i])
+        + nearest_of_others(texts[i], bank.images, set(range(50)) - left_out[i])
+        for i in range(3)
+    ]
+    near = bank.nearness(images, texts)
+    np.testing.assert_allclose(near, expected, atol=2e-3)
+    assert near[1] == bank.nearness(images[1:2], texts[1:2])[0]
+
+
+def test_a_text_that_is_near_every_image_says_less():
+    images = unit_rows(40, 64)
+    own, vague = images + 0.3 * unit_rows(40, 64, seed=1), images.sum(axis=0)
+    texts = np.vstack([own[:39], vague])
+    texts = (texts / np.linalg.norm(texts, axis=1, keepdims=True)).astype(np.float32)
+    bank = Bank(images, texts)
+    mean, deviation = mismatch_statistics(bank)
+    cosine = np.einsum("ij,ij->i", images, texts)
+    batch = pa.record_batch({"cosine": cosine, "nearness": bank.nearness(images, texts)})
+    scores = Alignment(mean, deviation).score(batch)["alignment"].to_numpy()
+    assert cosine[39] > 0.1
+    assert scores[39] < scores[:39].min()
 
 
 def test_a_pool_without_mismatched_pairs_has_no_standard_score():
     same = np.repeat(unit_rows(1), 5, axis=0)
-    assert mismatch_statistics(same, same) == mismatch_statistics(same[:1], same[:1]) == (0.0, 0.0)
+    for few in (same, same[:1], same[:0]):
+        assert mismatch_statistics(Bank(few, few)) == (0.0, 0.0)
+        assert np.isnan(Bank(few, few).nearness(same, same)).all()
     assert np.isnan(standardise(np.array([0.5]), 0.0, 0.0)).all()
 
 
 def test_alignment_is_standardised_and_null_where_there_is_no_cosine():
-    batch = pa.record_batch({"cosine": pa.array([0.25, None, 0.0], pa.float32())})
+    batch = pa.record_batch(
+        {
+            "cosine": pa.array([0.25, None, 0.0, 0.5], pa.float32()),
+            "nearness": pa.array([0.25, 0.5, 0.0, None]),
+        }
+    )
     scores = Alignment(mean=0.0, deviation=0.125).score(batch)
-    assert scores["alignment"].to_pylist() == [2.0, None, 0.0]
-    assert scores["alignment_cosine"].to_pylist() == [0.25, None, 0.0]
-    assert Alignment(0.0, 0.0).score(batch)["alignment"].null_count == 3
+    assert scores["alignment"].to_pylist() == [2.0, None, 0.0, None]
+    assert scores["alignment_cosine"].to_pylist() == [0.25, None, 0.0, 0.5]
+    assert Alignment(0.0, 0.0).score(batch)["alignment"].null_count == 4

@@ -1,4 +1,4 @@
-"""`alignment`: the cosine of image and text in standard deviations above the pool's mismatched pairs."""
+"""`alignment`: how well image and text agree, in standard deviations above the pool's mismatched pairs."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ from curation.sampling import sample
 from curation.stages.inputs import Aligned, Input, Whole
 from curation.stages.pool import Output
 from curation.store import read_shard
-from schemas.columns import UID
-from scorers.alignment import Alignment, mismatch_statistics
+from schemas.columns import UID, vector
+from scorers.alignment import Alignment, Bank, mismatch_statistics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from curation.stages.pool import Pool
     from schemas.protocols import Task
 
+BATCH = 1024  # rows that are held against the bank at once
 MISMATCH = pa.schema(
     [
         pa.field("mean", pa.float64(), nullable=False),
@@ -32,15 +36,21 @@ MISMATCH = pa.schema(
 
 @dataclass(frozen=True)
 class Mismatch:
-    """Fit: mean and deviation of the cosine over mismatched pairs of a uid-hashed sample of the pool."""
+    """Fit: a uid-hashed sample of the pool, and mean and deviation of contrasts of its mismatched pairs."""
 
-    limit: int = 4096
+    dim: int
+    limit: int = 1024
 
     name: ClassVar[str] = "mismatch"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     shape: ClassVar[str] = "fit"
     reads: ClassVar[tuple[str, ...]] = ("vectors", "cosines")
-    writes: ClassVar[dict[str, pa.Schema]] = {"mismatch": MISMATCH}
+
+    @property
+    def writes(self) -> dict[str, pa.Schema]:
+        """The statistics, and the sample that they are of."""
+        rows = pa.schema([UID, vector("image", self.dim), vector("text", self.dim)])
+        return {"mismatch": MISMATCH, "mismatch_bank": rows}
 
     def params(self) -> dict[str, Any]:
         return {"limit": self.limit}
@@ -58,23 +68,55 @@ class Mismatch:
             wanted="cosine",
             valid=True,
         )
-        mean, deviation = mismatch_statistics(vectors(both["image"]), vectors(both["text"]))
+        bank = Bank(vectors(both["image"]), vectors(both["text"]))
+        mean, deviation = mismatch_statistics(bank)
         row = {"mean": mean, "deviation": deviation, "n": len(both)}
         yield Output("mismatch", pa.RecordBatch.from_pylist([row], MISMATCH))
+        columns = [column.combine_chunks() for column in both.columns]
+        yield Output("mismatch_bank", pa.record_batch(columns, schema=self.writes["mismatch_bank"]))
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The cosines and vectors of a shard, and what they are held against."""
+
+    rows: pa.RecordBatch  # uid, cosine
+    images: NDArray[np.float32]
+    texts: NDArray[np.float32]
+    bank: Bank
+    mean: float
+    deviation: float
 
 
 @dataclass(frozen=True)
 class CosinesAndMismatch:
-    """Source: the cosines of a shard, and the pool's mismatch."""
+    """Source: the cosines and vectors of a shard, and the pool's mismatch."""
 
-    inputs: ClassVar[tuple[Input, ...]] = (Aligned("cosines"), Whole("mismatch"))
+    inputs: ClassVar[tuple[Input, ...]] = (
+        Aligned("cosines"),
+        Aligned("vectors"),
+        Whole("mismatch"),
+        Whole("mismatch_bank"),
+    )
 
     def plan(self, task: Task) -> Iterator[pa.RecordBatch]:
-        yield from read_shard(task.inputs["cosines"][task.number]).combine_chunks().to_batches()
+        known = read_shard(task.inputs["vectors"][task.number], ["image", "text"])
+        table = read_shard(task.inputs["cosines"][task.number])
+        for name in known.column_names:
+            table = table.append_column(known.schema.field(name), known[name])
+        yield from table.combine_chunks().to_batches(max_chunksize=BATCH)
 
-    def load(self, task: Task, rows: pa.RecordBatch) -> Iterator[tuple[pa.RecordBatch, float, float]]:
+    def load(self, task: Task, rows: pa.RecordBatch) -> Iterator[Compared]:
         fitted = read_shard(task.inputs["mismatch"][0]).to_pylist()[0]
-        yield rows, fitted["mean"], fitted["deviation"]
+        bank = read_shard(task.inputs["mismatch_bank"][0])
+        yield Compared(
+            rows.select(["uid", "cosine"]),
+            vectors(rows["image"]),
+            vectors(rows["text"]),
+            Bank(vectors(bank["image"]), vectors(bank["text"])),
+            fitted["mean"],
+            fitted["deviation"],
+        )
 
 
 @dataclass(frozen=True)
@@ -90,9 +132,10 @@ class Align:
     def params(self) -> dict[str, Any]:
         return {}
 
-    def prepare(self, piece: tuple[pa.RecordBatch, float, float]) -> pa.RecordBatch:
-        rows, mean, deviation = piece
-        scores = Alignment(mean, deviation).score(rows)
+    def prepare(self, piece: Compared) -> pa.RecordBatch:
+        near = piece.bank.nearness(piece.images, piece.texts)
+        rows = piece.rows.append_column("nearness", pa.array(near, from_pandas=True))
+        scores = Alignment(piece.mean, piece.deviation).score(rows)
         return pa.record_batch([rows["uid"], *scores.columns], schema=self.writes)
 
     def finish(self, rows: pa.RecordBatch, prepared: list[pa.RecordBatch]) -> pa.RecordBatch:
