@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from clustering.runs import places
 from clustering.vectors import checked, cosines, margin
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 BLOCK = 1024
 # Entries that wait to be sorted into the lists before the first sorting.
 WAITING = 1 << 18
+# One in so many rows of a block is few: picked out they are compared faster than all of them.
+FEW = 8
 # Below every cosine.
 LOWEST = np.float32(-2)
 # How far the arc cosine of a float32 cosine can lie from the angle, at most, in radians.
@@ -130,8 +133,8 @@ class _Search:
     def run(self, block: int) -> Lists:
         """Blocks on the diagonal first: near angles are near rows, so that limits rise early."""
         threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
-        # A product has threads of its own; the passes over it have not, and fill the gaps.
-        with ThreadPoolExecutor(threads) as pool:
+        # Blocks side by side, each product in one thread: faster than products that share the cores.
+        with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
             under_way: deque[Future[Entries]] = deque()
             for at in self._blocks(block):
                 under_way.append(pool.submit(self._pairs, at))
@@ -168,16 +171,15 @@ class _Search:
             np.minimum(products, one @ two.T, out=products)
         if top == left:
             products[np.tri(len(products), dtype=bool)] = LOWEST - 1
+        best = products.max(axis=1), products.max(axis=0)
         if not visited:
-            self._raise(top, down, products.max(axis=1))
-            self._raise(left, across, products.max(axis=0))
-        close = _reach(products, down, across)
-        if np.count_nonzero(close) > self.most * (len(down) + len(across)):
+            self._raise(top, down, best[0])
+            self._raise(left, across, best[1])
+        i, j = _reach(products, best, down, across)
+        if len(i) > self.most * (len(down) + len(across)):
             self._raise_crowded(down, products)
             self._raise_crowded(across, products.T)
-            close = _reach(products, down, across)
-        # Far faster than nonzero of two dimensions where few are set.
-        i, j = np.divmod(np.flatnonzero(close), close.shape[1])
+            i, j = _reach(products, best, down, across)
         exact = [cosines(one, two, i, j) for one, two in cuts]
         similarity = np.minimum.reduce(exact).astype(np.float32)
         i, j = i + top.start, j + left.start
@@ -237,10 +239,21 @@ class _Search:
         return row[order], other[order], similarity[order]
 
 
-def _reach(products: Floats, down: Floats, across: Floats) -> NDArray[np.bool_]:
-    reached: NDArray[np.bool_] = products >= down[:, None]
-    reached |= products >= across
-    return reached
+def _reach(products: Floats, best: tuple[Floats, Floats], down: Floats, across: Floats) -> tuple[Ints, Ints]:
+    """Where a product reaches the limit of its row or of its column; `best` are the highest of each."""
+    rows, columns = best[0] >= down, best[1] >= across
+    n, width = products.shape
+    close = np.zeros((n, width), bool)
+    if FEW * np.count_nonzero(rows) < n:
+        close[rows] = products[rows] >= down[rows, None]
+    else:
+        np.greater_equal(products, down[:, None], out=close)
+    if FEW * np.count_nonzero(columns) < width:
+        close[:, columns] |= products[:, columns] >= across[columns]
+    else:
+        close |= products >= across
+    # Far faster than nonzero of two dimensions where few are set.
+    return np.divmod(np.flatnonzero(close), width)
 
 
 def across(left: Sequence[Floats], right: Sequence[Floats], floor: float, block: int = BLOCK) -> Entries:
