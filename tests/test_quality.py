@@ -698,7 +698,8 @@ def test_explain_shows_the_quality_and_flags_prune_nothing(scored: Workspace) ->
     scores = explain(scored, uid)["matches"][0]["scores"]
     assert {"synthetic_quality", "refusal", "evidence", "pretty", "answer_language"} <= set(scores)
     reasons = set(scored.store.read("selection")["reason"].to_pylist())
-    assert reasons <= {"kept", "over_budget", "quarantined", "exact_duplicate", "near_duplicate"}
+    pruned = {"exact_duplicate", "near_duplicate", "perceptual_duplicate"}
+    assert reasons <= {"kept", "over_budget", "quarantined", *pruned}
 
 
 # --- planted defects ---------------------------------------------------------------------------------------
