@@ -10,6 +10,7 @@ from curation.models.spec import BUILTINS
 from curation.models.weights import verify_builtin
 from schemas.errors import ModelUnavailable
 
+TOO_LONG = "sequence-length-is-longer-than-the-specified-maximum"
 ADAPTER = "adapter_config.json"
 VLM_CHOICE = "`--vlm builtin` needs no download."
 
@@ -32,6 +33,7 @@ def load_vlm(name: str, device: str = "cpu", dtype: str = "float32") -> tuple[An
 
     auto: Any = transformers  # some of its functions have no types
     where = _where(name)
+    auto.utils.logging.disable_progress_bar()  # a run has its own
     adapter = Path(where) / ADAPTER
     if adapter.is_file():
         return _adapted(adapter, device, dtype)
@@ -45,6 +47,8 @@ def load_vlm(name: str, device: str = "cpu", dtype: str = "float32") -> tuple[An
         raise ModelUnavailable(
             f"the vision-language model {name!r} did not load: {why}. {VLM_CHOICE}"
         ) from error
+    # It would warn of prompts over the tokenizer's maximum, which are cut to --max-tokens afterwards.
+    processor.tokenizer.deprecation_warnings[TOO_LONG] = True
     return model.to(device=device, dtype=getattr(torch, dtype)).eval(), processor
 
 
