@@ -37,7 +37,10 @@ NEAR = "near_duplicate"
 PERCEPTUAL = "perceptual_duplicate"
 FLIPPED = "flipped_duplicate"
 SURPLUS = "over_target"  # goes for want of room, as the target leaves none
-LEVELS = np.array([NEAR, PERCEPTUAL, FLIPPED])
+# By number: by cosine, by hash, by the hash of the mirror image; and by cosine, but with texts too far apart,
+# which only a target looks at.
+BY_COSINE, BY_HASH, BY_FLIP, TEXTS_APART = range(4)
+LEVELS = np.array([NEAR, PERCEPTUAL, FLIPPED, NEAR])
 PRUNED = pa.schema(
     [
         UID,
@@ -191,12 +194,10 @@ class Prune:
         parts = [(nothing, nothing, np.zeros(0, np.float32), nothing)]
         if self.how.semantic:
             pairs = pool.read("neighbours", ["uid", "other", "similarity", "text"])
-            # Texts that differ too much for any eps are no duplicates; a target looks at them all the same.
-            alike = pairs["text"].fill_null(1).to_numpy() >= np.float32(1 - self.how.text_eps)
-            if self.how.to is None:
-                pairs = pairs.filter(pa.array(alike))
             left, right = (samples.nodes_of(pairs[name]) for name in ("uid", "other"))
-            parts.append((left, right, pairs["similarity"].to_numpy(), np.zeros(len(left), np.int64)))
+            near_texts = pairs["text"].fill_null(1).to_numpy() >= np.float32(1 - self.how.text_eps)
+            level = np.where(near_texts, BY_COSINE, TEXTS_APART)
+            parts.append((left, right, pairs["similarity"].to_numpy(), level))
         if self.how.by_hash:
             pairs = pool.read("look_alikes", ["left", "right", "bits", "flipped"])
             if not self.how.unflipped:
@@ -209,7 +210,8 @@ class Prune:
 
     def _near(self, graph: Graph, level: Ints, eps: float) -> tuple[Graph, Ints]:
         """The pairs that count as duplicates: by cosine those within eps, by hash all that were found."""
-        near = (level > 0) | (graph.similarity >= np.float32(1 - eps))
+        close = graph.similarity >= np.float32(1 - eps)
+        near = (level == BY_HASH) | (level == BY_FLIP) | ((level == BY_COSINE) & close)
         return Graph(graph.n, graph.left[near], graph.right[near], graph.similarity[near]), level[near]
 
     def _curve(self, pool: Pool, graph: Graph, level: Ints, order: Ints, n: int) -> pa.RecordBatch:
