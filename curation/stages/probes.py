@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -87,8 +88,8 @@ class FitProbes:
 
     A pair meets if both have one cluster, or if the cluster of one is among those that the other visits.
     `probes` holds which share of the sample's near pairs meets, by the number of visits, and which number was
-    chosen: the least that reaches `recall`, or the one that was given. `pieces` says what became of each
-    centroid's cluster where it was cut.
+    chosen: the least that reaches `recall` by a standard error, or the one given. `pieces` says what became
+    of each centroid's cluster where it was cut.
     """
 
     likeness: Likeness
@@ -116,7 +117,7 @@ class FitProbes:
     def run(self, pool: Pool) -> Iterator[Output]:
         visits = self._visits(pool)
         recall = [float(np.mean(visits <= probes)) if len(visits) else None for probes in range(MOST + 1)]
-        chosen = self._chosen(recall)
+        chosen = self._chosen(recall, len(visits))
         rows = [
             {"probes": probes, "recall": share, "n_pairs": len(visits), "chosen": probes == chosen}
             for probes, share in enumerate(recall)
@@ -124,14 +125,15 @@ class FitProbes:
         yield Output("probes", pa.RecordBatch.from_pylist(rows, PROBES))
         yield Output("pieces", _pieces(pool))
 
-    def _chosen(self, recall: list[float | None]) -> int:
+    def _chosen(self, recall: list[float | None], n_pairs: int) -> int:
         if self.probes != "auto":
             return min(self.probes, MOST)
         known = [share for share in recall if share is not None]
         if not known:
             return 1
-        wanted = min(self.recall, max(known))
-        return next(probes for probes, share in enumerate(known) if share >= wanted)
+        # What a sample says is true within its standard error, which is left as a margin.
+        sure = [share - math.sqrt(share * (1 - share) / n_pairs) for share in known]
+        return next(probes for probes, share in enumerate(sure) if share >= min(self.recall, max(sure)))
 
     def _visits(self, pool: Pool) -> Ints:
         """For each near pair of the sample, with how many visits it meets; more than MOST: with none."""
