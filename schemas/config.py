@@ -6,7 +6,7 @@ import re
 import tomllib
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from schemas.errors import ConfigError
 
@@ -131,6 +131,12 @@ class Cluster(Section):
     image_weight: Annotated[float, Field(ge=0, le=1)] = 0.5  # of embeddings: of the image against the text
 
 
+def _keep_rule(text: str) -> str:
+    if text not in ("first", "hard", "easy", "random") and not re.fullmatch("best:.+", text):
+        raise ValueError(f"{text!r} is no rule; there are first, best:COLUMN, hard, easy and random")
+    return text
+
+
 class Prune(Section):
     """Which samples another makes superfluous. Exact copies always go (docs/prune.md)."""
 
@@ -139,7 +145,7 @@ class Prune(Section):
     eps: Annotated[float, Field(ge=0, le=0.5)] = 0.08
     text_eps: Annotated[float, Field(ge=0, le=0.5)] = 0.01  # by key joint: texts must be as near as this, too
     linkage: Literal["leader", "chain", "component"] = "leader"
-    keep: Annotated[str, Field(pattern=r"^(first|hard|easy|random|best:.+)$")] = "first"  # of duplicates
+    keep: Annotated[str, AfterValidator(_keep_rule)] = "first"  # which of duplicates stays
     to: str | None = None  # how many samples stay, as 80% or a number, whatever eps says
     perceptual: Literal["off"] | Annotated[int, Field(ge=0, le=128)] = 12  # bits that hashes may differ by
     hash_bits: Literal[64, 256] = 64
@@ -264,6 +270,7 @@ def _problem(location: tuple[int | str, ...], message: str, kind: str, text: str
     dotted = ".".join(names)
     if kind == "extra_forbidden":
         return f"unknown key {dotted}{at}; allowed here: {', '.join(_allowed(names[:-1]))}"
+    message = message.removeprefix("Value error, ")
     return f"{dotted}{at}: {message[0].lower()}{message[1:]}"
 
 

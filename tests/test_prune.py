@@ -354,7 +354,7 @@ def test_every_group_is_listed_with_all_that_goes(pruned: Workspace) -> None:
         ({"key": "text", "flip": True}, "--key text does not"),
         ({"to": "50%", "semantic": False}, "--no-semantic"),
         ({"keep": "best:beauty"}, "no column 'beauty'"),
-        ({"keep": "worst"}, "keep"),
+        ({"keep": "worst"}, "no rule; there are first"),
         ({"to": "many"}, "many"),
     ],
 )
