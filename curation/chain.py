@@ -66,7 +66,6 @@ def chain(
     from curation.stages.clusters import cluster_stages
     from curation.stages.endpoint import judgement_stages
     from curation.stages.head import head_stages
-    from curation.stages.prune import prune_stages
 
     plugged = plugin_stages(config.score.plugins)
     stages: list[Stage] = []
@@ -74,6 +73,8 @@ def chain(
         if step == "cluster":
             stages += cluster_stages(config, model, root)
         elif step == "prune":
+            from curation.stages.prune import prune_stages
+
             stages += prune_stages(config, model, root)
             stages += leak_stages(config, root)
         else:

@@ -52,7 +52,7 @@ def clustered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_pool(folder / "pool", 96, seed=7)
     data = {"demo": folder / "pool" / "pool.json"}
     Workspace.init(folder / "work", data, images=[folder / "pool"], model="builtin")
-    Workspace(folder / "work", {"run.shard_rows": 32}).cluster()
+    Workspace(folder / "work", {"run.shard_rows": 32, "capability.backend": "none"}).cluster()
     return folder
 
 
@@ -224,7 +224,7 @@ def test_a_selection_by_what_was_asked_and_an_export_of_it(work: Path, tmp_path:
 
 def test_a_column_that_nobody_computed_names_the_flag(work: Path) -> None:
     line = ["-C", str(work), "select", "--budget", "20%", "--strategy", "top:cap_humanities"]
-    result = CliRunner().invoke(cli, [*line, "--shard-rows", "32"])
+    result = CliRunner().invoke(cli, [*line, "--shard-rows", "32", "--capability", "none"])
     assert result.exit_code == 1
     assert "--capability" in result.stderr
 
@@ -236,7 +236,7 @@ def test_scores_of_an_earlier_pool_are_seen_by_nobody(work: Path, clustered: Pat
     more = clustered / "pool" / "more.json"
     more.write_text(json.dumps(records))
     Workspace.init(work, {"more": more}, images=[clustered / "pool"])
-    shards = ["--shard-rows", "32"]
+    shards = ["--shard-rows", "32", "--capability", "none"]
     run(work, ["select", "--budget", "20%", *shards])
     run(work, ["export", "--out", str(tmp_path / "subset"), "--format", "parquet", *shards])
     exported = pq.read_table(next((tmp_path / "subset").rglob("*.parquet")))
