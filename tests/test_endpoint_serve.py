@@ -134,7 +134,6 @@ def test_digits_of_a_served_model_become_points_and_what_is_no_json_a_reason(
     assert counts["prompt_tokens"] > 100 * counts["asked"]
 
 
-@pytest.mark.skipif("vlm" not in BUILTINS or not BUILTINS["vlm"].is_dir(), reason="no VLM is built in yet")
 def test_the_builtin_vlm_is_asked_like_any_other(workspace: Workspace, tmp_path: Path) -> None:
     model = BUILTINS["vlm"]
     with serving(model, tmp_path / "log") as url:
