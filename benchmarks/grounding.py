@@ -2,7 +2,8 @@
 
 The stage decodes images and makes prompts in threads, sorts by length and runs `vlm.batch` prompts a pass,
 with the image and without. The alternative does the same, one sample after the other. The perplexities must
-agree before anything is timed; of bfloat16 the rank correlation of image grounding with float32 is printed.
+agree before anything is timed; of bfloat16 the rank correlation of image grounding with float32 is printed,
+its error, and how many samples lie so near to 1 that such an error decides their rank.
 """
 
 from __future__ import annotations
@@ -105,6 +106,9 @@ def benchmark(vlm: str, limit: int, repeat: int) -> dict[str, float]:
         figures[f"rank_correlation_of_grounding_{dtype}"] = rank_correlation(
             found[dtype], expected, "image_grounding"
         )
+    exact, rounded = (column(rows, "image_grounding") for rows in (expected, found["bfloat16"]))
+    figures["grounding_within_5_percent_of_1.share"] = float(np.nanmean(np.abs(exact - 1) < 0.05))
+    figures["median_relative_error_of_grounding_bfloat16"] = float(np.nanmedian(np.abs(rounded / exact - 1)))
     return {"samples": len(samples), **figures}
 
 
