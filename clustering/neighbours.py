@@ -101,9 +101,9 @@ def nearest(
 class _Search:
     """Rows in the order of their angle to the mean row, and what is known of each so far.
 
-    `limits` are float32 cosines below which a product can matter no more to a row. They only ever rise, and
-    whatever they are, what lies above them holds all that belongs into the lists: so it does not matter in
-    which order threads raise them.
+    `limits` are float32 cosines below which a product can matter no more to a row. Whatever they are, what
+    lies above them holds all that belongs into the lists: so it does not matter in which order threads raise
+    them, nor if one of two that do so at once is lost.
     """
 
     views: list[Floats]

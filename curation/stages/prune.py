@@ -176,7 +176,10 @@ class Prune:
 
     def run(self, pool: Pool) -> Iterator[Output]:
         samples = _Samples.of(pool, self.how)
-        graph, level = self._graph(pool, samples)
+        lists = None
+        if self.how.semantic:
+            lists = pool.read("neighbours", ["uid", "other", "similarity", "text"])
+        graph, level = self._graph(pool, lists, samples)
         order = np.argsort(np.minimum.reduceat(samples.rank[samples.by_node], samples.starts), kind="stable")
         near = self._near(graph, level, self.how.eps)
         if self.how.to is None:
@@ -186,18 +189,17 @@ class Prune:
             n = min(Budget.parse(self.how.to).samples(len(samples.node)), graph.n)
             kept = least_similar(graph, order, n)
         yield Output("pruned", samples.dropped(kept, *near))
-        yield Output("prune_curve", self._curve(pool, graph, level, order, len(samples.node)))
+        yield Output("prune_curve", self._curve(lists, graph, level, order, len(samples.node)))
 
-    def _graph(self, pool: Pool, samples: _Samples) -> tuple[Graph, Ints]:
+    def _graph(self, pool: Pool, lists: pa.Table | None, samples: _Samples) -> tuple[Graph, Ints]:
         """All known pairs, and of each the number of its level; nodes are groups of equal samples."""
         nothing = np.zeros(0, np.int64)
         parts = [(nothing, nothing, np.zeros(0, np.float32), nothing)]
-        if self.how.semantic:
-            pairs = pool.read("neighbours", ["uid", "other", "similarity", "text"])
-            left, right = (samples.nodes_of(pairs[name]) for name in ("uid", "other"))
-            near_texts = pairs["text"].fill_null(1).to_numpy() >= np.float32(1 - self.how.text_eps)
+        if lists is not None:
+            left, right = (samples.nodes_of(lists[name]) for name in ("uid", "other"))
+            near_texts = lists["text"].fill_null(1).to_numpy() >= np.float32(1 - self.how.text_eps)
             level = np.where(near_texts, BY_COSINE, TEXTS_APART)
-            parts.append((left, right, pairs["similarity"].to_numpy(), level))
+            parts.append((left, right, lists["similarity"].to_numpy(), level))
         if self.how.by_hash:
             pairs = pool.read("look_alikes", ["left", "right", "bits", "flipped"])
             if not self.how.unflipped:
@@ -214,10 +216,11 @@ class Prune:
         near = (level == BY_HASH) | (level == BY_FLIP) | ((level == BY_COSINE) & close)
         return Graph(graph.n, graph.left[near], graph.right[near], graph.similarity[near]), level[near]
 
-    def _curve(self, pool: Pool, graph: Graph, level: Ints, order: Ints, n: int) -> pa.RecordBatch:
+    def _curve(
+        self, lists: pa.Table | None, graph: Graph, level: Ints, order: Ints, n: int
+    ) -> pa.RecordBatch:
         full = 0
-        if self.how.semantic:
-            lists = pool.read("neighbours", ["uid", "similarity"])
+        if lists is not None:
             near = lists.filter(pc.greater_equal(lists["similarity"], pa.scalar(np.float32(self.how.floor))))
             sizes = pc.value_counts(near["uid"].combine_chunks()).field("counts").to_numpy()
             full = int(np.count_nonzero(sizes >= self.how.most))
@@ -315,7 +318,8 @@ class _Samples:
         left = np.concatenate([alike["first"].to_numpy(), joined["node"].to_numpy()])
         right = np.concatenate([alike["node"].to_numpy(), joined["node_right"].to_numpy()])
         distance = np.concatenate([np.zeros(len(alike)), joined["bits"].to_numpy()])
-        level = np.concatenate([np.ones(len(alike), np.int64), 1 + joined["flipped"].cast(int).to_numpy()])
+        turned = np.where(joined["flipped"].to_numpy(), BY_FLIP, BY_HASH)
+        level = np.concatenate([np.full(len(alike), BY_HASH), turned])
         return left, right, (1 - distance / bits).astype(np.float32), level
 
     def dropped(self, kept: Kept, graph: Graph, level: Ints) -> pa.RecordBatch:
