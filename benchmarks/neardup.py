@@ -56,6 +56,7 @@ SHARD = 4096
 PLANTED = 0.2  # share of the pool
 PANEL = 1024
 MEMORY = 4 * 10**9
+HASHES = ("content_hash", "shown_hash", "images_hash", "text_hash")
 
 
 # --- vectors ---------------------------------------------------------------------------------------------
@@ -169,7 +170,7 @@ def write_pool(folder: Path, rows: Rows) -> None:
     """The tables that the stages start from: `checked` and the vectors, in shards of 4,096 rows."""
     store, ids = Store(folder), uids_of(len(rows))
     wide = pa.schema([UID, vector("vector", rows.shape[1])])
-    hashes = [pa.field(name, pa.binary(16)) for name in ("content_hash", "images_hash", "text_hash")]
+    hashes = [pa.field(name, pa.binary(16)) for name in HASHES]
     narrow = pa.schema([UID, *hashes, pa.field("n_images", pa.int32()), pa.field("error", pa.string())])
     refs: dict[str, list[object]] = {"checked": [], "file_vectors": []}
     for number, start in enumerate(range(0, len(rows), SHARD)):
@@ -180,14 +181,8 @@ def write_pool(folder: Path, rows: Rows) -> None:
         batch = pa.record_batch([uid, vector_array(part, there)], schema=wide)
         refs["file_vectors"].append(store.commit("file_vectors", key, wide, [batch]))
         empty = pa.nulls(len(part), pa.binary(16))
-        facts = [
-            uid,
-            uid,
-            empty,
-            empty,
-            pa.array(np.ones(len(part), np.int32)),
-            pa.nulls(len(part), pa.string()),
-        ]
+        facts = [uid, uid, uid, empty, empty, pa.array(np.ones(len(part), np.int32))]
+        facts.append(pa.nulls(len(part), pa.string()))
         refs["checked"].append(store.commit("checked", key, narrow, [pa.record_batch(facts, schema=narrow)]))
     for table, shards in refs.items():
         store.publish(table, {"name": table}, shards)  # type: ignore[arg-type]
@@ -199,7 +194,8 @@ def run_pool(folder: Path, part: str, k: int, d: int) -> dict[str, float]:
     source = ClusterVectors("file_vectors", ("vector",), d, "checked", "error")
     likeness = Likeness("vectors", source)
     how = Pruning(
-        identity="content_hash", eps=EPS, text_eps=EPS, linkage="leader", keep="first", to=None,
+        identity="shown_hash", by_bytes="content_hash", by_text=True, eps=EPS, text_eps=EPS,
+        linkage="leader", keep="first", to=None,
         semantic=True, by_hash=False, unflipped=False, bits=64, most=64, floor=FLOOR, seed=0,
     )  # fmt: skip
     stages = {

@@ -17,12 +17,20 @@ if TYPE_CHECKING:
 
     from curation.vectors_from import ClusterVectors
 
-# Each key: the column of `checked` that equal samples share, and whether images and texts are compared.
-KEYS: dict[str, tuple[str, bool, bool]] = {
-    "joint": ("content_hash", True, True),
-    "image": ("images_hash", True, False),
-    "text": ("text_hash", False, True),
-    "vectors": ("content_hash", False, False),
+# Each key: whether images and texts are compared.
+KEYS: dict[str, tuple[bool, bool]] = {
+    "joint": (True, True),
+    "image": (True, False),
+    "text": (False, True),
+    "vectors": (False, False),
+}
+# The column of `checked` that equal samples share, by what equal images share: their file or their pixels.
+WHOLE = {"bytes": "content_hash", "pixels": "shown_hash"}
+IDENTITY: dict[str, dict[str, str]] = {
+    "joint": WHOLE,
+    "image": {"bytes": "images_hash", "pixels": "pixels_hash"},
+    "text": {"bytes": "text_hash", "pixels": "text_hash"},
+    "vectors": WHOLE,
 }
 
 
@@ -32,11 +40,12 @@ class Likeness:
 
     joint: the lesser of the cosines of their images and of their texts (DESIGN §3). image, text: of one of
     them, so all questions on one image are alike. vectors: of what was clustered (`--vectors`). Samples with
-    several images are compared image by image, in order.
+    several images are compared image by image, in order. Two images are equal by their `exact`.
     """
 
     key: str
     clustered: ClusterVectors
+    exact: str = "pixels"
 
     @property
     def table(self) -> str:
@@ -46,7 +55,7 @@ class Likeness:
     @property
     def identity(self) -> str:
         """The column of `checked` that equal samples share; null where there is nothing to compare."""
-        return KEYS[self.key][0]
+        return IDENTITY[self.key][self.exact]
 
     @property
     def by_angle(self) -> bool:
@@ -66,7 +75,7 @@ class Likeness:
         They have equally many images, and all a text or none. `members` has the columns of `table`, and
         `n_images`.
         """
-        _, image, text = KEYS[self.key]
+        image, text = KEYS[self.key]
         kind = np.zeros(len(members), np.int64)
         if image:
             kind += 2 * members["n_images"].to_numpy()
@@ -78,7 +87,7 @@ class Likeness:
 
     def views(self, members: pa.Table) -> list[NDArray[np.float32]]:
         """One (n, d) array an image, in order, and one for the text; of samples of one group."""
-        _, image, text = KEYS[self.key]
+        image, text = KEYS[self.key]
         if not (image or text):
             return [self.clustered.rows(members)]
         n_images = members["n_images"][0].as_py() if image else 0

@@ -35,7 +35,7 @@ FLAGS = {
 }
 PLUGIN = "plugin_"  # how the names of the tables of other packages' scorers begin (curation/plugins.py)
 HEADS = "heads"  # its columns are named by curate.toml, so only the table says which there are
-HASHES = ("content_hash", "images_hash", "text_hash")
+HASHES = ("content_hash", "images_hash", "pixels_hash", "shown_hash", "text_hash")
 IDS = ("uid", "dataset", "record_id", "file", "line", "error", "error_message", "evidence", *HASHES)
 
 

@@ -224,6 +224,12 @@ PRUNE = (
         "prune.eps", "--eps", type=float, metavar="E", help="Near-duplicates have a cosine of at least 1 - E."
     ),
     setting(
+        "prune.exact",
+        "--exact",
+        metavar="bytes|pixels",
+        help="What two equal images share: their file, or their pixels in whatever file (always goes).",
+    ),
+    setting(
         "prune.text_eps",
         "--text-eps",
         type=float,

@@ -71,6 +71,7 @@ HEIGHT = pa.field("height", pa.int32())
 IMAGE_FORMAT = pa.field("format", pa.string())
 MODE = pa.field("mode", pa.string())
 N_BYTES = pa.field("n_bytes", pa.int64(), nullable=False)
+PIXELS_HASH = pa.field("pixels_hash", pa.binary(16))
 PHASH = pa.field("phash", pa.binary(8))
 PHASH256 = pa.field("phash256", pa.binary(32))
 PHASH_FLIP = pa.field("phash_flip", pa.binary(8))
@@ -95,6 +96,7 @@ IMAGES = pa.schema(
         IMAGE_FORMAT,
         MODE,
         N_BYTES,
+        PIXELS_HASH,
         PHASH,
         PHASH256,
         PHASH_FLIP,

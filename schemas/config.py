@@ -141,6 +141,7 @@ class Prune(Section):
     """Which samples another makes superfluous. Exact copies always go (docs/prune.md)."""
 
     key: Literal["joint", "image", "text", "vectors"] = "joint"  # what two samples are compared by
+    exact: Literal["bytes", "pixels"] = "pixels"  # what two images share if they are equal
     semantic: bool = True  # also samples whose cosine is at least 1 - eps
     eps: Annotated[float, Field(ge=0, le=0.5)] = 0.08
     text_eps: Annotated[float, Field(ge=0, le=0.5)] = 0.01  # by key joint: texts must be as near as this, too

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,7 @@ def measure(image: Image.Image) -> dict[str, Any]:
         border: share of the area in blank rows and columns at the four sides, in [0, 1]: letterboxes and
             margins. 1 is a blank image.
         entropy: Shannon entropy of the 256-bin luminance histogram, in bits, in [0, 8]; 0 is one flat tone.
+        pixels_hash: 16 bytes, of the size and the RGB pixels: equal pixels have equal hashes, in any file.
         phash: 8 bytes, the 64-bit DCT hash of `imagehash.phash`; compare by the number of unequal bits. It is
             taken after a box reduction, to save most of its time: on 1,500 images 95 % of the hashes equal
             those of `imagehash.phash(image)`, and none is more than 2 bits away.
@@ -85,6 +87,7 @@ def measure(image: Image.Image) -> dict[str, Any]:
         "border": _border(small),
         # Adding 0.0 turns the -0.0 of a flat image into 0.0.
         "entropy": float(-np.sum(filled * np.log2(filled))) + 0.0,
+        "pixels_hash": _pixels_hash(image),
         **_hashes(grey),
     }
 
@@ -154,6 +157,12 @@ def _margins(pixels: NDArray[np.int16]) -> tuple[int, int]:
     if first.all():
         return len(blank), 0
     return int(np.argmin(first)), int(np.argmin(last[::-1]))
+
+
+def _pixels_hash(image: Image.Image) -> bytes:
+    # SHA-256 has instructions of its own on today's processors: 0.3 ms for 448 x 448 pixels.
+    pixels = image.convert("RGB").tobytes()
+    return hashlib.sha256(b"%d %d " % image.size + pixels).digest()[:16]
 
 
 def _hashes(grey: Image.Image) -> dict[str, bytes]:

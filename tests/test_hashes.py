@@ -57,6 +57,20 @@ def test_the_hashes_are_those_of_imagehash_on_the_small_image(size):
         assert figures[name] == np.packbits(value.hash).tobytes(), name
 
 
+def test_the_hash_of_the_pixels_is_of_the_pixels_and_the_size_alone():
+    image = picture(0)
+    pixels = measure(image)["pixels_hash"]
+    assert len(pixels) == 16
+    assert measure(image.copy())["pixels_hash"] == pixels
+    turned = Image.frombytes("RGB", image.size[::-1], image.tobytes())  # the same bytes in other rows
+    assert measure(turned)["pixels_hash"] != pixels
+    one = np.asarray(image).copy()
+    one[0, 0, 0] ^= 1
+    assert measure(Image.fromarray(one))["pixels_hash"] != pixels
+    grey = image.convert("L")
+    assert measure(grey)["pixels_hash"] == measure(grey.convert("RGB"))["pixels_hash"]
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_the_hash_of_the_mirrored_image_is_the_flipped_hash(seed):
     image = picture(seed)

@@ -320,6 +320,71 @@ def test_by_hash_a_picture_with_another_question_stays_but_for_the_key_image(loo
     assert counts["pruned"]["perceptual_duplicate"] >= 9
 
 
+@pytest.fixture(scope="module")
+def resaved(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A picture in three files of equal pixels and one that differs in a pixel, with one text and another."""
+    folder = tmp_path_factory.mktemp("resaved")
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    picture, changed = (
+        Image.fromarray(pixels),
+        Image.fromarray(pixels ^ (np.indices((40, 60)).sum(0) == 0)[..., None]),
+    )
+    picture.save(folder / "a.png")
+    picture.save(folder / "b.png", compress_level=0)
+    picture.convert("RGBA").save(folder / "c.webp", lossless=True)
+    changed.save(folder / "d.png")
+    shown = [
+        ("a.png",),
+        ("a.png",),
+        ("b.png",),
+        ("c.webp",),
+        ("d.png",),
+        ("a.png", "b.png"),
+        ("c.webp", "a.png"),
+    ]
+    asked = [(*images, "Which?") for images in shown] + [("b.png", "What else?")]
+    records = []
+    for number, (*images, question) in enumerate(asked):
+        talk = [
+            {"from": "human", "value": "<image>\n" * len(images) + question},
+            {"from": "gpt", "value": "Noise."},
+        ]
+        records.append({"id": str(number), "image": images, "conversations": talk})
+    (folder / "data.json").write_text(json.dumps(records))
+    path = tmp_path_factory.mktemp("work") / "work"
+    Workspace.init(path, {"data": folder / "data.json"}, images=[folder], model="builtin")
+    return Workspace(path, SMALL)
+
+
+@pytest.mark.parametrize(
+    ("exact", "key", "gone"),
+    [
+        ("bytes", "joint", {1: "exact_duplicate"}),
+        (
+            "pixels",
+            "joint",
+            {1: "exact_duplicate", 2: "pixel_duplicate", 3: "pixel_duplicate", 6: "pixel_duplicate"},
+        ),
+        ("bytes", "image", {1: "exact_duplicate", 7: "exact_duplicate"}),
+        (
+            "pixels",
+            "image",
+            {1: "exact_duplicate", **dict.fromkeys((2, 3, 6, 7), "pixel_duplicate")},
+        ),
+    ],
+)
+def test_equal_pixels_in_other_files_are_copies(
+    resaved: Workspace, exact: str, key: str, gone: dict[int, str]
+) -> None:
+    _, table = again(resaved, exact=exact, key=key, semantic=False, perceptual="off")
+    checked = resaved.store.read("checked", ["uid", "record_id"]).to_pylist()
+    name = {row["uid"]: int(row["record_id"]) for row in checked}
+    assert {name[row["uid"]]: row["reason"] for row in table.to_pylist()} == gone
+    stands_for = {name[row["uid"]]: name[row["kept_uid"]] for row in table.to_pylist()}
+    assert stands_for.get(6, 5) == 5
+    assert pc.all(pc.equal(table["similarity"], 1.0)).as_py()
+
+
 def test_every_sample_has_at_least_one_neighbour(pruned: Workspace) -> None:
     again(pruned)
     store = pruned.store

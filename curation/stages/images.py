@@ -104,7 +104,7 @@ class Figures:
     source: DistinctImages
 
     name: ClassVar[str] = "images"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     shape: ClassVar[str] = "map"
     writes: ClassVar[pa.Schema] = IMAGES
 

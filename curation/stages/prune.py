@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 EXACT = "exact_duplicate"
+PIXELS = "pixel_duplicate"
 NEAR = "near_duplicate"
 PERCEPTUAL = "perceptual_duplicate"
 FLIPPED = "flipped_duplicate"
@@ -73,7 +74,7 @@ def prune_stages(config: Config, model: Callable[[], Model], root: Location | No
     Raises:
         ConfigError: settings that do not go together.
     """
-    from curation.likeness import Likeness
+    from curation.likeness import IDENTITY, Likeness
     from curation.vectors_from import cluster_vectors
 
     settings = config.prune
@@ -85,7 +86,7 @@ def prune_stages(config: Config, model: Callable[[], Model], root: Location | No
     if settings.to is not None and not settings.semantic:
         raise ConfigError("--prune-to needs to know how similar samples are; leave out --no-semantic")
     _, source = cluster_vectors(config, model, root.parent if root is not None else None)
-    likeness = Likeness(settings.key, source)
+    likeness = Likeness(settings.key, source, settings.exact)
     # Remembered down to a fixed floor, so that another eps is only another decision.
     floor = min(settings.min_similarity, 1 - settings.eps)
     stages: list[Stage] = []
@@ -99,6 +100,8 @@ def prune_stages(config: Config, model: Callable[[], Model], root: Location | No
         stages.append(LookAlikes(radius, settings.hash_bits, settings.flip))
     how = Pruning(
         identity=likeness.identity,
+        by_bytes=IDENTITY[settings.key]["bytes"],
+        by_text=settings.key != "image",
         eps=settings.eps,
         text_eps=settings.text_eps,
         linkage=settings.linkage,
@@ -126,6 +129,8 @@ class Pruning:
     """How duplicates are told, and which of them stay. See `schemas.config.Prune`."""
 
     identity: str  # column of `checked` that equal samples share
+    by_bytes: str  # column that those of them share whose files are equal as well
+    by_text: bool  # whether samples with other texts differ
     eps: float
     text_eps: float
     linkage: str
@@ -147,7 +152,7 @@ class Prune:
     how: Pruning
 
     name: ClassVar[str] = "pruned"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     shape: ClassVar[str] = "decide"
     writes: ClassVar[dict[str, pa.Schema]] = {"pruned": PRUNED, "prune_curve": CURVE}
 
@@ -188,7 +193,7 @@ class Prune:
             near = graph, level
             n = min(Budget.parse(self.how.to).samples(len(samples.node)), graph.n)
             kept = least_similar(graph, order, n)
-        yield Output("pruned", samples.dropped(kept, *near))
+        yield Output("pruned", samples.dropped(kept, *near, by_bytes=self.how.by_bytes))
         yield Output("prune_curve", self._curve(lists, graph, level, order, len(samples.node)))
 
     def _graph(self, pool: Pool, lists: pa.Table | None, samples: _Samples) -> tuple[Graph, Ints]:
@@ -204,8 +209,7 @@ class Prune:
             pairs = pool.read("look_alikes", ["left", "right", "bits", "flipped"])
             if not self.how.unflipped:
                 pairs = pairs.filter(pairs["flipped"])
-            by_text = self.how.identity != "images_hash"
-            parts.append(samples.look_alikes(pairs, self.how.bits, by_text=by_text))
+            parts.append(samples.look_alikes(pairs, self.how.bits, by_text=self.how.by_text))
         left, right, similarity, level = (np.concatenate(part) for part in zip(*parts, strict=True))
         other = left != right
         return Graph(samples.n_nodes, left[other], right[other], similarity[other]), level[other]
@@ -259,13 +263,12 @@ class _Samples:
 
     @classmethod
     def of(cls, pool: Pool, how: Pruning) -> _Samples:
-        columns = ["uid", "content_hash", "images_hash", "text_hash", "error"]
-        table = pool.read("checked", columns)
+        columns = ["uid", "content_hash", "images_hash", "text_hash", "error", how.identity, how.by_bytes]
+        table = pool.read("checked", list(dict.fromkeys(columns)))
         in_pool = np.flatnonzero(table["error"].is_null().to_numpy())
         readable = table.take(pa.array(in_pool)).combine_chunks()
         # Samples without what the key compares are equal where their whole content is.
-        equal = first_equal([pc.coalesce(readable[how.identity], readable["content_hash"])])
-        _, node = np.unique(equal, return_inverse=True)
+        _, node = np.unique(_equal(readable, how.identity), return_inverse=True)
         by_node = np.argsort(node, kind="stable")
         starts = np.flatnonzero(np.diff(node[by_node], prepend=-1))
         rank = np.empty(len(node), np.int64)
@@ -301,7 +304,7 @@ class _Samples:
         same = np.arange(len(self.node))
         same[ends[1][equal]] = ends[0][equal]
         look[shown] = same[look[shown]]
-        texts = first_equal([pc.coalesce(self.facts["text_hash"], self.facts["content_hash"])])
+        texts = _equal(self.facts, "text_hash")
         rows = pl.DataFrame(
             {"node": self.node, "look": look, "text": texts if by_text else np.zeros(len(look))}
         )
@@ -322,7 +325,7 @@ class _Samples:
         level = np.concatenate([np.full(len(alike), BY_HASH), turned])
         return left, right, (1 - distance / bits).astype(np.float32), level
 
-    def dropped(self, kept: Kept, graph: Graph, level: Ints) -> pa.RecordBatch:
+    def dropped(self, kept: Kept, graph: Graph, level: Ints, *, by_bytes: str) -> pa.RecordBatch:
         """A row a sample that goes: copies, and nodes that other nodes stand for."""
         first = np.empty(self.n_nodes, np.int64)  # of each node the sample that stays if the node does
         order = np.lexsort((self.rank, self.node))
@@ -342,7 +345,9 @@ class _Samples:
         stays = first[instead[node]]
         nobody = goes & (kept.kept_by[node] == -2)
         by_pair = LEVELS[level[pair]] if len(level) else np.full(len(rows), NEAR)
-        reason = np.where(alone, SURPLUS, np.where(goes, by_pair, EXACT))
+        files = _equal(self.facts, by_bytes)
+        copy = np.where(files[rows] == files[first[node]], EXACT, PIXELS)
+        reason = np.where(alone, SURPLUS, np.where(goes, by_pair, copy))
         strength = graph.similarity[pair] if len(level) else np.ones(len(rows), np.float32)
         columns = [
             self.uid.take(pa.array(rows)),
@@ -353,6 +358,11 @@ class _Samples:
             pa.array(self.in_pool[stays], pa.int64(), mask=nobody),
         ]
         return pa.record_batch(columns, schema=PRUNED)
+
+
+def _equal(readable: pa.Table, identity: str) -> Ints:
+    """(n,) the first row of the same identity; rows without one are equal where their whole content is."""
+    return first_equal([pc.coalesce(readable[identity], readable["content_hash"])])
 
 
 def _preferred(pool: Pool, how: Pruning, readable: pa.Table, in_pool: Ints) -> Ints:

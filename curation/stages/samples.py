@@ -40,12 +40,14 @@ CHECKED = pa.schema(
         pa.field("image_bytes", pa.int64(), nullable=False),
         columns.CONTENT_HASH,
         pa.field("images_hash", pa.binary(16)),  # of the bytes of all images, in order; null without images
+        pa.field("pixels_hash", pa.binary(16)),  # of their pixels; null also where one cannot be decoded
+        pa.field("shown_hash", pa.binary(16)),  # of the turns and these pixels: what a model is shown
         pa.field("text_hash", pa.binary(16)),  # of all turns, without marks of images; null without text
         columns.ERROR,
         columns.ERROR_MESSAGE,
     ]
 )
-DERIVED = ("image_bytes", "images_hash", "text_hash")
+DERIVED = ("image_bytes", "images_hash", "pixels_hash", "shown_hash", "text_hash")
 SAMPLE_COLUMNS = [name for name in CHECKED.names if name not in DERIVED] + ["turns"]
 IMAGE_COLUMNS = columns.IMAGES.names
 MARK = re.compile(r"\s*<image>\s*")
@@ -92,7 +94,7 @@ class Check:
 
     source: ClassVar[SamplesWithImages] = SamplesWithImages()
     name: ClassVar[str] = "checked"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     shape: ClassVar[str] = "map"
     writes: ClassVar[pa.Schema] = CHECKED
 
@@ -107,10 +109,13 @@ class Check:
         kept = {
             name: rows[name] for name in CHECKED.names if name not in {*DERIVED, "error", "error_message"}
         }
+        pixels = _joined(piece, "pixels_hash")
         facts = {
             **kept,
             "image_bytes": pa.array(image_bytes),
-            "images_hash": _hashes_of_images(piece),
+            "images_hash": _hashes(_joined(piece, "sha256")),
+            "pixels_hash": _hashes(pixels),
+            "shown_hash": _hashes_of_all(rows, pixels),
             "text_hash": _hashes_of_texts(rows["turns"]),
             "error": error,
             "error_message": message,
@@ -121,10 +126,27 @@ class Check:
         return prepared[0]
 
 
-def _hashes_of_images(piece: SampleImages) -> pa.Array:
-    hashes = piece.images["sha256"].to_pylist()
+def _joined(piece: SampleImages, column: str) -> list[bytes | None]:
+    """Of each sample the hashes of its images, in order; None without images, or where one has no hash."""
+    hashes = piece.images[column].to_pylist()
     own = [hashes[start:end] for start, end in itertools.pairwise(piece.offsets.tolist())]
-    return pa.array([_digest(b"".join(each)) if each else None for each in own], pa.binary(16))
+    return [b"".join(each) if each and None not in each else None for each in own]
+
+
+def _hashes(joined: list[bytes | None]) -> pa.Array:
+    return pa.array([each and _digest(each) for each in joined], pa.binary(16))
+
+
+def _hashes_of_all(rows: pa.RecordBatch, pixels: list[bytes | None]) -> pa.Array:
+    """Null where a sample has an image and no pixels."""
+    found = []
+    for turns, n_images, shown in zip(
+        rows["turns"].to_pylist(), rows["n_images"].to_pylist(), pixels, strict=True
+    ):
+        texts = json.dumps([(turn["role"], turn["text"]) for turn in turns], ensure_ascii=False)
+        whole = texts.encode("utf-8", "surrogatepass") + b"\0" + (shown or b"")
+        found.append(None if n_images and shown is None else _digest(whole))
+    return pa.array(found, pa.binary(16))
 
 
 def _hashes_of_texts(turns: pa.Array) -> pa.Array:
