@@ -20,12 +20,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from clustering.vectors import cosines, unit
 from curation.decontaminate import leaks_of
 from curation.images import to_rgb
 from curation.readers import READERS, detect
 from curation.setup import set_keys
-from curation.stages.leaks import near
 from curation.workspace import Workspace
 from jobs.cli import cli
 from schemas.errors import ConfigError, ReadError
@@ -127,26 +125,6 @@ def test_what_many_texts_of_a_benchmark_share_is_its_template() -> None:
     items = [[f"{template}"] for _ in range(COMMON + 1)]
     assert len(Phrases.of(items, 13).repeated([[template]], 0.1)[1]) == 0
     assert len(Phrases.of(items[:-1], 13).repeated([[template]], 0.1)[1]) == COMMON
-
-
-# --- embeddings --------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("block", [1, 7, 64, 1000])
-def test_near_vectors_equal_brute_force_for_every_block(block: int) -> None:
-    rng = np.random.default_rng(0)
-    own = unit(rng.standard_normal((60, 32)))
-    others = unit(
-        np.concatenate([own[:30] + 0.05 * rng.standard_normal((30, 32)), -own[30:], np.zeros((3, 32))])
-    )
-    i, j = (axis.ravel() for axis in np.indices((len(own), len(others))))
-    exact = cosines(own, others, i, j).astype(np.float32)
-    expected = {
-        (a, b): c for a, b, c in zip(i.tolist(), j.tolist(), exact, strict=True) if c >= np.float32(0.95)
-    }
-    left, right, similarity = near(own, others, 0.95, block)
-    assert dict(zip(zip(left.tolist(), right.tolist(), strict=True), similarity, strict=True)) == expected
-    assert len(expected) > 10
 
 
 # --- a folder of images ------------------------------------------------------------------------------------

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from clustering.processor import has_bf16_instructions
 from curation.generate import KINDS
 from curation.models.encoder import OpenClipEncoder, bf16_cosine, load_encoder
-from curation.models.environment import has_bf16_instructions, resolve_environment
+from curation.models.environment import resolve_environment
 from curation.models.spec import BUILTIN, model_identity, parse_spec
 from curation.models.weights import verify_builtin
 from curation.training.pairs import changed, recompressed

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clustering.neighbours import across, nearest
+from clustering.neighbours import PANEL, across, nearest
+from clustering.products import products
 from clustering.vectors import cosines, unit
 from tests.test_clustering import near_rows, unit_rows
+
+PRECISIONS = ("float32", "bfloat16")
 
 
 def brute_force(views, floor, most, visitors):
@@ -45,19 +50,39 @@ def test_the_lists_are_those_of_brute_force_for_every_block(data):
         views[0][data.draw(st.integers(0, n - 1))] = 0
     visitors, most = data.draw(st.integers(0, n)), data.draw(st.sampled_from([1, 2, 5, 64]))
     block = data.draw(st.sampled_from([1, 2, 7, 16, 1024]))
-    lists = nearest(views, floor, most, visitors=visitors, block=block)
+    precision = data.draw(st.sampled_from(PRECISIONS))
+    lists = nearest(views, floor, most, visitors=visitors, block=block, precision=precision)
     assert (lists.row.dtype, lists.other.dtype, lists.similarity.dtype) == (np.int64, np.int64, np.float32)
     assert entries(lists) == brute_force(views, floor, most, visitors)
 
 
-def test_lists_have_the_same_bits_for_every_block_and_order_of_rows():
+def test_lists_have_the_same_bits_for_every_block_precision_and_order_of_rows():
     rows = near_rows(1200, 256)
-    expected = entries(nearest([rows], 0.95, 8))
+    expected = entries(nearest([rows], 0.95, 8, precision="float32"))
     assert len(expected) > 2000
-    for block in (64, 333, 5000):
-        assert entries(nearest([rows], 0.95, 8, block=block)) == expected
+    for block, precision in itertools.product((64, 333, 5000), PRECISIONS):
+        assert entries(nearest([rows], 0.95, 8, block=block, precision=precision)) == expected
     backwards = nearest([rows[::-1]], 0.95, 8)
     assert sorted(backwards.similarity.tolist()) == sorted(each[2] for each in expected)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("d", [1, 8, 512, 3000])
+def test_products_bound_the_cosines_that_they_stand_for(precision, d):
+    rows = near_rows(300, d)
+    views = [rows, unit_rows(len(rows), d)]
+    order = np.random.default_rng(0).permutation(len(rows))
+    found = products(views, order, precision)
+    codes = found.block(slice(0, 200), slice(100, 300))
+    i, j = (each.ravel() for each in np.indices(codes.shape))
+    ends = order[:200][i], order[100:300][j]
+    exact = np.minimum.reduce([cosines(view, view, *ends) for view in views]).astype(np.float32)
+    flat = codes.ravel()
+    assert np.all(flat >= found.reaching(exact))
+    assert np.all(found.surely(flat) <= exact)
+    assert np.all(flat > found.nothing)
+    # Bounds that say nothing would hold as well.
+    assert np.mean(exact[exact > 0.1] - found.surely(flat)[exact > 0.1]) < 0.03
 
 
 def test_many_copies_of_one_row_have_full_lists_of_the_first_of_them():
@@ -113,14 +138,34 @@ def test_what_makes_no_sense_is_refused(views, settings, sentence):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 30), st.integers(0, 30), st.sampled_from([1, 7, 1024]), st.integers(0, 50))
-def test_pairs_across_two_sets_are_those_of_brute_force(n, m, block, seed):
+@given(
+    st.integers(0, 30),
+    st.integers(0, 30),
+    st.sampled_from([1, 7, 1024]),
+    st.integers(0, 50),
+    st.sampled_from(PRECISIONS),
+)
+def test_pairs_across_two_sets_are_those_of_brute_force(n, m, block, seed, precision):
     left = [near_rows(n, 8, seed)[:n], near_rows(n, 9, seed)[:n]]
     right = [near_rows(m, 8, seed)[:m], near_rows(m, 9, seed)[:m]]
-    i, j, similarity = across(left, right, 0.8, block)
+    i, j, similarity = across(left, right, 0.8, block, precision)
     every, other = np.divmod(np.arange(n * m), max(m, 1))
     exact = np.minimum.reduce([cosines(u, v, every, other) for u, v in zip(left, right, strict=True)])
     near = np.flatnonzero(exact.astype(np.float32) >= np.float32(0.8))
     np.testing.assert_array_equal(i, every[near])
     np.testing.assert_array_equal(j, other[near])
     np.testing.assert_array_equal(similarity, exact.astype(np.float32)[near])
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_pairs_across_are_those_of_brute_force_where_the_right_is_taken_in_parts(precision):
+    rows = near_rows(PANEL + 1500, 16)
+    left = rows[-40:]
+    i, j, similarity = across([left], [rows], 0.9, precision=precision)
+    every, other = np.divmod(np.arange(len(left) * len(rows)), len(rows))
+    exact = cosines(left, rows, every, other).astype(np.float32)
+    near = np.flatnonzero(exact >= np.float32(0.9))
+    np.testing.assert_array_equal(i, every[near])
+    np.testing.assert_array_equal(j, other[near])
+    np.testing.assert_array_equal(similarity, exact[near])
+    assert {*(j // PANEL)} == {0, 1}

@@ -8,12 +8,12 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
+from clustering.processor import has_bf16_instructions
 from curation.models.spec import model_identity, vlm_identity
 from schemas.errors import ConfigError
 
 VLM_PACKAGES = ("torch", "transformers", "tokenizers", "pillow")
 PACKAGES = ("torch", "open_clip_torch", "transformers", "pillow")
-BF16_FLAGS = frozenset(("avx512_bf16", "amx_bf16"))
 
 
 def resolve_environment(model: str, device: str = "auto") -> dict[str, str]:
@@ -66,13 +66,3 @@ def has_gpu() -> bool:
     except (OSError, subprocess.TimeoutExpired):
         return False
     return listed.stdout.startswith("GPU ")
-
-
-def has_bf16_instructions(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Say whether the processor has bf16 instructions; False where /proc/cpuinfo does not tell."""
-    if not cpuinfo.is_file():
-        return False
-    for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
-        if line.startswith("flags"):
-            return not BF16_FLAGS.isdisjoint(line.split())
-    return False

@@ -103,7 +103,7 @@ def _require(decided: dict[str, str], here: dict[str, str], dtype: str, device: 
     Raises:
         EngineUnavailable: naming what differs here from what the driver decided.
     """
-    from curation.models.environment import has_bf16_instructions
+    from clustering.processor import has_bf16_instructions
 
     differs = [f"{name} {here[name]}, not {value}" for name, value in decided.items() if here[name] != value]
     if dtype == "bfloat16" and device == "cpu" and not has_bf16_instructions():

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from clustering.hamming import near_codes
-from clustering.vectors import checked, cosines, margin
+from clustering.neighbours import across
 from curation.benchmark import describe, held_images, held_phrases, texts_of
 from curation.gather import places, vectors
 from curation.ids import positions
@@ -41,7 +41,6 @@ IMAGE, PERCEPTUAL, EMBEDDING, TEXT = "image", "perceptual", "embedding", "text"
 LEVELS = (IMAGE, PERCEPTUAL, EMBEDDING, TEXT)  # the surest first
 BITS = 64  # of the hash
 MOST = 8  # matches with one benchmark that an image or a text keeps
-BLOCK = 8192  # vectors of a benchmark that are multiplied at once
 
 MATCHES = pa.field(
     "matches",
@@ -129,7 +128,7 @@ class FindImages:
                 alike = (1 - bits / BITS).astype(np.float32)
                 found.append((benchmark.name, PERCEPTUAL, (told[left], held.told[right], alike)))
             if EMBEDDING in self.levels:
-                found.append((benchmark.name, EMBEDDING, near(own, held.vectors, self.cosine)))
+                found.append((benchmark.name, EMBEDDING, across([own], [held.vectors], self.cosine)))
         return _matches(len(rows), found)
 
     def finish(self, rows: pa.RecordBatch, prepared: list[pa.Array]) -> pa.RecordBatch:
@@ -269,23 +268,6 @@ def _named(benchmarks: Sequence[Benchmark]) -> list[list[str]]:
 
 
 # --- comparing -------------------------------------------------------------------------------------------
-
-
-def near(own: NDArray[np.float32], others: NDArray[np.float32], cosine: float, block: int = BLOCK) -> Pairs:
-    """Rows of `own` and `others`, unit vectors, whose cosine is at least `cosine`; it is exact.
-
-    A float32 product proposes and `clustering.vectors.cosines` decides, so threads and blocks change nothing.
-    """
-    rows, threshold = checked(own, "own"), np.float32(cosine)
-    found = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))]
-    for start in range(0, len(others), block):
-        part = checked(others[start : start + block], "others")
-        i, j = np.nonzero(rows @ part.T >= threshold - margin(rows.shape[1]))
-        similarity = cosines(rows, part, i, j).astype(np.float32)
-        kept = similarity >= threshold
-        found.append((i[kept], j[kept] + start, similarity[kept]))
-    left, right, similar = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return left, right, similar
 
 
 def _equal(sha256: pa.ChunkedArray, held: Images) -> Pairs:

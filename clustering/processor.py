@@ -1,0 +1,19 @@
+"""What the processor has instructions for."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+BF16_FLAGS = frozenset(("avx512_bf16", "amx_bf16"))
+
+
+@lru_cache
+def has_bf16_instructions(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Say whether the processor has bf16 instructions; False where /proc/cpuinfo does not tell."""
+    if not cpuinfo.is_file():
+        return False
+    for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+        if line.startswith("flags"):
+            return not BF16_FLAGS.isdisjoint(line.split())
+    return False
