@@ -298,8 +298,8 @@ def across(
     """Every pair of a row on the left and one on the right whose cosine reaches `floor` in every view.
 
     (m,) int64 rows of the left, (m,) int64 rows of the right, (m,) float32 cosines; sorted by both. As exact,
-    and as independent of `block` and `precision`, as `nearest`; memory 5 * block^2 bytes, 20 bytes a pair, and
-    a copy of the left and of 8,192 rows of the right.
+    and as independent of `block` and `precision`, as `nearest`. Memory: 5 * block^2 bytes, 20 bytes a pair, a
+    copy of the left and one of 8,192 rows of the right.
 
     Raises:
         ValueError: as `nearest`.
