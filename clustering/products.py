@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
-# From so many rows on the products save more time than the import of torch takes.
+# A few groups of so many rows save the time that the import of torch takes, and large ones rarely come alone.
 WORTH_AN_IMPORT = 16384
 # How far a number can be moved when it is rounded to bfloat16's 8 bits, as a share of it.
 ROUNDING = np.float32(2.0**-8)
