@@ -2,11 +2,11 @@
 
 The full kernel holds n x n cosines and a triangular copy of them (SemDeDup), the panel kernel n x 1,024 at a
 time with what lies below the diagonal masked (NeMo Curator). All three find the same duplicates, which is
-asserted before anything is timed; torch is loaded by then. Memory is resident memory at most beyond the vectors. Then pools of
-clustered vectors of which a fifth are planted near-copies (cosine uniform in [0.95, 1]): clusters are made
-first, in another process, and everything from there to the decision is measured in one of its own. There are
-as many clusters as makes them about 1,000 rows large in the larger pools, so that growth is that of n. On the
-smallest pool faiss (exact range search) and semhash's index are asked the same, where they are installed.
+asserted before anything is timed; torch is loaded by then. Memory is resident memory at most beyond the
+vectors. Then pools of clustered vectors of which a fifth are planted near-copies (cosine uniform in
+[0.95, 1]): clusters are made first, in another process, and everything from there to the decision is measured
+in one of its own. There are as many clusters as makes them about 1,000 rows large on average in the larger
+pools, so that growth is that of n. On the smallest pool faiss (exact range search) and semhash's index are asked the same, where they are installed.
 """
 
 from __future__ import annotations
