@@ -6,7 +6,8 @@ asserted before anything is timed; torch is loaded by then. Memory is resident m
 vectors. Then pools of clustered vectors of which a fifth are planted near-copies (cosine uniform in
 [0.95, 1]): clusters are made first, in another process, and everything from there to the decision is measured
 in one of its own. There are as many clusters as makes them about 1,000 rows large on average in the larger
-pools, so that growth is that of n. On the smallest pool faiss (exact range search) and semhash's index are asked the same, where they are installed.
+pools, so that growth is that of n. On the smallest pool faiss (exact range search) and semhash's index are
+asked the same, where they are installed.
 """
 
 from __future__ import annotations
