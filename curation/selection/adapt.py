@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from curation.selection.apportion import apportion
-from curation.selection.decision import Decision
+from curation.selection.decision import Deciding, Decision
 from curation.selection.entropies import entropies, means, standardised
 from curation.selection.order import TIES, demand, drawn, first_of_each, groups_of, in_rounds, numbers
 from curation.selection.per_cluster import CLUSTER, labels
@@ -36,7 +36,7 @@ EQUAL = 1e-9
 
 
 @dataclass(frozen=True)
-class Adapt:
+class Adapt(Deciding):
     """See the module.
 
     Args:
@@ -77,10 +77,6 @@ class Adapt:
     def wants(self) -> tuple[str, ...]:
         """See `curation.selection.decision.Wanting`."""
         return () if self.columns else (*GROUNDED, *NARROW)
-
-    def select(self, table: pl.DataFrame, n: int, seed: int) -> NDArray[np.int64]:
-        """See `schemas.protocols.Selector`."""
-        return self.decide(table, n, seed).order
 
     def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:
         """See `curation.selection.decision`."""

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from curation.selection.decision import Decision
+from curation.selection.decision import Deciding, Decision
 from curation.selection.order import TIES, demand, drawn, numbers, pick_order
+from curation.selection.spec import column_and_direction
 from curation.selection.strata import BINS, coverage_order, equal_width
 from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
     import polars as pl
-    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
-class CoverageCentric:
+class CoverageCentric(Deciding):
     """Fifty equal-width strata of `column` take turns, at random inside each.
 
     The share `cut` of the rows with the lowest values (with `lowest`, the highest) is hard or mislabelled:
@@ -40,8 +40,6 @@ class CoverageCentric:
             ConfigError: there is no column, or the cut is no share below 1.
         """
         column, _, cut = (argument or "").partition("@")
-        from curation.selection.top import column_and_direction
-
         name, lowest = column_and_direction(cls.name, column)
         try:
             share = float(cut or 0.1)
@@ -55,10 +53,6 @@ class CoverageCentric:
     def needs(self) -> tuple[str, ...]:
         """See `schemas.protocols.Selector`."""
         return (self.column,)
-
-    def select(self, table: pl.DataFrame, n: int, seed: int) -> NDArray[np.int64]:
-        """See `schemas.protocols.Selector`."""
-        return self.decide(table, n, seed).order
 
     def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:
         """See `curation.selection.decision`."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from clustering.vectors import unit
 from curation.selection.apportion import apportion
-from curation.selection.decision import Decision
+from curation.selection.decision import Deciding, Decision
 from curation.selection.grid import IMAGE, TEXT, joint_vectors, on_grid
 from curation.selection.order import TIES, demand, groups_of, in_rounds, pick_order
 from curation.selection.per_cluster import CLUSTER, labels
@@ -31,7 +31,7 @@ KERNEL_GRID = 2.0**30
 
 
 @dataclass(frozen=True)
-class Coincide:
+class Coincide(Deciding):
     """See the module. Vectors are the joint ones of image and text; the published code has a VLM's layers.
 
     Ties go to the smaller (content_hash, uid); the seed has no influence. Time: the sum over clusters of
@@ -57,10 +57,6 @@ class Coincide:
         if not 0 < temperature < float("inf"):
             raise ConfigError(f"coincide takes a temperature, such as coincide:0.1, not {argument!r}")
         return cls(temperature)
-
-    def select(self, table: pl.DataFrame, n: int, seed: int) -> NDArray[np.int64]:
-        """See `schemas.protocols.Selector`."""
-        return self.decide(table, n, seed).order
 
     def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:
         """See `curation.selection.decision`."""

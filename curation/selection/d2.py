@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from curation.selection.decision import Decision
+from curation.selection.decision import Deciding, Decision
 from curation.selection.order import TIES, demand, numbers, pick_order
-from curation.selection.top import column_and_direction
+from curation.selection.spec import column_and_direction
 from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ NEAR = (
 
 
 @dataclass(frozen=True)
-class D2:
+class D2(Deciding):
     """Importance spreads to neighbours, and every pick takes some back from its own.
 
     Importance is the rank of `column` as a share in (0, 1] (0 without a value). Forward: a row's score is its
@@ -61,10 +61,6 @@ class D2:
     def needs(self) -> tuple[str, ...]:
         """See `schemas.protocols.Selector`."""
         return (self.column, NEAR)
-
-    def select(self, table: pl.DataFrame, n: int, seed: int) -> NDArray[np.int64]:
-        """See `schemas.protocols.Selector`."""
-        return self.decide(table, n, seed).order
 
     def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:
         """See `curation.selection.decision`."""

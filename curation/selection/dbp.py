@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from curation.selection.apportion import nearest, whole_shares
-from curation.selection.decision import Decision
+from curation.selection.decision import Deciding, Decision
 from curation.selection.entropies import means
 from curation.selection.order import TIES, demand, first_of_each, groups_of, numbers, pick_order
 from curation.selection.per_cluster import CLUSTER, labels
@@ -16,14 +16,13 @@ from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
     import polars as pl
-    from numpy.typing import NDArray
 
 SIMILARITY = "similarity"  # cosine to the centre of the own cluster
 APART = "centroid_distance"  # mean cosine distance of that centre to the 20 nearest others
 
 
 @dataclass(frozen=True)
-class DensityBased:
+class DensityBased(Deciding):
     """Quotas from the complexity of the clusters, by the paper's quadratic program; the hardest of each.
 
     A cluster's complexity is the mean cosine distance of its rows to its centre, times the mean distance of
@@ -53,10 +52,6 @@ class DensityBased:
         if not 0 < temperature < float("inf"):
             raise ConfigError(f"dbp takes a temperature, such as dbp:0.1, not {argument!r}")
         return cls(temperature)
-
-    def select(self, table: pl.DataFrame, n: int, seed: int) -> NDArray[np.int64]:
-        """See `schemas.protocols.Selector`."""
-        return self.decide(table, n, seed).order
 
     def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:
         """See `curation.selection.decision`."""

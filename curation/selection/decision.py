@@ -29,7 +29,11 @@ class Decision:
 
 @runtime_checkable
 class Deciding(Protocol):
-    """A selector that explains its picks."""
+    """A selector that explains its picks; `select` is made of it."""
+
+    def select(self, table: pl.DataFrame, n: int, seed: int) -> NDArray[np.int64]:
+        """See `schemas.protocols.Selector`."""
+        return self.decide(table, n, seed).order
 
     def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:
         """As `select`, with the reasons."""

@@ -9,24 +9,23 @@ import numpy as np
 
 from curation.selection.cover import Coverage, lazy, stochastic
 from curation.selection.d2 import ranked_share
-from curation.selection.decision import Decision
+from curation.selection.decision import Deciding, Decision
 from curation.selection.grid import IMAGE, TEXT, joint_vectors, on_grid, vectors_of
 from curation.selection.order import TIES, demand, groups_of, numbers, pick_order
 from curation.selection.per_cluster import CLUSTER
 from curation.selection.similar import Similar, similar
-from curation.selection.top import column_and_direction
+from curation.selection.spec import column_and_direction
 from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
     import polars as pl
-    from numpy.typing import NDArray
 
 STOCHASTIC = "stochastic"
 COVERS = {"joint": (IMAGE, TEXT), "image": (IMAGE,), "text": (TEXT,), "image,text": (IMAGE, TEXT)}
 
 
 @dataclass(frozen=True)
-class Facility:
+class Facility(Deciding):
     """Facility location: the sum over candidates of the similarity to the nearest pick, by greedy steps.
 
     At least 1 - 1/e of the best sum on the lists it works on: for each candidate the 32 most similar ones,
@@ -64,10 +63,6 @@ class Facility:
         """See `schemas.protocols.Selector`."""
         return COVERS[self.cover]
 
-    def select(self, table: pl.DataFrame, n: int, seed: int) -> NDArray[np.int64]:
-        """See `schemas.protocols.Selector`."""
-        return self.decide(table, n, seed).order
-
     def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:
         """See `curation.selection.decision`."""
         demand(table, (*TIES, CLUSTER, *self.needs))
@@ -88,7 +83,7 @@ class Facility:
 
 
 @dataclass(frozen=True)
-class QualityDiversity:
+class QualityDiversity(Deciding):
     """One knob between score and coverage: weight * quality + (1 - weight) * facility location.
 
     Quality is the rank of `column` as a share in (0, 1], scaled so that all picks together weigh as much as
@@ -122,10 +117,6 @@ class QualityDiversity:
     def needs(self) -> tuple[str, ...]:
         """See `schemas.protocols.Selector`."""
         return (self.column, IMAGE, TEXT)
-
-    def select(self, table: pl.DataFrame, n: int, seed: int) -> NDArray[np.int64]:
-        """See `schemas.protocols.Selector`."""
-        return self.decide(table, n, seed).order
 
     def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:
         """See `curation.selection.decision`."""

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from curation.selection.decision import Decision
+from curation.selection.decision import Deciding, Decision
 from curation.selection.grid import IMAGE, TEXT, joint_vectors
 from curation.selection.order import TIES, demand, pick_order
-from schemas.errors import ConfigError
+from curation.selection.spec import Plain
 
 if TYPE_CHECKING:
     import polars as pl
@@ -21,7 +21,7 @@ HELD = 2**24
 
 
 @dataclass(frozen=True)
-class KCenter:
+class KCenter(Plain, Deciding):
     """Greedy k-center over joint vectors: no row lies farther from the picks than twice the optimum.
 
     It starts with the row nearest to the mean of all. Distances are 1 - cosine; ties go to the smaller
@@ -31,21 +31,6 @@ class KCenter:
 
     name: ClassVar[str] = "kcenter"
     needs: ClassVar[tuple[str, ...]] = (IMAGE, TEXT)
-
-    @classmethod
-    def parse(cls, argument: str | None) -> KCenter:
-        """The selector of the spec that is its name.
-
-        Raises:
-            ConfigError: there is an argument.
-        """
-        if argument is not None:
-            raise ConfigError(f"{cls.name} takes no argument, not {argument!r}; write --strategy {cls.name}")
-        return cls()
-
-    def select(self, table: pl.DataFrame, n: int, seed: int) -> NDArray[np.int64]:
-        """See `schemas.protocols.Selector`."""
-        return self.decide(table, n, seed).order
 
     def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:
         """See `curation.selection.decision`."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from curation.selection.decision import Decision
+from curation.selection.decision import Deciding, Decision
 from curation.selection.order import TIES, demand, numbers, pick_order
 from schemas.errors import ConfigError
 
@@ -20,7 +20,7 @@ SPACES = ("embedding", "gradient")
 
 
 @dataclass(frozen=True)
-class Less:
+class Less(Deciding):
     """The samples with the most influence on a target: a dataset of the pool, which is no candidate itself.
 
     Influence is the mean cosine to the target's samples of one source (a subtask), and of that the highest
@@ -53,10 +53,6 @@ class Less:
     def needs(self) -> tuple[str, ...]:
         """See `schemas.protocols.Selector`."""
         return (f"{INFLUENCE}:{self.target}@{self.space}",)
-
-    def select(self, table: pl.DataFrame, n: int, seed: int) -> NDArray[np.int64]:
-        """See `schemas.protocols.Selector`."""
-        return self.decide(table, n, seed).order
 
     def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:
         """See `curation.selection.decision`."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from curation.selection.apportion import apportion
-from curation.selection.decision import Decision
+from curation.selection.decision import Deciding, Decision
 from curation.selection.order import TIES, demand, drawn, groups_of, numbers
 from curation.selection.per_cluster import CLUSTER
 from schemas.errors import ConfigError
@@ -30,7 +30,7 @@ BY_SOURCE = "source"
 
 
 @dataclass(frozen=True)
-class Mmssr:
+class Mmssr(Deciding):
     """See the module.
 
     Args:
@@ -78,10 +78,6 @@ class Mmssr:
     def wants(self) -> tuple[str, ...]:
         """See `curation.selection.decision.Wanting`."""
         return STYLE_COLUMNS
-
-    def select(self, table: pl.DataFrame, n: int, seed: int) -> NDArray[np.int64]:
-        """See `schemas.protocols.Selector`."""
-        return self.decide(table, n, seed).order
 
     def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:
         """See `curation.selection.decision`."""

@@ -11,22 +11,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from curation.selection.decision import Decision
+from curation.selection.decision import Deciding, Decision
 from curation.selection.order import TIES, demand, drawn, groups_of, in_rounds, numbers, pick_order
-from curation.selection.top import column_and_direction
-from schemas.errors import ConfigError
+from curation.selection.spec import Plain
+from curation.selection.top import Top
 
 if TYPE_CHECKING:
-    import numpy as np
     import polars as pl
-    from numpy.typing import NDArray
 
 CLUSTER = "cluster"
 SOURCE = "source"
 
 
 @dataclass(frozen=True)
-class RandomPerCluster:
+class RandomPerCluster(Plain, Deciding):
     """Equal quotas over the clusters, uniformly at random inside each, by a hash of (seed, uid).
 
     Rows without a cluster are one more cluster. Where the budget does not divide, which clusters give
@@ -36,21 +34,6 @@ class RandomPerCluster:
     name: ClassVar[str] = "random-per-cluster"
     needs: ClassVar[tuple[str, ...]] = ()
     column: ClassVar[str] = CLUSTER
-
-    @classmethod
-    def parse(cls, argument: str | None) -> RandomPerCluster:
-        """The selector of the spec `random-per-cluster`.
-
-        Raises:
-            ConfigError: there is an argument.
-        """
-        if argument is not None:
-            raise ConfigError(f"{cls.name} takes no argument, not {argument!r}; write --strategy {cls.name}")
-        return cls()
-
-    def select(self, table: pl.DataFrame, n: int, seed: int) -> NDArray[np.int64]:
-        """See `schemas.protocols.Selector`."""
-        return self.decide(table, n, seed).order
 
     def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:
         """See `curation.selection.decision`."""
@@ -70,35 +53,14 @@ class RandomPerSource(RandomPerCluster):
 
 
 @dataclass(frozen=True)
-class TopPerCluster:
+class TopPerCluster(Top):
     """Equal quotas over the clusters, the highest values of `column` (or the lowest) of each.
 
     Where the budget does not divide, the clusters whose next row is better give one more. Rows without a
     value come last in their cluster; ties go to the smaller (content_hash, uid). The seed has no influence.
     """
 
-    column: str
-    lowest: bool = False
-
     name: ClassVar[str] = "top-per-cluster"
-
-    @classmethod
-    def parse(cls, argument: str | None) -> TopPerCluster:
-        """The selector of the spec `top-per-cluster:COLUMN` or `top-per-cluster:-COLUMN`.
-
-        Raises:
-            ConfigError: there is no column.
-        """
-        return cls(*column_and_direction(cls.name, argument))
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """See `schemas.protocols.Selector`."""
-        return (self.column,)
-
-    def select(self, table: pl.DataFrame, n: int, seed: int) -> NDArray[np.int64]:
-        """See `schemas.protocols.Selector`."""
-        return self.decide(table, n, seed).order
 
     def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:
         """See `curation.selection.decision`."""

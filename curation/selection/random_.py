@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from curation.selection.order import TIES, demand, drawn
-from schemas.errors import ConfigError
+from curation.selection.spec import Plain
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Random:
+class Random(Plain):
     """Uniformly at random, without repeats, by a hash of (seed, uid).
 
     Whether a sample is picked before another depends on the two alone: a smaller budget is a prefix, and
@@ -24,17 +24,6 @@ class Random:
 
     name: ClassVar[str] = "random"
     needs: ClassVar[tuple[str, ...]] = ()
-
-    @classmethod
-    def parse(cls, argument: str | None) -> Random:
-        """The selector of the spec `random`.
-
-        Raises:
-            ConfigError: there is an argument.
-        """
-        if argument is not None:
-            raise ConfigError(f"random takes no argument, not {argument!r}; write --strategy random")
-        return cls()
 
     def select(self, table: pl.DataFrame, n: int, seed: int) -> NDArray[np.int64]:
         """See `schemas.protocols.Selector`."""

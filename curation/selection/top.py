@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from curation.selection.decision import Decision
+from curation.selection.decision import Deciding, Decision
 from curation.selection.order import TIES, demand, numbers, pick_order
-from schemas.errors import ConfigError
+from curation.selection.spec import column_and_direction
 
 if TYPE_CHECKING:
-    import numpy as np
+    from typing import Self
+
     import polars as pl
-    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
-class Top:
+class Top(Deciding):
     """The rows with the highest values of `column` (or the lowest), rows without a value last.
 
     Ties go to the smaller (content_hash, uid). The seed has no influence; a smaller budget is a prefix.
@@ -28,8 +28,8 @@ class Top:
     name: ClassVar[str] = "top"
 
     @classmethod
-    def parse(cls, argument: str | None) -> Top:
-        """The selector of the spec `top:COLUMN` or `top:-COLUMN`.
+    def parse(cls, argument: str | None) -> Self:
+        """The selector of the spec `NAME:COLUMN` or `NAME:-COLUMN`.
 
         Raises:
             ConfigError: there is no column.
@@ -41,26 +41,8 @@ class Top:
         """See `schemas.protocols.Selector`."""
         return (self.column,)
 
-    def select(self, table: pl.DataFrame, n: int, seed: int) -> NDArray[np.int64]:
-        """See `schemas.protocols.Selector`."""
-        return self.decide(table, n, seed).order
-
     def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:
         """See `curation.selection.decision`."""
         demand(table, (*TIES, *self.needs))
         order = pick_order(table, [table[self.column]], [not self.lowest])[:n]
         return Decision(order, numbers(table[self.column]))
-
-
-def column_and_direction(name: str, argument: str | None) -> tuple[str, bool]:
-    """`COLUMN` -> (COLUMN, False), `-COLUMN` -> (COLUMN, True): whether the lowest values come first.
-
-    Raises:
-        ConfigError: there is no column.
-    """
-    column = (argument or "").removeprefix("-")
-    if not column:
-        raise ConfigError(
-            f"{name} needs a column: write {name}:COLUMN, or {name}:-COLUMN for the lowest first"
-        )
-    return column, argument != column

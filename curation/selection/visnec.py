@@ -8,20 +8,19 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from curation.selection.apportion import apportion
-from curation.selection.decision import Decision
+from curation.selection.decision import Deciding, Decision
 from curation.selection.order import TIES, demand, first_of_each, groups_of, numbers, pick_order
 from curation.selection.per_cluster import CLUSTER, labels
-from schemas.errors import ConfigError
+from curation.selection.spec import Plain
 
 if TYPE_CHECKING:
     import polars as pl
-    from numpy.typing import NDArray
 
 NECESSITY = "visual_necessity"
 
 
 @dataclass(frozen=True)
-class VisNec:
+class VisNec(Plain, Deciding):
     """Quotas in proportion to the clusters' sizes, by largest remainder; the highest values of each.
 
     The score is NLL without the image minus NLL with it (`visual_necessity`, which needs --vlm). Samples
@@ -30,21 +29,6 @@ class VisNec:
 
     name: ClassVar[str] = "visnec"
     needs: ClassVar[tuple[str, ...]] = (NECESSITY,)
-
-    @classmethod
-    def parse(cls, argument: str | None) -> VisNec:
-        """The selector of the spec `visnec`.
-
-        Raises:
-            ConfigError: there is an argument.
-        """
-        if argument is not None:
-            raise ConfigError(f"{cls.name} takes no argument, not {argument!r}; write --strategy {cls.name}")
-        return cls()
-
-    def select(self, table: pl.DataFrame, n: int, seed: int) -> NDArray[np.int64]:
-        """See `schemas.protocols.Selector`."""
-        return self.decide(table, n, seed).order
 
     def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:
         """See `curation.selection.decision`."""

@@ -5,20 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from curation.selection.decision import Decision
+from curation.selection.decision import Deciding, Decision
 from curation.selection.order import TIES, demand, numbers, pick_order
 from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
-    import numpy as np
     import polars as pl
-    from numpy.typing import NDArray
 
 HINT = "write weighted:alignment*0.5+synthetic_quality, with column names, numbers, + - * / and ( )"
 
 
 @dataclass(frozen=True)
-class Weighted:
+class Weighted(Deciding):
     """The rows with the highest value of `expression`, an arithmetic SQL expression over columns as they are.
 
     Columns are not rescaled: give each the weight that its unit asks for. A row without one of the values has
@@ -46,10 +44,6 @@ class Weighted:
     def needs(self) -> tuple[str, ...]:
         """See `schemas.protocols.Selector`."""
         return tuple(dict.fromkeys(self._parsed().meta.root_names()))
-
-    def select(self, table: pl.DataFrame, n: int, seed: int) -> NDArray[np.int64]:
-        """See `schemas.protocols.Selector`."""
-        return self.decide(table, n, seed).order
 
     def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:
         """See `curation.selection.decision`."""
