@@ -15,7 +15,6 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,14 +26,11 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.report import alternate, parser, show
+from benchmarks.stages import figures_of, in_own_process
 from clustering.assignment import assign
 from clustering.kmeans import fit
 from clustering.vectors import unit
 from curation.gather import vector_array
-from curation.local import LocalEngine
-from curation.memory import Limit, peak_gb
-from curation.planner import Planner
-from curation.progress import Silent
 from curation.stages.clusters import BoundClusters, CentroidsAndVectors, FitClusters, NearestCentroids
 from curation.store import Store
 from curation.vectors_from import ClusterVectors
@@ -172,7 +168,7 @@ def _shards(n: int, d: int) -> Iterator[tuple[pa.Array, Rows, Rows]]:
         yield pa.array(ids, pa.binary(16)), image, text
 
 
-def run_pool(folder: Path, k: int, d: int) -> dict[str, float | str]:
+def run_pool(folder: Path, k: int, d: int) -> dict[str, float]:
     """Fit and assign in this process; seconds, memory, and a checksum of the result."""
     store = Store(folder)
     source = ClusterVectors("vectors", ("image", "text"), d, "checked", "error", 0.5)
@@ -181,20 +177,13 @@ def run_pool(folder: Path, k: int, d: int) -> dict[str, float | str]:
         NearestCentroids(CentroidsAndVectors(source)),
         BoundClusters(32_768),
     ]
-    planner = Planner(store, LocalEngine(store, Limit(4 * 10**9)), Silent(), [], 1.0)
-    figures: dict[str, float | str] = {}
-    start = time.perf_counter()
-    for stage in stages:
-        before = time.perf_counter()
-        planner.run([stage])
-        figures[f"{stage.name}_seconds"] = time.perf_counter() - before
-    figures["seconds"] = time.perf_counter() - start
-    figures["peak_gb"] = peak_gb(1)
+    figures = figures_of(store, stages)
     similarity = store.read("clusters", ["similarity"])["similarity"].to_numpy()
     figures["wss"] = float(2 - 2 * similarity.mean(dtype=np.float64))
     manifests = [store.manifest(table) for table in ("centroids", "clusters")]
     found = [shard.checksum for manifest in manifests if manifest for shard in manifest.shards]
-    figures["checksum"] = hashlib.blake2b("".join(found).encode(), digest_size=8).hexdigest()
+    digest = hashlib.blake2b("".join(found).encode(), digest_size=6).digest()
+    figures["checksum"] = int.from_bytes(digest, "big")
     return figures
 
 
@@ -202,26 +191,18 @@ def pool(n: int, d: int, k: int, *, again: bool) -> dict[str, float]:
     """The figures of a pool, in a process of its own; `again`: with one thread too, for the same bytes."""
     with tempfile.TemporaryDirectory(dir=os.environ.get("CURATE_SCRATCH")) as folder:
         write_pool(Path(folder), n, d)
-        found = _in_own_process(folder, k, d, {})
+        options = {"pool": folder, "clusters": k, "dim": d}
+        found = in_own_process("benchmarks.kmeans", options)
         if again:
             for table in ("centroids", "k_curve", "nearest", "clusters"):
                 for kind in ("shards", "ledger"):
                     shutil.rmtree(Path(folder, kind, table))
                 Path(folder, "tables", f"{table}.json").unlink()
-            one = _in_own_process(folder, k, d, {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
+            single = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+            one = in_own_process("benchmarks.kmeans", options, single)
             assert one["checksum"] == found["checksum"], "one thread gives other bytes than several"
     del found["checksum"]
-    return {f"pool_{n}x{d}.k{k}.{name}": float(value) for name, value in found.items()}
-
-
-def _in_own_process(folder: str, k: int, d: int, environment: dict[str, str]) -> dict[str, float | str]:
-    options = ["--pool", folder, "--clusters", str(k), "--dim", str(d)]
-    command = [sys.executable, "-m", "benchmarks.kmeans", *options]
-    done = subprocess.run(
-        command, env={**os.environ, **environment}, check=True, stdout=subprocess.PIPE, text=True
-    )
-    found: dict[str, float | str] = json.loads(done.stdout)
-    return found
+    return {f"pool_{n}x{d}.k{k}.{name}": value for name, value in found.items()}
 
 
 def flags() -> argparse.Namespace:

@@ -27,15 +27,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.kmeans import Silent, rows_like_embeddings
+from benchmarks.kmeans import rows_like_embeddings
 from benchmarks.report import alternate, parser, show
+from benchmarks.stages import figures_of, in_own_process
 from clustering.neighbours import nearest
 from clustering.vectors import unit
 from curation.gather import vector_array
 from curation.likeness import Likeness
-from curation.local import LocalEngine
-from curation.memory import Limit, peak_gb
-from curation.planner import Planner
+from curation.memory import peak_gb
 from curation.stages.clusters import BoundClusters, CentroidsAndVectors, FitClusters, NearestCentroids
 from curation.stages.neighbours import FindNeighbours
 from curation.stages.probes import ClusteredFirsts, Firsts, FitProbes, Visit
@@ -56,7 +55,6 @@ FLOOR = 0.9  # of the neighbours that are remembered, as by default
 SHARD = 4096
 PLANTED = 0.2  # share of the pool
 PANEL = 1024
-MEMORY = 4 * 10**9
 HASHES = ("content_hash", "shown_hash", "images_hash", "text_hash")
 
 
@@ -213,16 +211,7 @@ def run_pool(folder: Path, part: str, k: int, d: int) -> dict[str, float]:
             Prune(how),
         ],
     }[part]
-    planner = Planner(store, LocalEngine(store, Limit(MEMORY)), Silent(), [], 1.0)
-    figures: dict[str, float] = {}
-    start = time.perf_counter()
-    for stage in stages:
-        before = time.perf_counter()
-        planner.run([stage])
-        figures[f"{stage.name}_seconds"] = time.perf_counter() - before
-    figures["seconds"] = time.perf_counter() - start
-    figures["peak_gb"] = peak_gb(1)
-    return figures
+    return figures_of(store, stages)
 
 
 def pool(n: int, d: int, k: int) -> dict[str, float]:
@@ -231,8 +220,9 @@ def pool(n: int, d: int, k: int) -> dict[str, float]:
         rows, whose, _ = planted(n, d)
         write_pool(Path(folder), rows)
         del rows
-        clustering = _in_own_process(folder, "cluster", k, d)
-        figures = _in_own_process(folder, "prune", k, d)
+        options = {"pool": folder, "clusters": k, "dim": d}
+        clustering = in_own_process("benchmarks.neardup", {**options, "part": "cluster"})
+        figures = in_own_process("benchmarks.neardup", {**options, "part": "prune"})
         figures["clusters_seconds"] = clustering["seconds"]
         store, ids = Store(Path(folder)), uids_of(n)
         pairs = store.read("neighbours", ["uid", "other"])
@@ -247,14 +237,6 @@ def pool(n: int, d: int, k: int) -> dict[str, float]:
         )
         figures["pruned"] = float(len(store.read("pruned", ["uid"])))
     return {f"pool_{n}x{d}.k{k}.{name}": float(value) for name, value in figures.items()}
-
-
-def _in_own_process(folder: str, part: str, k: int, d: int) -> dict[str, float]:
-    options = ["--pool", folder, "--part", part, "--clusters", str(k), "--dim", str(d)]
-    command = [sys.executable, "-m", "benchmarks.neardup", *options]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
 
 
 # --- the others ------------------------------------------------------------------------------------------
@@ -293,22 +275,12 @@ def others(n: int, d: int) -> dict[str, float]:
     """Time, memory and recall of others on a pool that they manage, each in a process of its own."""
     figures: dict[str, float] = {}
     for name in OTHERS:
-        command = [
-            sys.executable,
-            "-m",
-            "benchmarks.neardup",
-            "--other",
-            name,
-            "--rows",
-            str(n),
-            "--dim",
-            str(d),
-        ]
-        done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
-        if done.returncode:
+        try:
+            found = in_own_process("benchmarks.neardup", {"other": name, "rows": n, "dim": d})
+        except subprocess.CalledProcessError:
             sys.stderr.write(f"{name} is not measured: it does not run here\n")
             continue
-        figures |= {f"{name}_{n}x{d}.{key}": value for key, value in json.loads(done.stdout).items()}
+        figures |= {f"{name}_{n}x{d}.{key}": value for key, value in found.items()}
     return figures
 
 

@@ -63,8 +63,11 @@ class Record:
 class Reader(Protocol):
     """One input format. Never holds a file in memory; never decodes an image."""
 
-    name: ClassVar[str]
-    version: ClassVar[int]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> int: ...
 
     def files(self, path: Path) -> list[Path]:
         """The data files at `path` (a file or a folder), in a fixed order; none if it is another format."""

@@ -20,13 +20,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import pyarrow as pa
 
 from scorers import text_flags
+from scorers.hygiene import Measured
 from scorers.quality.found import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    import numpy as np
-    from numpy.typing import NDArray
 
     from scorers.quality.truncation import Lexicon
 
@@ -68,27 +66,12 @@ def _text(name: str) -> pa.Field:
     return pa.field(name, pa.string(), metadata={"unit": "", "range": "", "better": "neither"})
 
 
-class Described(Protocol):
+class Described(Measured, Protocol):
     """What `Synthetic` reads: samples with their text flags and alignment, and the figures of their images.
 
     `rows` has the columns of `TextFlags`, `alignment` (float, null without an image) and `error` (a code,
     null for a good record). Image j of sample i is row `offsets[i] + j` of `images`, with IMAGE_COLUMNS.
     """
-
-    @property
-    def rows(self) -> pa.RecordBatch:
-        """(n,) samples."""
-        ...
-
-    @property
-    def offsets(self) -> NDArray[np.int64]:
-        """(n + 1,) from 0 to the number of images."""
-        ...
-
-    @property
-    def images(self) -> pa.Table | pa.RecordBatch:
-        """(m,) images, null where one could not be measured."""
-        ...
 
 
 @dataclass(frozen=True)

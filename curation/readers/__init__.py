@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from curation.readers.detection import KNOWN, format_of
 from curation.readers.hf_disk import HfDisk
 from curation.readers.image_folder import ImageFolder
-from curation.readers.llava import Llava
-from curation.readers.messages import Messages
+from curation.readers.json_records import JsonReader
+from curation.readers.llava import llava
+from curation.readers.messages import messages
 from curation.readers.parquet import Parquet
-from curation.readers.sharegpt import ShareGpt
+from curation.readers.sharegpt import sharegpt
 from curation.readers.webdataset import WebDataset
 from schemas.errors import ReadError
 
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
     from schemas.protocols import Reader
 
 READERS: dict[str, Reader] = {
-    "llava": Llava(),
-    "messages": Messages(),
-    "sharegpt": ShareGpt(),
+    "llava": JsonReader("llava", llava),
+    "messages": JsonReader("messages", messages),
+    "sharegpt": JsonReader("sharegpt", sharegpt),
     "parquet": Parquet(),
     "hf": HfDisk(),
     "webdataset": WebDataset(),

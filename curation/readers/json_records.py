@@ -54,6 +54,24 @@ class Layout:
         return Newlines() if self.lines else Commas()
 
 
+@dataclass(frozen=True)
+class JsonReader:
+    """Records in JSON arrays or JSONL, as a schema reads them; see `schemas.protocols.Reader`."""
+
+    name: str
+    schema: Schema
+    version: int = 1
+
+    def files(self, path: Path) -> list[Path]:
+        return files(path)
+
+    def spans(self, file: Path, rows: int) -> Iterator[Span]:
+        return spans(file, rows)
+
+    def read(self, file: Path, span: Span) -> Iterator[Record]:
+        return read(file, span, self.schema)
+
+
 def files(path: Path) -> list[Path]:
     """The JSON files at `path`; a file given by name is taken whatever its name."""
     return [path] if path.is_file() else data_files(path, SUFFIXES)

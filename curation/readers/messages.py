@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from curation.readers import json_records
 from curation.readers.records import (
     PLACEHOLDER,
     BadRecord,
@@ -22,10 +20,7 @@ from curation.readers.records import (
 from schemas.errors import BAD_IMAGE_FIELD, BAD_TURN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from schemas.protocols import ImageAt, Record, Span
+    from schemas.protocols import ImageAt
 
 _IMAGE_PARTS = ("image_url", "image")
 
@@ -87,20 +82,3 @@ def _image(part: dict[str, Any], where: str) -> list[ImageAt]:
     if isinstance(value, dict) and value.get("url") is not None:
         value = value["url"]
     return [location(value, where)]
-
-
-@dataclass(frozen=True)
-class Messages:
-    """OpenAI messages in JSONL or in a JSON array."""
-
-    name: ClassVar[str] = "messages"
-    version: ClassVar[int] = 1
-
-    def files(self, path: Path) -> list[Path]:
-        return json_records.files(path)
-
-    def spans(self, file: Path, rows: int) -> Iterator[Span]:
-        return json_records.spans(file, rows)
-
-    def read(self, file: Path, span: Span) -> Iterator[Record]:
-        return json_records.read(file, span, messages)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
-from curation.readers import json_records
 from curation.readers.records import (
     BadRecord,
     Images,
@@ -18,12 +16,6 @@ from curation.readers.records import (
     turn_text,
 )
 from schemas.errors import BAD_TURN
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from schemas.protocols import Record, Span
 
 
 def sharegpt(record: dict[str, Any]) -> tuple[Turns, Images]:
@@ -42,20 +34,3 @@ def sharegpt(record: dict[str, Any]) -> tuple[Turns, Images]:
     if system:
         turns = (("system", canonical(system)), *turns)
     return turns, image_list(record)
-
-
-@dataclass(frozen=True)
-class ShareGpt:
-    """ShareGPT records in a JSON array or in JSONL."""
-
-    name: ClassVar[str] = "sharegpt"
-    version: ClassVar[int] = 1
-
-    def files(self, path: Path) -> list[Path]:
-        return json_records.files(path)
-
-    def spans(self, file: Path, rows: int) -> Iterator[Span]:
-        return json_records.spans(file, rows)
-
-    def read(self, file: Path, span: Span) -> Iterator[Record]:
-        return json_records.read(file, span, sharegpt)
