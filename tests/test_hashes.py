@@ -209,16 +209,18 @@ def test_a_negative_radius_is_refused():
 # --- the stage ---------------------------------------------------------------------------------------------
 
 
-def ingested(folder, images, records):
+def ingested(folder, images, records, questions=None):
     """A workspace of `images` (name: image) and `records` (lists of names), read and measured."""
+    folder.mkdir(exist_ok=True)
     for name, image in images.items():
         image.save(folder / name)
+    asked = questions or [f"Question {n}?" for n in range(len(records))]
     rows = [
         {
             "id": str(n),
             "image": names if len(names) != 1 else names[0],
             "conversations": [
-                {"from": "human", "value": "<image>\n" * len(names) + f"Question {n}?"},
+                {"from": "human", "value": "<image>\n" * len(names) + asked[n]},
                 {"from": "gpt", "value": "An answer."},
             ],
         }
@@ -267,6 +269,19 @@ def test_samples_look_alike_image_by_image_in_order(tmp_path):
     flips = [row[:2] for row in look_alikes(workspace, 8, 64, True) if row[3]]
     assert (0, 7) in flips
     assert [row[:2] for row in look_alikes(workspace, 8, 64, True) if not row[3]] == [(0, 2), (3, 4)]
+
+
+def test_by_text_only_tuples_that_share_a_text_are_compared(tmp_path):
+    images = {"a.png": picture(1)}
+    images |= {f"{n}.jpg": jpeg(picture(1).resize((300 - 10 * n, 200)), 80) for n in range(4)}
+    shown = [["a.png"], ["0.jpg"], ["1.jpg"], ["2.jpg"], ["3.jpg"], ["a.png"]]
+    workspace = ingested(tmp_path, images, shown, ["one", "other", "one", "third", "other", "third"])
+    every = {row[:2] for row in look_alikes(workspace, 8)}
+    assert every >= {(0, 1), (0, 2), (0, 3), (0, 4)}
+    # Of "one" 0 and 2, of "other" 1 and 4, of "third" 3 and 5, whose picture is first shown by 0.
+    assert {row[:2] for row in look_alikes(workspace, 8, 64, False, True)} == every
+    workspace = ingested(tmp_path / "few", images, shown[:5], ["one", "other", "one", "third", "fourth"])
+    assert [row[:2] for row in look_alikes(workspace, 8, 64, False, True)] == [(0, 2)]
 
 
 def test_images_with_equal_hashes_are_a_star_around_the_first(tmp_path):

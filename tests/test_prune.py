@@ -385,6 +385,18 @@ def test_equal_pixels_in_other_files_are_copies(
     assert pc.all(pc.equal(table["similarity"], 1.0)).as_py()
 
 
+def test_pictures_without_any_text_have_equal_texts(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    picture = Image.fromarray(pixels).resize((320, 240), Image.Resampling.BICUBIC)
+    (tmp_path / "photos").mkdir()
+    picture.save(tmp_path / "photos" / "a.png")
+    picture.resize((200, 150)).save(tmp_path / "photos" / "b.png")
+    ImageOps.invert(picture).save(tmp_path / "photos" / "c.png")
+    Workspace.init(tmp_path / "work", {"photos": tmp_path / "photos"}, model="builtin")
+    counts, _ = again(Workspace(tmp_path / "work", SMALL), semantic=False)
+    assert counts["pruned"] == {"perceptual_duplicate": 1}
+
+
 def test_every_sample_has_at_least_one_neighbour(pruned: Workspace) -> None:
     again(pruned)
     store = pruned.store

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from clustering.hamming import collapse, near_tuples
 from curation.gather import places
+from curation.ids import first_equal
 from curation.stages.pool import Output
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ class LookAlikes:
     such as many questions about one, are no pairs here. Of tuples with equal hashes each is paired with the
     first (bits 0), and that first one alone with other hashes; so n such tuples make n - 1 rows.
 
+    Where `by_text`, only tuples count that some sample shows with a text that another tuple is shown with, as
+    only samples with equal texts will be duplicates: of a pool whose texts differ they are few.
+
     Mirrored pictures have a hash of 64 bits only: `flipped` pairs are those within `radius` * 64 / `bits` by
     it that are not near as they are.
     """
@@ -55,9 +59,10 @@ class LookAlikes:
     radius: int  # bits
     bits: int = 64
     flip: bool = False
+    by_text: bool = False
 
     name: ClassVar[str] = "look_alikes"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     shape: ClassVar[str] = "decide"
     reads: ClassVar[tuple[str, ...]] = ("checked", "image_places", "images")
     writes: ClassVar[dict[str, pa.Schema]] = {"look_alikes": LOOK_ALIKES}
@@ -67,7 +72,7 @@ class LookAlikes:
             raise ValueError(f"hashes have {' or '.join(map(str, HASHES))} bits, not {self.bits}")
 
     def params(self) -> dict[str, Any]:
-        return {"radius": self.radius, "bits": self.bits, "flip": self.flip}
+        return dict(vars(self))
 
     def shards(self, pool: Pool) -> int:
         return 1
@@ -75,13 +80,14 @@ class LookAlikes:
     def run(self, pool: Pool) -> Iterator[Output]:
         name = HASHES[self.bits]
         images = pool.read("images", list(dict.fromkeys([*TELLING, name, "phash_flip"])))
-        checked = pool.read("checked", ["uid", "error"])
+        checked = pool.read("checked", ["uid", "text_hash", "error"])
         samples = Shown.of(pool, checked["error"].is_null().to_numpy(), telling(images))
         codes, mirrored = bytes_of(images[name], self.bits // 8), bytes_of(images["phash_flip"], 8)
         single = codes if self.bits == 64 else bytes_of(images["phash"], 8)
         rows = [_none()]
         flipped = [np.zeros(0, bool)]
-        for sample, shown in samples.by_length():
+        texts = texts_of(checked["text_hash"]) if self.by_text else None
+        for sample, shown in samples.by_length(texts):
             alike = _alike(codes[shown], self.radius)
             rows.append((sample[alike[0]], sample[alike[1]], alike[2]))
             flipped.append(np.zeros(len(alike[0]), bool))
@@ -140,13 +146,32 @@ class Shown:
         kept = np.flatnonzero(readable & (count > 0) & (np.diff(n_telling[offsets]) == count))
         return cls(kept, offsets[kept], count[kept], image)
 
-    def by_length(self) -> Iterator[tuple[Ints, Ints]]:
-        """For each number of images k: the first samples of distinct tuples (t,), and these (t, k)."""
+    def by_length(self, texts: Ints | None) -> Iterator[tuple[Ints, Ints]]:
+        """For each number of images k: the first samples of distinct tuples (t,), and these (t, k).
+
+        Given the text of each sample of the pool, only tuples that share one with another.
+        """
         for k in np.unique(self.count):
             alike = np.flatnonzero(self.count == k)
             images = self.image[self.offsets[alike][:, None] + np.arange(k)]
-            first = collapse(images.view(np.uint8))[0]
-            yield self.sample[alike[first]], images[first]
+            first, shown = collapse(images.view(np.uint8))
+            if texts is not None:
+                first = first[_sharing(shown, texts[self.sample[alike]])]
+            if len(first):
+                yield self.sample[alike[first]], images[first]
+
+
+def texts_of(text_hash: pa.ChunkedArray) -> Ints:
+    """(n,) a number for each text; samples without one have the same."""
+    return first_equal([text_hash.fill_null(pa.scalar(bytes(16), pa.binary(16)))])
+
+
+def _sharing(shown: Ints, text: Ints) -> Ints:
+    """Which of the values of `shown` have a text that another value has: (n,) and (n,) -> (s,), ascending."""
+    pairs = np.unique(np.stack([text, shown], axis=1), axis=0)
+    _, at, count = np.unique(pairs[:, 0], return_inverse=True, return_counts=True)
+    found: Ints = np.unique(pairs[count[at] > 1, 1])
+    return found
 
 
 def _alike(codes: NDArray[np.uint8], radius: int) -> Rows:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from curation.ids import first_equal, hashed, positions
 from curation.selection.duplicates import LINKAGES, Graph, least_similar
+from curation.stages.look_alikes import LookAlikes, texts_of
 from curation.stages.neighbours import FindNeighbours
 from curation.stages.pool import Output
 from curation.stages.probes import ClusteredFirsts, Firsts, FitProbes, Visit
@@ -79,6 +80,7 @@ def prune_stages(config: Config, model: Callable[[], Model], root: Location | No
 
     settings = config.prune
     of_images = settings.key in ("joint", "image")
+    by_text = settings.key != "image"
     by_hash = of_images and (settings.perceptual != "off" or settings.flip)
     radius = FLIP_BITS * settings.hash_bits // 64 if settings.perceptual == "off" else settings.perceptual
     if settings.flip and not of_images:
@@ -95,13 +97,11 @@ def prune_stages(config: Config, model: Callable[[], Model], root: Location | No
         visits = Visit(ClusteredFirsts(likeness), floor)
         stages += [Firsts(likeness), probes, visits, FindNeighbours(likeness, floor, settings.neighbours)]
     if by_hash:
-        from curation.stages.look_alikes import LookAlikes
-
-        stages.append(LookAlikes(radius, settings.hash_bits, settings.flip))
+        stages.append(LookAlikes(radius, settings.hash_bits, settings.flip, by_text))
     how = Pruning(
         identity=likeness.identity,
         by_bytes=IDENTITY[settings.key]["bytes"],
-        by_text=settings.key != "image",
+        by_text=by_text,
         eps=settings.eps,
         text_eps=settings.text_eps,
         linkage=settings.linkage,
@@ -304,7 +304,7 @@ class _Samples:
         same = np.arange(len(self.node))
         same[ends[1][equal]] = ends[0][equal]
         look[shown] = same[look[shown]]
-        texts = _equal(self.facts, "text_hash")
+        texts = texts_of(self.facts["text_hash"])
         rows = pl.DataFrame(
             {"node": self.node, "look": look, "text": texts if by_text else np.zeros(len(look))}
         )
