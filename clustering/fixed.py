@@ -10,7 +10,6 @@ one is taken; else float32, which holds sums of 1,024 such products exactly. The
 from __future__ import annotations
 
 import math
-import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from clustering.processor import n_threads
 from clustering.vectors import checked
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ class Crew:
 @contextmanager
 def crew(multiplications: float) -> Iterator[Crew]:
     """Threads for about as many multiplications; torch is imported only where it is worth it."""
-    threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
+    threads = n_threads()
     if not (("torch" in sys.modules or multiplications > WORTH_TORCH) and torch_is_worth_it()):
         with ThreadPoolExecutor(threads) as pool:
             yield Crew(pool, by_torch=False)

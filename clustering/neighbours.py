@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from clustering.processor import n_threads
 from clustering.products import LOWEST, Precision, products
 from clustering.runs import places
 from clustering.vectors import DENSE_SHARE, checked, cosines, margin
@@ -143,7 +143,7 @@ class _Search:
 
     def run(self, block: int) -> Lists:
         """Blocks on the diagonal first: near angles are near rows, so that limits rise early."""
-        threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
+        threads = n_threads()
         with ThreadPoolExecutor(threads, initializer=_alone) as pool:
             under_way: deque[Future[Entries]] = deque()
             for at in self._blocks(block):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,3 +18,9 @@ def has_bf16_instructions(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
         if line.startswith("flags"):
             return not BF16_FLAGS.isdisjoint(line.split())
     return False
+
+
+def n_threads() -> int:
+    """Threads to compute with: OMP_NUM_THREADS (of a list such as 4,2 the first number), else the cores."""
+    given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return max(int(given), 1) if given.isdigit() else os.cpu_count() or 1

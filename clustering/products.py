@@ -122,8 +122,9 @@ class Coarse:
 
         least = None
         for copy in self._copies:
-            # Bits of numbers that are not negative are ordered as the numbers are.
-            codes = torch.mm(copy[top], copy[left].T).relu_().view(torch.int16).numpy()
+            codes = torch.mm(copy[top], copy[left].T).view(torch.int16).numpy()
+            # Bits of positive numbers are ordered as the numbers are; those with a sign, -0 too, become 0.
+            np.maximum(codes, 0, out=codes)
             least = codes if least is None else np.minimum(least, codes, out=least)
         assert least is not None
         return least

@@ -247,6 +247,10 @@ def _clear(target: Path) -> None:
     if not target.parent.is_dir():
         return
     for path in target.parent.iterdir():
-        before, _, number = path.name.removesuffix(".partial").rpartition(".")
-        if path.name.endswith(".partial") and before == f".{target.name}" and number.isdigit():
+        before, _, number = path.stem.rpartition(".")
+        if path.suffix not in (".partial", ".old") or before != f".{target.name}" or not number.isdigit():
+            continue
+        if path.suffix == ".old" and not target.exists():
+            path.rename(target)  # killed after it was moved away, and before another took its place
+        else:
             shutil.rmtree(path, ignore_errors=True)

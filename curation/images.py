@@ -90,7 +90,9 @@ class ImageRoots:
             if found is not None:
                 return found
         raise outside or BadImage(
-            MISSING_IMAGE, f"{_short(path)} is not in {self._named()}; is a folder missing from --images?"
+            MISSING_IMAGE,
+            f"{_short(path)} is not in {self._named()}; is a folder missing from --images? "
+            "Once the image is there, touch the data file, so that it is read again",
         )
 
     def _candidates(self, path: str) -> list[str]:

@@ -57,13 +57,15 @@ class Likeness:
         """The column of `checked` that equal samples share; null where there is nothing to compare."""
         return IDENTITY[self.key][self.exact]
 
-    @property
-    def by_angle(self) -> bool:
-        """Whether two samples are never more similar than the rows that were clustered.
+    def by_angle(self, n_images: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """(n,) Whether samples are never more similar to others than the rows that were clustered.
 
-        Joint rows are: a weighted mean of two cosines is no less than the lesser one.
+        Joint rows are: a weighted mean of two cosines is no less than the lesser one. But those of several
+        images hold a mean of them, and two such means may lie farther apart than any two of the images.
         """
-        return self.key == "vectors" or (self.key == "joint" and self.clustered.table == "vectors")
+        if self.key == "joint" and self.clustered.table == "vectors":
+            return n_images <= 1
+        return np.full(len(n_images), self.key == "vectors")
 
     def params(self) -> dict[str, Any]:
         """What stands in the keys of stages."""

@@ -34,7 +34,6 @@ class Regrouped:
     def __init__(self, scratch: Location, wanted: set[int]) -> None:
         self.scratch = Path(tempfile.gettempdir()) if isinstance(scratch, Remote) else scratch
         self.wanted = wanted
-        self.writers: dict[int, pa.RecordBatchStreamWriter] = {}
 
     def __enter__(self) -> Regrouped:
         self.scratch.mkdir(parents=True, exist_ok=True)
@@ -44,28 +43,24 @@ class Regrouped:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def add(self, number: int, rows: pa.Table) -> None:
         if number not in self.wanted:
             return
-        if number not in self.writers:
-            self.writers[number] = pa.ipc.new_stream(str(self._path(number)), rows.schema)
-        self.writers[number].write_table(rows.combine_chunks())
+        # A stream behind the others of the bin: there may be more bins than files that a process may open.
+        with self._path(number).open("ab") as file, pa.ipc.new_stream(file, rows.schema) as stream:
+            stream.write_table(rows.combine_chunks())
 
     def read(self, number: int) -> pa.Table | None:
         """The rows of a bin, or None where it has none."""
-        self._close()
         if not self._path(number).exists():
             return None
+        parts = []
         with pa.memory_map(str(self._path(number))) as file:
-            return pa.ipc.open_stream(file).read_all().sort_by("uid").combine_chunks()
-
-    def _close(self) -> None:
-        for writer in self.writers.values():
-            writer.close()
-        self.writers.clear()
+            while file.tell() < file.size():
+                parts.append(pa.ipc.open_stream(file).read_all())
+            return pa.concat_tables(parts).sort_by("uid").combine_chunks()
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{number}.arrow"

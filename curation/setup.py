@@ -77,7 +77,7 @@ def write_config(
             text += (
                 f"images = {json.dumps([relative(root, folder) for root in images], ensure_ascii=False)}\n"
             )
-    _write(path, text)
+    put(path, text.encode())
 
 
 def set_keys(folder: Location, section: str, values: Mapping[str, Any]) -> None:
@@ -108,15 +108,7 @@ def set_keys(folder: Location, section: str, values: Mapping[str, Any]) -> None:
     if written != {**held, section: wanted}:
         lines = ", ".join(f"{name} = {json.dumps(value)}" for name, value in values.items())
         raise ConfigError(f"[{section}] in {path} cannot be changed here; write there: {lines}")
-    _write(path, text)
-
-
-def _write(path: Location, text: str) -> None:
-    if isinstance(path, Remote):
-        put(path, text.encode())
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    put(path, text.encode())
 
 
 def _set_model(text: str, held: dict[str, dict[str, object]], model: str) -> str:

@@ -29,8 +29,7 @@ class VectorFile:
     """A file of vectors as it was found. Its place, size and time stand for its content."""
 
     path: str
-    size: int
-    mtime_ns: int
+    state: tuple[int, ...]  # size and time, of the ids beside it as well
     rows: int
     dim: int
     key: str  # what its ids are: the records' own (`id`), or uids in hex (`uid`)
@@ -38,7 +37,7 @@ class VectorFile:
 
     def params(self) -> dict[str, Any]:
         """What stands in the keys of the stage that reads it."""
-        return {"path": self.path, "size": self.size, "mtime_ns": self.mtime_ns}
+        return {"path": self.path, "state": list(self.state)}
 
     def at(self, ids: pa.Array) -> NDArray[np.int64]:
         """(n,) the row of each id; -1 where the file has none."""
@@ -62,18 +61,20 @@ def find(path: Path) -> VectorFile:
     """
     if not path.is_file():
         raise ConfigError(f"--vectors file:{path}: there is no such file")
-    stat = path.stat()
-    known = (str(path), stat.st_size, stat.st_mtime_ns)
     if path.suffix == ".npy":
-        return _find_npy(path, known)
+        return _find_npy(path)
     try:
         file = pq.ParquetFile(path)
     except pa.ArrowInvalid:
         raise ConfigError(f"--vectors file:{path} is neither .npy nor Parquet") from None
-    return _find_parquet(path, known, file)
+    return _find_parquet(path, file)
 
 
-def _find_npy(path: Path, known: tuple[str, int, int]) -> VectorFile:
+def _state(*paths: Path) -> tuple[int, ...]:
+    return tuple(number for path in paths for number in (path.stat().st_size, path.stat().st_mtime_ns))
+
+
+def _find_npy(path: Path) -> VectorFile:
     try:
         shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
     except ValueError as error:
@@ -86,12 +87,12 @@ def _find_npy(path: Path, known: tuple[str, int, int]) -> VectorFile:
             f"--vectors file:{path}: write the records' ids, a line each, to {beside.name} beside it, or "
             f"bring Parquet with the columns {ID} and {NAMES[0]}; rows are found by id, not by position"
         )
-    stat = beside.stat()
-    # The time of either file changes the key.
-    return VectorFile(known[0], known[1] + stat.st_size, known[2] ^ stat.st_mtime_ns, shape[0], shape[1], ID)
+    if not shape[0]:
+        raise ConfigError(f"--vectors file:{path} holds no rows")
+    return VectorFile(str(path), _state(path, beside), shape[0], shape[1], ID)
 
 
-def _find_parquet(path: Path, known: tuple[str, int, int], file: pq.ParquetFile) -> VectorFile:
+def _find_parquet(path: Path, file: pq.ParquetFile) -> VectorFile:
     schema = file.schema_arrow
     key = next((name for name in (ID, UID) if name in schema.names), None)
     column = next((name for name in NAMES if name in schema.names), None)
@@ -107,7 +108,7 @@ def _find_parquet(path: Path, known: tuple[str, int, int], file: pq.ParquetFile)
         raise ConfigError(
             f"--vectors file:{path}: {column} is {schema.field(column).type}, no list of numbers"
         )
-    return VectorFile(*known, file.metadata.num_rows, len(first), key, column)
+    return VectorFile(str(path), _state(path), file.metadata.num_rows, len(first), key, column)
 
 
 @lru_cache(maxsize=1)

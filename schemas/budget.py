@@ -12,6 +12,8 @@ import numpy as np
 from schemas.errors import BudgetError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from numpy.typing import ArrayLike, NDArray
 
 Unit = Literal["fraction", "samples", "tokens", "bytes", "column"]
@@ -135,12 +137,60 @@ class Shared:
     costs: NDArray[np.int64]  # (c,) >= 0
 
 
+class Purse:
+    """What is left of a budget while samples are taken out of it one by one, in Python integers (exact).
+
+    Args:
+        costs: (n,) whole numbers >= 0: the cost of each sample alone.
+        limit: in the unit of the costs.
+        shared: what samples share, besides.
+
+    Raises:
+        ValueError: a cost is negative or no whole number.
+    """
+
+    def __init__(self, costs: ArrayLike, limit: int, shared: Shared | None = None) -> None:
+        own = np.asarray(costs)
+        if own.size and (own.dtype.kind not in "iu" or own.min() < 0):
+            raise ValueError(f"costs must be whole numbers of at least 0; they are {own.dtype}")
+        self.left = limit
+        self.cheapest = int(own.min()) if own.size and shared is None else 0
+        self.shares = shared is not None
+        self._own: list[int] = own.tolist()
+        self._paid: set[int] = set()
+        if shared is not None:
+            self._offsets, self._things = shared.offsets.tolist(), shared.things.tolist()
+            self._costs: list[int] = shared.costs.tolist()
+
+    def __len__(self) -> int:
+        return len(self._own)
+
+    def cost(self, sample: int) -> int:
+        """What the sample costs now: less than at first, once others paid for what it shares."""
+        return self._own[sample] + sum(self._costs[thing] for thing in self._unpaid(sample))
+
+    def pay(self, sample: int) -> bool:
+        """Take the sample, if what is left pays for it."""
+        new = self._unpaid(sample)
+        cost = self._own[sample] + sum(self._costs[thing] for thing in new)
+        if cost > self.left:
+            return False
+        self.left -= cost
+        self._paid |= new
+        return True
+
+    def _unpaid(self, sample: int) -> set[int]:
+        if not self.shares:
+            return set()
+        return set(self._things[self._offsets[sample] : self._offsets[sample + 1]]) - self._paid
+
+
 def fill(costs: ArrayLike, limit: int, *, shared: Shared | None = None) -> NDArray[np.int64]:
     """Positions taken, ascending: walk in pick order and take every sample that still fits.
 
     The sum never exceeds `limit`, and what is left is smaller than the cheapest sample not taken. With shared
     costs a sample gets cheaper once others paid for what it shares, so the walk over those passed by is
-    repeated until it takes nothing more. O(n) without shared costs, in Python integers (exact).
+    repeated until it takes nothing more. O(n) without shared costs.
 
     Args:
         costs: (n,) whole numbers >= 0 in pick order: the cost of each sample alone.
@@ -150,43 +200,26 @@ def fill(costs: ArrayLike, limit: int, *, shared: Shared | None = None) -> NDArr
     Raises:
         ValueError: a cost is negative or no whole number.
     """
-    own = np.asarray(costs)
-    if own.size and (own.dtype.kind not in "iu" or own.min() < 0):
-        raise ValueError(f"costs must be whole numbers of at least 0; they are {own.dtype}")
-    if shared is not None:
-        return _fill_shared(own.tolist(), limit, shared)
-    taken, left = [], limit
-    cheapest = own.min() if own.size else 0
-    # A Python loop over the candidates: each depends on what the ones before it left.
-    for position, cost in enumerate(own.tolist()):
-        if cost <= left:
-            taken.append(position)
-            left -= cost
-            if left < cheapest:
-                break
-    return np.array(taken, np.int64)
+    purse = Purse(costs, limit, shared)
+    return np.array(sorted(walked(purse, range(len(purse)), purse.pay)), np.int64)
 
 
-def _fill_shared(own: list[int], limit: int, shared: Shared) -> NDArray[np.int64]:
-    offsets, costs = shared.offsets.tolist(), shared.costs.tolist()
-    things = shared.things.tolist()
-    paid: set[int] = set()
+def walked(purse: Purse, samples: Iterable[int], take: Callable[[int], bool]) -> list[int]:
+    """The samples that `take` takes, in the order taken; those passed by are asked again where costs fall."""
     taken: list[int] = []
-    waiting, left, before = list(range(len(own))), limit, -1
-    while len(taken) != before:
-        before = len(taken)
-        passed = []
-        for position in waiting:
-            new = set(things[offsets[position] : offsets[position + 1]]) - paid
-            cost = own[position] + sum(costs[thing] for thing in new)
-            if cost <= left:
-                taken.append(position)
-                paid |= new
-                left -= cost
+    waiting, before = list(samples), -1
+    while waiting and len(taken) != before:
+        before, passed = len(taken), []
+        # A Python loop over the candidates: each depends on what the ones before it left.
+        for sample in waiting:
+            if take(sample):
+                taken.append(sample)
+                if purse.left < purse.cheapest:
+                    return taken
             else:
-                passed.append(position)
-        waiting = passed
-    return np.array(sorted(taken), np.int64)
+                passed.append(sample)
+        waiting = passed if purse.shares else []
+    return taken
 
 
 def _decimal(value: Fraction) -> str:

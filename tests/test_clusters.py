@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -280,16 +281,28 @@ def test_what_is_no_table_of_vectors_with_ids_is_refused_in_a_sentence(tmp_path:
     pq.write_table(pa.table({"id": ["a"], "x": [1.0]}), tmp_path / "other.parquet")
     pq.write_table(pa.table({"id": ["a"], "vector": [1.0]}), tmp_path / "number.parquet")
     (tmp_path / "text.csv").write_text("a,1\n")
+    brought(tmp_path / "none.npy", np.zeros((0, 4)), [])
     for name, sentence in (
         ("gone.npy", "there is no such file"),
         ("flat.npy", r"shape \(3,\); it must be"),
         ("bare.npy", "bare.ids.txt beside it"),
+        ("none.npy", "holds no rows"),
         ("other.parquet", "columns id, x; it needs"),
         ("number.parquet", "no list of numbers"),
         ("text.csv", "neither .npy nor Parquet"),
     ):
         with pytest.raises(ConfigError, match=sentence):
             find(tmp_path / name)
+
+
+def test_vectors_and_ids_that_change_together_are_other_vectors(tmp_path: Path) -> None:
+    path = brought(tmp_path / "own.npy", IMAGE[:3], ["a", "b", "c"])
+    states = []
+    for time in (1000, 2000):
+        for file in (path, path.with_suffix(".ids.txt")):
+            os.utime(file, (time, time))
+        states.append(find(path).params())
+    assert states[0] != states[1]
 
 
 def test_ids_must_be_as_many_as_rows_and_each_once(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,6 +13,7 @@ import pytest
 
 from curation.local import LocalEngine
 from curation.memory import Limit
+from curation.regroup import Regrouped
 from curation.store import Store
 from schemas.protocols import Task
 
@@ -131,3 +133,23 @@ def test_each_commit_is_in_the_log_once(tmp_path: Path) -> None:
     LocalEngine(Store(tmp_path), AMPLE).map([stage], tasks("square"), lambda rows: None)
     events = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [event["key"] for event in events] == [f"square{n}" for n in range(4)]
+
+
+def test_rows_are_regrouped_into_more_bins_than_files_may_be_open(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    resource_limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(resource_limit, 256), most))
+    request.addfinalizer(lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (resource_limit, most)))
+    bins = 300
+    with Regrouped(tmp_path, set(range(bins))) as regrouped:
+        for uid in (b"b", b"a"):
+            for number in range(bins):
+                regrouped.add(number, pa.table({"uid": [uid], "n": [number]}))
+        regrouped.add(bins, pa.table({"uid": [b"c"], "n": [0]}))
+        assert regrouped.read(bins) is None
+        for number in range(bins):
+            table = regrouped.read(number)
+            assert table is not None
+            assert table.to_pydict() == {"uid": [b"a", b"b"], "n": [number] * 2}
+    assert list(tmp_path.iterdir()) == []

@@ -350,6 +350,16 @@ def test_a_killed_export_leaves_no_half_result_and_the_next_one_clears_up(made, 
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def test_an_export_that_was_killed_between_two_renames_comes_back(made, tmp_path):
+    made.workspace.export(tmp_path / "out", format="llava")
+    before = {path.name for path in (tmp_path / "out").iterdir()}
+    (tmp_path / "out").rename(tmp_path / ".out.123.old")
+    with pytest.raises(KeyboardInterrupt):
+        Workspace(made.workspace.base, progress=Interrupting()).export(tmp_path / "out", format="llava")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == before
+
+
 def test_an_image_that_changed_since_it_was_read_stops_the_export(made, tmp_path):
     path = Path(next(row for row in _kept(made) if row["dataset"] == "mix")["images"][0]["path"])
     held = path.read_bytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clustering.neighbours import PANEL, across, nearest
+from clustering.processor import n_threads
 from clustering.products import products
 from clustering.vectors import cosines, unit
 from tests.test_clustering import near_rows, unit_rows
@@ -107,6 +109,18 @@ def test_two_samples_are_as_near_as_their_least_similar_view():
     text = unit(np.array([[1.0, 0.0], [0.8, 0.6]]))
     assert nearest([image, text], 0.9).similarity == pytest.approx([0.8, 0.8])
     assert across([image, text], [image, text], 0.81)[0].tolist() == [0, 1]
+
+
+def test_a_product_of_minus_zero_counts_as_zero():
+    rows = np.array([[1, 1e-20, 0], [0, -1e-25, 1]], np.float32)
+    for precision in PRECISIONS:
+        assert entries(nearest([rows], 0.5, 1, precision=precision)) == [(0, 1, 0.0), (1, 0, 0.0)]
+
+
+@pytest.mark.parametrize(("given", "threads"), [("3", 3), ("4,2", 4), ("0", 1), ("all", os.cpu_count())])
+def test_the_number_of_threads_is_read_as_openmp_reads_it(monkeypatch, given, threads):
+    monkeypatch.setenv("OMP_NUM_THREADS", given)
+    assert n_threads() == threads
 
 
 def test_copies_are_near_at_any_floor_and_zeros_are_near_nothing():

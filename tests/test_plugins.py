@@ -93,6 +93,7 @@ def test_the_example_is_installed_and_scores_a_pool_like_our_own(
     assert values == sorted(values)
     assert verify(workspace.store) == []
     assert workspace.run("score")["computed"] == {}
+    assert Workspace(work, {"prune.keep": "best:shouting"}).prune()["n_candidates"] > 0
 
 
 def test_the_version_of_the_package_and_of_the_scorer_stand_in_the_key(

@@ -15,10 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
+from clustering.neighbours import across
 from curation.duplicate_groups import groups
 from curation.generate.pool import write_pool
+from curation.likeness import Likeness
 from curation.selection.duplicates import LINKAGES, Graph, component, leader, least_similar
 from curation.status import explain
+from curation.vectors_from import cluster_vectors
 from curation.workspace import Workspace
 from schemas.errors import ConfigError, CurateError
 
@@ -235,6 +238,43 @@ def test_more_probes_find_more_and_the_chosen_number_reaches_the_recall(pruned: 
     assert counts["probes_recall"] == max(recalls)
 
 
+@pytest.mark.parametrize("probes", [0, 1, 3])
+def test_the_recall_of_pieces_of_cut_clusters_is_the_share_of_pairs_that_meet(
+    pruned: Workspace, probes: int
+) -> None:
+    # Fitted on so few samples that it misses which clusters are large: they are cut.
+    changes = {"cluster.k": 4, "cluster.points": 4, "cluster.max_size": 15}
+    changes |= {"prune.probes": probes, "prune.min_similarity": 0.7, "prune.key": "vectors"}
+    Workspace(pruned.base, {**SMALL, **changes}).prune()
+    store = pruned.store
+    assert store.manifest("centroids").rows < len(pc.unique(store.read("clusters")["cluster"].drop_null()))
+    visits = store.read("visits", ["uid", "visits"]).to_pylist()
+    goes = {row["uid"]: row["visits"] for row in visits if row["visits"]}
+    # A piece on either side, and two of each further centroid: however many pieces there are.
+    assert max(len(each) for each in goes.values()) <= 1 + (2 + 2 * probes if probes else 0)
+    members = {uid: set(each) for uid, each in goes.items()}
+    table = store.read("vectors")
+    _, source = cluster_vectors(pruned.config, lambda: pruned.model, pruned.base)
+    rows = source.rows(table)
+    at = {uid: row for row, uid in enumerate(table["uid"].to_pylist())}
+    uids = list(goes)
+    own = np.ascontiguousarray(rows[[at[uid] for uid in uids]])
+    i, j, similarity = across([own], [own], 0.7)
+    meet = {}
+    for a in range(len(uids)):
+        ends = np.flatnonzero((i == a) & (j != a))
+        order = ends[np.lexsort((j[ends], -similarity[ends]))][:8]
+        for b in j[order].tolist():
+            one, two = uids[a], uids[b]
+            meet[a, b] = goes[one][0] in members[two] or goes[two][0] in members[one]
+    recall = store.read("probes").to_pylist()[probes]
+    assert recall["n_pairs"] == len(meet) > 100
+    share = sum(meet.values()) / len(meet)
+    # `Visit` leaves out what is too far to matter; ties at the eighth place may fall either way.
+    assert recall["recall"] == pytest.approx(share, abs=0.01)
+    assert recall["recall"] < 1
+
+
 def test_with_every_cluster_visited_the_pairs_are_those_of_brute_force(pruned: Workspace) -> None:
     again(pruned, probes=16, min_similarity=0.85, neighbours=200)
     store = pruned.store
@@ -242,10 +282,6 @@ def test_with_every_cluster_visited_the_pairs_are_those_of_brute_force(pruned: W
     firsts = store.read("firsts", ["first"])["first"].to_numpy()
     table = table.append_column("n_images", store.read("checked", ["n_images"])["n_images"])
     members = table.take(pa.array(np.flatnonzero(firsts)))
-    from clustering.neighbours import across
-    from curation.likeness import Likeness
-    from curation.vectors_from import cluster_vectors
-
     _, source = cluster_vectors(pruned.config, lambda: pruned.model, pruned.base)
     likeness = Likeness("joint", source)
     expected = set()
@@ -305,6 +341,44 @@ def test_by_hash_resized_pictures_go_and_mirrored_ones_for_their_own_reason(look
     assert pc.min(table["similarity"]).as_py() >= np.float32(1 - 6 / 64)
     counts, _ = again(looks, semantic=False, perceptual="off", flip=True)
     assert set(counts["pruned"]) == {"flipped_duplicate"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"perceptual": "off"},
+        {"perceptual": 12},
+        {"perceptual": "off", "hash_bits": 256},
+        {"perceptual": 0, "hash_bits": 256},
+    ],
+)
+def test_every_copy_of_a_mirrored_picture_goes_and_bits_are_those_of_64(
+    tmp_path: Path, changes: dict[str, object]
+) -> None:
+    coarse = np.random.default_rng(3).integers(0, 256, (9, 9, 3), dtype=np.uint8)
+    picture = Image.fromarray(coarse).resize((216, 216), Image.Resampling.BICUBIC)
+    dotted = np.asarray(picture).copy()
+    dotted[::7, ::5] += 40 * (dotted[::7, ::5] < 200).astype(np.uint8)
+    ImageOps.mirror(picture).save(tmp_path / "0.png")
+    picture.save(tmp_path / "1.png")
+    picture.save(tmp_path / "2.jpg", quality=97)
+    Image.fromarray(dotted).save(tmp_path / "3.png")
+    talk = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "A pattern."}]
+    moved = [{"from": "human", "value": "What?\n<image>"}, {"from": "gpt", "value": "A pattern."}]
+    names = ["0.png", "1.png", "2.jpg", "3.png"]
+    records = [{"id": name, "image": name, "conversations": talk} for name in names]
+    records.append({"id": "moved", "image": "0.png", "conversations": moved})
+    (tmp_path / "data.json").write_text(json.dumps(records))
+    Workspace.init(tmp_path / "work", {"d": tmp_path / "data.json"}, images=[tmp_path], model="builtin")
+    workspace = Workspace(tmp_path / "work", SMALL)
+    counts, table = again(workspace, semantic=False, flip=True, **changes)
+    bits = workspace.store.read("look_alikes").to_pylist()
+    apart = {row["bits"] for row in bits if row["flipped"]}
+    assert {1 - bit / 64 for bit in apart} >= {row["similarity"] for row in table.to_pylist()} - {1.0}
+    # Where unmirrored pictures do not count, neither does one text with its mark elsewhere.
+    moved_goes = changes["perceptual"] != "off"
+    assert counts["n_pruned"] == 3 + moved_goes
+    assert counts["pruned"]["flipped_duplicate"] == 3
 
 
 def test_by_hash_a_picture_with_another_question_stays_but_for_the_key_image(looks: Workspace) -> None:

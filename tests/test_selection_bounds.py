@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from curation.generate.pool import write_pool
 from curation.selection import selector
 from curation.selection.bounds import Limit, limits, select_within
+from curation.selection.nested import fill_within
 from curation.stages.select import Select
 from curation.where import Clause, clauses, first_failed
 from curation.workspace import Workspace
 from schemas.bounds import Bound
-from schemas.budget import Budget
+from schemas.budget import Budget, Purse
 from schemas.errors import BudgetError, ConfigError, ExportError
 from tests.test_selection import ALL_SPECS, table
 
@@ -288,6 +289,50 @@ def select(pool, **settings_):
     return counts, workspace.store.read("selection").to_pylist()
 
 
+def test_a_least_of_a_kind_is_paid_for_by_what_fits():
+    rows = np.arange(12)
+    kind = Limit("--at-least source:a=1", np.isin(rows, [0, 11]), 1, len(rows))
+    costs = np.array([1000, *[1] * 10, 1])
+
+    def bounded(limit, kinds, *, by_cost=False):
+        found = fill_within(rows, 0, kinds, lambda order: Purse(costs[order], limit), by_cost=by_cost)
+        return found.tolist()
+
+    assert bounded(10, [kind]) == [11, *range(1, 10)]
+    # What does not fit takes no place of the most.
+    assert bounded(10, [replace(kind, least=0, most=1)]) == list(range(1, 11))
+    assert bounded(12, [replace(kind, least=0, most=1)]) == list(range(1, 12))
+    both = replace(kind, least=2)
+    costs[:] = [9, *[1] * 10, 5]
+    costs[3] = 5
+    some = replace(both, rows=np.isin(rows, [0, 3, 11]))
+    assert bounded(10, [some])[:1] == [0]
+    assert bounded(10, [some], by_cost=True) == [3, 11]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_costs_and_bounds_hold_at_once(data):
+    n = data.draw(st.integers(1, 12))
+    costs = np.array(data.draw(st.lists(st.integers(0, 9), min_size=n, max_size=n)))
+    kind = np.array(data.draw(st.lists(st.booleans(), min_size=n, max_size=n)))
+    limit, least, most = (data.draw(st.integers(0, high)) for high in (30, 4, 4))
+    bounds = [Limit("most", kind, 0, most), Limit("least", ~kind, least, n)]
+    order = np.array(data.draw(st.permutations(range(n))))
+    for by_cost in (False, True):
+        taken = fill_within(order, 0, bounds, lambda own: Purse(costs[own], limit), by_cost=by_cost)
+        assert len({*taken.tolist()}) == len(taken)
+        left = limit - int(costs[taken].sum())
+        assert left >= 0
+        assert kind[taken].sum() <= most
+        rest = np.setdiff1d(order, taken)
+        allowed = rest if kind[taken].sum() < most else rest[~kind[rest]]
+        assert (costs[allowed] > left).all()
+    cheapest = np.sort(costs[~kind])[:least]
+    if len(cheapest) == least and cheapest.sum() <= limit:
+        assert (~kind[taken]).sum() >= least
+
+
 def test_filters_are_counted_clause_by_clause(pool):
     counts, rows = select(pool, budget="20%", where=("n_answer_words > 3 and min_side >= 100",))
     assert counts["n_filtered"] == sum(counts["filtered"].values()) > 0
@@ -441,3 +486,11 @@ def test_other_default_filters_are_another_selection(monkeypatch):
         "default_filters": False,
         "filters": [],
     }
+
+
+def test_dbp_goes_by_the_centres_of_clusters_that_were_cut(pool):
+    settings_ = {"cluster.k": 3, "cluster.points": 4, "cluster.max_size": 12}
+    workspace = Workspace(pool, {**settings_, "select.strategy": "dbp", "select.budget": "20%"})
+    counts = workspace.run("select")
+    assert counts["n_clusters"] > workspace.store.manifest("centroids").rows
+    assert counts["n_selected"] > 0

@@ -398,3 +398,5 @@ def test_a_target_is_taken_into_the_strategy():
     assert spec_with("random", None) == "random"
     with pytest.raises(ConfigError, match="--target is for --strategy less, not for random"):
         spec_with("random", "val")
+    with pytest.raises(ConfigError, match="name two targets"):
+        spec_with("less:val2017", "val")

@@ -38,11 +38,11 @@ def derived(names: Sequence[str]) -> tuple[str, ...]:
 
 def tables_of(names: Sequence[str]) -> tuple[str, ...]:
     """The tables that the columns `names` are made of."""
-    return tuple(dict.fromkeys(_table(name) for name in derived(names)))
+    return tuple(dict.fromkeys(table for name in derived(names) for table in _tables(name)))
 
 
-def _table(name: str) -> str:
-    return "gradients" if name.endswith("@gradient") else MADE[name.partition(":")[0]][0]
+def _tables(name: str) -> tuple[str, ...]:
+    return ("gradients",) if name.endswith("@gradient") else MADE[name.partition(":")[0]][0]
 
 
 def demand_made(store: Store, names: Sequence[str], made: Sequence[str]) -> None:
@@ -159,16 +159,19 @@ def _apart(pool: Pool, candidates: pl.DataFrame, _: str) -> pl.Series:
     nearest = -np.sort(-cosine, axis=1)[:, : min(NEAREST_CENTRES, len(centres) - 1)]
     # A float64 product in another order differs in its last digits only; these are cut off.
     apart = np.round(1.0 - nearest, 9).mean(axis=1) if nearest.shape[1] else np.zeros(len(centres))
-    cluster = candidates["cluster"]
-    values = apart[cluster.fill_null(0).to_numpy()]
-    return pl.Series(APART, values).set(cluster.is_null(), None)
+    # Clusters that were cut have numbers of their own.
+    own = pl.from_arrow(pool.read("nearest", ["centroid"])["centroid"])
+    assert isinstance(own, pl.Series)
+    centroid = own[candidates["position"].to_numpy()]
+    values = apart[centroid.fill_null(0).to_numpy()]
+    return pl.Series(APART, values).set(centroid.is_null(), None)
 
 
-# Each column: the table it is made of, and how.
-MADE: dict[str, tuple[str, Made]] = {
-    IMAGE: ("vectors", _vectors),
-    TEXT: ("vectors", _vectors),
-    INFLUENCE: ("vectors", _influence),
-    NEAR: ("neighbours", _neighbours),
-    APART: ("centroids", _apart),
+# Each column: the tables it is made of, and how.
+MADE: dict[str, tuple[tuple[str, ...], Made]] = {
+    IMAGE: (("vectors",), _vectors),
+    TEXT: (("vectors",), _vectors),
+    INFLUENCE: (("vectors",), _influence),
+    NEAR: (("neighbours",), _neighbours),
+    APART: (("centroids", "nearest"), _apart),
 }

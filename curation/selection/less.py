@@ -67,9 +67,11 @@ def spec_with(strategy: str, target: str | None) -> str:
     Raises:
         ConfigError: the strategy has no target.
     """
-    if target is None or strategy.startswith(f"less:{target}"):
-        return strategy
     name, at, space = strategy.partition("@")
+    if target is None or name == f"less:{target}":
+        return strategy
+    if name.startswith("less:"):
+        raise ConfigError(f"--target {target} and --strategy {strategy} name two targets; leave out one")
     if name not in ("adapt", "less"):  # the default, where none is named
         raise ConfigError(f"--target is for --strategy less, not for {strategy}")
     return f"less:{target}" + (f"@{space}" if at and name == "less" else "")

@@ -11,11 +11,11 @@ from curation.gather import places
 from curation.selection import selector
 from curation.selection.bounds import Limit, limits, select_within
 from curation.selection.decision import Decision
-from schemas.budget import Shared, fill
+from schemas.budget import Purse, Shared, walked
 from schemas.errors import BudgetError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import polars as pl
     from numpy.typing import NDArray
@@ -100,11 +100,11 @@ class _One:
             )
         found = select_within(self.strategy, self.table[free], len(free), self.stage.seed, [])
         found = _whole(found, must, free, len(self.table))
-        order = found.order
         bounds = limits(self.table, self.stage.bounds, len(self.table))
-        if bounds:
-            order = _bounded(order, len(must), bounds)
-        taken = order[self._fill(order)]
+        taken = fill_within(found.order, len(must), bounds, self._purse, by_cost=False)
+        if any(limit.least > int(limit.rows[taken].sum()) for limit in bounds):
+            # The best of a kind may cost so much that others of it are not paid for.
+            taken = fill_within(found.order, len(must), bounds, self._purse, by_cost=True)
         for limit in bounds:
             held = int(limit.rows[taken].sum())
             if held < limit.least:
@@ -118,18 +118,18 @@ class _One:
             )
         return replace(found, order=taken)
 
-    def _fill(self, order: Ints) -> Ints:
+    def _purse(self, order: Ints) -> Purse:
         limit = int(self.budget.value)
         if self.budget.unit == "bytes":
             shared = _image_costs(self.pool, self.table["position"].to_numpy()[order])
-            return fill(np.zeros(len(order), np.int64), limit, shared=shared)
+            return Purse(np.zeros(len(order), np.int64), limit, shared)
         column = self.budget.column or "n_tokens"
         costs = self.table[column]
         if not costs.dtype.is_integer() or costs.null_count() or (costs < 0).any():
             raise BudgetError(
                 f"the budget {self.budget} needs whole numbers of at least 0; {column} has others"
             )
-        return fill(costs.to_numpy()[order], limit)
+        return Purse(costs.to_numpy()[order], limit)
 
 
 def _less(limit: Limit, must: Ints, free: Ints) -> Limit:
@@ -160,25 +160,40 @@ def _whole(found: Decision, must: Ints, free: Ints, n: int) -> Decision:
     )
 
 
-def _bounded(order: Ints, n_must: int, bounds: Sequence[Limit]) -> Ints:
-    """`order` with what is needed for each least in front, and without what is over each most."""
+def fill_within(
+    order: Ints, n_must: int, bounds: Sequence[Limit], open_purse: Callable[[Ints], Purse], *, by_cost: bool
+) -> Ints:
+    """The rows of `order` that a purse pays for: the first `n_must`, what each least needs, then the rest.
+
+    What is over a most is passed by. `by_cost`: what is needed is taken from the cheapest.
+    """
+    purse = open_purse(order)
+    most, least = (np.array([getattr(limit, name) for limit in bounds], int) for name in ("most", "least"))
+    inside = np.stack([np.zeros(len(order), bool), *(limit.rows[order] for limit in bounds)], axis=1)[:, 1:]
     counts = np.zeros(len(bounds), np.int64)
-    first, rest = [], []
-    most = np.array([limit.most for limit in bounds])
-    least = np.array([limit.least for limit in bounds])
-    inside = np.stack([limit.rows for limit in bounds], axis=1)
-    needed = np.zeros(len(bounds), np.int64)
-    for place, row in enumerate(order.tolist()):
-        held = inside[row]
-        if (counts[held] >= most[held]).any() and place >= n_must:
-            continue
-        counts += held
-        if place < n_must or (needed[held] < least[held]).any():
-            needed += held
-            first.append(row)
-        else:
-            rest.append(row)
-    return np.array(first + rest, np.int64)
+
+    def must(place: int) -> bool:
+        paid = purse.pay(place)
+        counts[inside[place]] += paid
+        return paid
+
+    def allowed(place: int) -> bool:
+        held = inside[place]
+        return bool((counts[held] < most[held]).all()) and must(place)
+
+    def needed(place: int) -> bool:
+        held = inside[place]
+        return bool((counts[held] < least[held]).any()) and allowed(place)
+
+    taken = walked(purse, range(n_must), must)
+    rest: Sequence[int] = range(n_must, len(order))
+    if least.any():
+        ranked = sorted(rest, key=purse.cost) if by_cost else rest
+        taken += sorted(walked(purse, ranked, needed))
+        there = set(taken)
+        rest = [place for place in rest if place not in there]
+    taken += sorted(walked(purse, rest, allowed if bounds else purse.pay))
+    return order[np.array(taken, np.int64)]
 
 
 def _image_costs(pool: Pool, rows: Ints) -> Shared:

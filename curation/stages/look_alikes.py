@@ -62,7 +62,7 @@ class LookAlikes:
     by_text: bool = False
 
     name: ClassVar[str] = "look_alikes"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     shape: ClassVar[str] = "decide"
     reads: ClassVar[tuple[str, ...]] = ("checked", "image_places", "images")
     writes: ClassVar[dict[str, pa.Schema]] = {"look_alikes": LOOK_ALIKES}
@@ -92,7 +92,10 @@ class LookAlikes:
             rows.append((sample[alike[0]], sample[alike[1]], alike[2]))
             flipped.append(np.zeros(len(alike[0]), bool))
             if self.flip:
-                turned = _mirrored(single[shown], mirrored[shown], self.radius * 64 // self.bits, alike)
+                first = collapse(codes[shown].reshape(len(shown), -1))[0]
+                turned = _mirrored(
+                    single[shown], mirrored[shown], first, self.radius * 64 // self.bits, alike
+                )
                 rows.append((sample[turned[0]], sample[turned[1]], turned[2]))
                 flipped.append(np.ones(len(turned[0]), bool))
         left, right, bits = (np.concatenate(column) for column in zip(*rows, strict=True))
@@ -186,9 +189,13 @@ def _alike(codes: NDArray[np.uint8], radius: int) -> Rows:
     )
 
 
-def _mirrored(codes: NDArray[np.uint8], mirrored: NDArray[np.uint8], radius: int, alike: Rows) -> Rows:
-    """Pairs of tuples of which one is near the other's mirror image, and that are not `alike` anyway."""
-    first = collapse(codes.reshape(len(codes), -1))[0]
+def _mirrored(
+    codes: NDArray[np.uint8], mirrored: NDArray[np.uint8], first: Ints, radius: int, alike: Rows
+) -> Rows:
+    """Pairs of tuples of which one is near the other's mirror image, and that are not `alike` anyway.
+
+    Of tuples that are equal there, only the `first` are looked at.
+    """
     one, two, bits = near_tuples(codes[first], radius, mirrored[first])
     one, two = first[one], first[two]
     left, right = np.minimum(one, two), np.maximum(one, two)

@@ -20,7 +20,7 @@ from curation.store import read_shard
 from schemas.columns import UID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -31,8 +31,10 @@ if TYPE_CHECKING:
 
     Ints = NDArray[np.int64]
 
-# Clusters besides its own that a sample visits at most.
+# Centroids besides its own that a sample visits at most.
 MOST = 16
+# Pieces of one centroid's cluster, where that was cut, that a sample visits at most.
+PIECES_VISITED = 2
 FIRSTS = pa.schema([UID, pa.field("first", pa.bool_(), nullable=False)])
 PROBES = pa.schema(
     [
@@ -86,7 +88,8 @@ class Firsts:
 class FitProbes:
     """Fit: how many clusters each sample visits, chosen on a sample that is compared with the whole pool.
 
-    A pair meets if both have one cluster, or if the cluster of one is among those that the other visits.
+    A pair meets if both have one cluster, or if the cluster of one is among those that the other visits
+    (`Pieces`).
     `probes` holds which share of the sample's near pairs meets, by the number of visits, and which number was
     chosen: the least that reaches `recall` by a standard error, or the one given. `pieces` says what became
     of each centroid's cluster where it was cut.
@@ -98,7 +101,7 @@ class FitProbes:
     recall: float
 
     name: ClassVar[str] = "probes"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     shape: ClassVar[str] = "fit"
     writes: ClassVar[dict[str, pa.Schema]] = {"probes": PROBES, "pieces": PIECES}
 
@@ -115,7 +118,8 @@ class FitProbes:
         return 1
 
     def run(self, pool: Pool) -> Iterator[Output]:
-        visits = self._visits(pool)
+        pieces = _pieces(pool)
+        visits = self._visits(pool, Pieces.of(pieces, pool.manifest("centroids").rows))
         recall = [float(np.mean(visits <= probes)) if len(visits) else None for probes in range(MOST + 1)]
         chosen = self._chosen(recall, len(visits))
         rows = [
@@ -123,7 +127,7 @@ class FitProbes:
             for probes, share in enumerate(recall)
         ]
         yield Output("probes", pa.RecordBatch.from_pylist(rows, PROBES))
-        yield Output("pieces", _pieces(pool))
+        yield Output("pieces", pieces)
 
     def _chosen(self, recall: list[float | None], n_pairs: int) -> int:
         if self.probes != "auto":
@@ -135,7 +139,7 @@ class FitProbes:
         sure = [share - math.sqrt(share * (1 - share) / n_pairs) for share in known]
         return next(probes for probes, share in enumerate(sure) if share >= min(self.recall, max(sure)))
 
-    def _visits(self, pool: Pool) -> Ints:
+    def _visits(self, pool: Pool, pieces: Pieces) -> Ints:
         """For each near pair of the sample, with how many visits it meets; more than MOST: with none."""
         found = SampledPairs(pool, self.likeness, self.floor)
         left, there = found.pairs
@@ -151,18 +155,64 @@ class FitProbes:
             return own, centroids.ranked(rows, MOST + 1)[0]
 
         (cluster, near), (other, other_near) = ranked(found.sample), ranked(there)
-        away = [
-            _place(near[left], other_near[:, 0]),
-            _place(other_near, near[left, 0]),
-        ]
-        # Other pieces of one's own cluster come with the first visit.
-        return np.where(cluster[left] == other, 0, np.maximum(np.minimum(*away), 1))
+        away = np.minimum(
+            np.where(pieces.outer(other), _place(near[left], other_near[:, 0]), MOST + 1),
+            np.where(pieces.outer(cluster[left]), _place(other_near, near[left, 0]), MOST + 1),
+        )
+        siblings = near[left, 0] == other_near[:, 0]
+        away[siblings] = np.where(pieces.adjacent(cluster[left], other)[siblings], 1, MOST + 1)
+        return np.where(cluster[left] == other, 0, away)
 
 
 def _place(ranked: NDArray[np.int32], centroid: NDArray[np.int32]) -> Ints:
     """(n,) where in each row a centroid stands; more than MOST where it does not."""
     hit = ranked == centroid[:, None]
     return np.where(hit.any(axis=1), hit.argmax(axis=1), MOST + 1)
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """What became of the cluster of each centroid where it was cut: by the cosine to it, nearest first.
+
+    A sample visits the pieces beside its own one, and of another centroid the outermost: what lies near to
+    it there lies far from that centroid. So a sample visits few, however large a cluster was.
+    """
+
+    of_centroid: list[list[int]]
+    place: Ints  # (c,) of each cluster, from the centroid outwards
+    beyond: Ints  # (c,) pieces farther out
+
+    @classmethod
+    def of(cls, pieces: pa.RecordBatch | pa.Table, n_centroids: int) -> Pieces:
+        """From rows of PIECES; of a centroid's clusters, a later number is a piece farther out."""
+        centroid, cluster = (pieces[name].to_numpy() for name in ("centroid", "cluster"))
+        of: list[list[int]] = [[] for _ in range(n_centroids)]
+        place, beyond = np.zeros((2, int(cluster.max(initial=-1)) + 1), np.int64)
+        for one, number in sorted(zip(centroid.tolist(), cluster.tolist(), strict=True)):
+            place[number] = len(of[one])
+            of[one].append(number)
+        for numbers in of:
+            beyond[numbers] = np.arange(len(numbers))[::-1]
+        return cls(of, place, beyond)
+
+    def outer(self, cluster: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """(n,) Whether samples of other centroids visit these clusters."""
+        found: NDArray[np.bool_] = self.beyond[cluster] < PIECES_VISITED
+        return found
+
+    def adjacent(self, left: NDArray[np.int32], right: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """(n,) Whether samples of one visit the other, of pairs of one centroid's clusters."""
+        found: NDArray[np.bool_] = np.abs(self.place[left] - self.place[right]) <= 1
+        return found
+
+    def visited(self, own: int, centroids: Sequence[int]) -> list[int]:
+        """The clusters that a sample of `own` visits, given the centroids to visit, its own one first."""
+        siblings = self.of_centroid[centroids[0]]
+        at = siblings.index(own)
+        found = [*siblings[max(at - 1, 0) : at], *siblings[at + 1 : at + 2]]
+        for centroid in centroids[1:]:
+            found += self.of_centroid[centroid][-PIECES_VISITED:]
+        return found
 
 
 def _pieces(pool: Pool) -> pa.RecordBatch:
@@ -183,13 +233,13 @@ class ClusteredFirsts:
     @property
     def inputs(self) -> tuple[Input, ...]:
         """See `schemas.protocols.Source`."""
-        aligned = (self.likeness.clustered.table, "clusters", "firsts")
+        aligned = (self.likeness.clustered.table, "clusters", "firsts", "checked")
         return (*(Aligned(name) for name in aligned), Whole("centroids"), Whole("probes"), Whole("pieces"))
 
     def plan(self, task: Task) -> Iterator[pa.RecordBatch]:
         source = self.likeness.clustered
         table = read_shard(task.inputs[source.table][task.number], ["uid", *source.columns])
-        for name, column in (("clusters", "cluster"), ("firsts", "first")):
+        for name, column in (("clusters", "cluster"), ("firsts", "first"), ("checked", "n_images")):
             table = table.append_column(column, read_shard(task.inputs[name][task.number], [column])[column])
         yield from table.combine_chunks().to_batches()
 
@@ -202,7 +252,7 @@ class Ways:
     """Where samples may go: the centroids, the clusters of each, and how many centroids to visit."""
 
     centroids: Assignment
-    pieces: list[list[int]]
+    pieces: Pieces
     probes: int
 
 
@@ -210,9 +260,7 @@ class Ways:
 def _ways(centroids: str, probes: str, pieces: str) -> Ways:
     """Read from files, which are named by their content."""
     assignment = Assignment.of(vectors(read_shard(centroids)["centroid"]))
-    of: list[list[int]] = [[] for _ in range(len(assignment.centroids))]
-    for row in read_shard(pieces).to_pylist():
-        of[row["centroid"]].append(row["cluster"])
+    of = Pieces.of(read_shard(pieces), len(assignment.centroids))
     table = read_shard(probes, ["probes", "chosen"])
     return Ways(assignment, of, table.filter(table["chosen"])["probes"][0].as_py())
 
@@ -221,6 +269,7 @@ def _ways(centroids: str, probes: str, pieces: str) -> Ways:
 class Visit:
     """`visits`: the clusters that each sample is compared in, its own first; null where it takes no part.
 
+    Those of its own centroid and of the `probes` next ones, as `Pieces` says; with no probes its own alone.
     Where two samples are never more similar than the rows that were clustered (`Likeness.by_angle`), a sample
     visits a cluster only if it is near enough to the plane between both centroids: one farther from it than
     arccos(floor) has no such neighbour beyond it.
@@ -230,7 +279,7 @@ class Visit:
     floor: float
 
     name: ClassVar[str] = "visits"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     shape: ClassVar[str] = "map"
     writes: ClassVar[pa.Schema] = VISITS
 
@@ -245,16 +294,17 @@ class Visit:
         rows, ways = piece
         likeness = self.source.likeness
         near, cosine = ways.centroids.ranked(likeness.clustered.rows(rows), ways.probes + 1)
+        by_angle = likeness.by_angle(rows["n_images"].to_numpy())
         wanted = np.ones(near.shape, bool)
-        if likeness.by_angle:
-            wanted = self._within_reach(ways.centroids.centroids, near, cosine)
+        if by_angle.any():
+            wanted = self._within_reach(ways.centroids.centroids, near, cosine) | ~by_angle[:, None]
         own = rows["cluster"].to_pylist()
         takes_part = np.asarray(rows["first"]) & np.asarray(rows["cluster"].is_valid())
         visits: list[list[int] | None] = [None] * len(own)
         # n: samples of a shard; a handful of clusters each.
         for row in np.flatnonzero(takes_part).tolist():
-            others = [cluster for centroid in near[row, wanted[row]] for cluster in ways.pieces[centroid]]
-            visits[row] = [own[row], *(cluster for cluster in others if cluster != own[row])]
+            others = ways.pieces.visited(own[row], near[row, wanted[row]]) if ways.probes else []
+            visits[row] = [own[row], *others]
         return pa.record_batch([rows["uid"], pa.array(visits, VISITS.field("visits").type)], schema=VISITS)
 
     def _within_reach(

@@ -20,7 +20,7 @@ from schemas.columns import UID
 from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -114,8 +114,24 @@ def prune_stages(config: Config, model: Callable[[], Model], root: Location | No
         most=settings.neighbours,
         floor=floor,
         seed=config.run.seed,
+        tables=_tables_of(settings.keep, config.score.plugins),
     )
     return [*stages, Prune(how)]
+
+
+def _tables_of(keep: str, scorers: Sequence[str]) -> tuple[str, ...]:
+    """The tables that a rule looks at, besides `checked`."""
+    if keep in ("hard", "easy"):
+        return ("clusters",)
+    if not keep.startswith(BEST):
+        return ()
+    from curation.plugins import plugin_columns
+    from curation.scores import tables_for
+
+    name = keep.removeprefix(BEST)
+    plugged = plugin_columns(scorers)
+    held = (plugged[name],) if name in plugged else tables_for([name])
+    return ("hygiene", "alignment", "quality", "clusters", *held)
 
 
 def named_columns(config: Config) -> list[str]:
@@ -143,6 +159,7 @@ class Pruning:
     most: int  # entries of a list of neighbours
     floor: float
     seed: int
+    tables: tuple[str, ...] = ()  # of the scores that `keep` looks at
 
 
 @dataclass(frozen=True)
@@ -159,22 +176,15 @@ class Prune:
     @property
     def reads(self) -> tuple[str, ...]:
         """The tables that the settings ask for."""
-        from curation.scores import tables_for
-
         tables = ["checked"]
         if self.how.semantic:
             tables.append("neighbours")
         if self.how.by_hash:
             tables.append("look_alikes")
-        if self.how.keep in ("hard", "easy"):
-            tables.append("clusters")
-        if self.how.keep.startswith(BEST):
-            tables += ["hygiene", "alignment", "quality", "clusters"]
-            tables += tables_for([self.how.keep.removeprefix(BEST)])
-        return tuple(dict.fromkeys(tables))
+        return tuple(dict.fromkeys((*tables, *self.how.tables)))
 
     def params(self) -> dict[str, Any]:
-        return dict(vars(self.how))
+        return {**vars(self.how), "tables": list(self.how.tables)}
 
     def shards(self, pool: Pool) -> int:
         return 1
@@ -183,7 +193,7 @@ class Prune:
         samples = _Samples.of(pool, self.how)
         lists = None
         if self.how.semantic:
-            lists = pool.read("neighbours", ["uid", "other", "similarity", "text"])
+            lists = pool.read("neighbours", ["uid", "other", "similarity", "text", "cluster"])
         graph, level = self._graph(pool, lists, samples)
         order = np.argsort(np.minimum.reduceat(samples.rank[samples.by_node], samples.starts), kind="stable")
         near = self._near(graph, level, self.how.eps)
@@ -207,9 +217,7 @@ class Prune:
             parts.append((left, right, lists["similarity"].to_numpy(), level))
         if self.how.by_hash:
             pairs = pool.read("look_alikes", ["left", "right", "bits", "flipped"])
-            if not self.how.unflipped:
-                pairs = pairs.filter(pairs["flipped"])
-            parts.append(samples.look_alikes(pairs, self.how.bits, by_text=self.how.by_text))
+            parts.append(samples.look_alikes(pairs, self.how))
         left, right, similarity, level = (np.concatenate(part) for part in zip(*parts, strict=True))
         other = left != right
         return Graph(samples.n_nodes, left[other], right[other], similarity[other]), level[other]
@@ -226,8 +234,10 @@ class Prune:
         full = 0
         if lists is not None:
             near = lists.filter(pc.greater_equal(lists["similarity"], pa.scalar(np.float32(self.how.floor))))
-            sizes = pc.value_counts(near["uid"].combine_chunks()).field("counts").to_numpy()
-            full = int(np.count_nonzero(sizes >= self.how.most))
+            # A sample has a list in each cluster that it was compared in.
+            sizes = near.group_by(["uid", "cluster"]).aggregate([([], "count_all")])
+            cut = sizes.filter(pc.greater_equal(sizes["count_all"], self.how.most))
+            full = pc.count_distinct(cut["uid"]).as_py()
         steps = sorted({self.how.eps, *(eps for eps in EPS if 1 - eps >= self.how.floor)})
         rows = []
         for eps in steps if self.how.semantic else [self.how.eps]:
@@ -285,9 +295,7 @@ class _Samples:
         found: Ints = self.node[positions(uids, pa.chunked_array([self.uid]))]
         return found
 
-    def look_alikes(
-        self, pairs: pa.Table, bits: int, *, by_text: bool
-    ) -> tuple[Ints, Ints, NDArray[np.float32], Ints]:
+    def look_alikes(self, pairs: pa.Table, how: Pruning) -> tuple[Ints, Ints, NDArray[np.float32], Ints]:
         """Pairs of nodes whose images look alike, and whose texts are equal where texts count.
 
         `pairs` names of each tuple of images the first sample that shows it; of tuples with equal hashes only
@@ -306,24 +314,25 @@ class _Samples:
         look[shown] = same[look[shown]]
         texts = texts_of(self.facts["text_hash"])
         rows = pl.DataFrame(
-            {"node": self.node, "look": look, "text": texts if by_text else np.zeros(len(look))}
+            {"node": self.node, "look": look, "text": texts if how.by_text else np.zeros(len(look))}
         )
         rows = rows.filter(pl.col("look") >= 0).unique(maintain_order=True)
         alike = rows.with_columns(first=pl.col("node").first().over("look", "text"))
-        alike = alike.filter(pl.col("first") != pl.col("node"))
-        near = pl.DataFrame({"left": ends[0], "right": ends[1], "bits": apart, "flipped": flipped}).filter(
-            ~equal
-        )
+        alike = alike.filter((pl.col("first") != pl.col("node")) & how.unflipped)
+        near = pl.DataFrame({"left": ends[0], "right": ends[1], "bits": apart, "flipped": flipped})
+        near = near.filter(flipped | (~equal & how.unflipped))
         joined = near.join(rows, left_on="left", right_on="look", maintain_order="left_right")
         joined = joined.join(
             rows, left_on=["right", "text"], right_on=["look", "text"], maintain_order="left_right"
         )
         left = np.concatenate([alike["first"].to_numpy(), joined["node"].to_numpy()])
         right = np.concatenate([alike["node"].to_numpy(), joined["node_right"].to_numpy()])
-        distance = np.concatenate([np.zeros(len(alike)), joined["bits"].to_numpy()])
-        turned = np.where(joined["flipped"].to_numpy(), BY_FLIP, BY_HASH)
-        level = np.concatenate([np.full(len(alike), BY_HASH), turned])
-        return left, right, (1 - distance / bits).astype(np.float32), level
+        turned = joined["flipped"].to_numpy()
+        # Mirror images have hashes of 64 bits only.
+        apart = joined["bits"].to_numpy() / np.where(turned, 64, how.bits)
+        similarity = np.concatenate([np.ones(len(alike)), 1 - apart]).astype(np.float32)
+        level = np.concatenate([np.full(len(alike), BY_HASH), np.where(turned, BY_FLIP, BY_HASH)])
+        return left, right, similarity, level
 
     def dropped(self, kept: Kept, graph: Graph, level: Ints, *, by_bytes: str) -> pa.RecordBatch:
         """A row a sample that goes: copies, and nodes that other nodes stand for."""
