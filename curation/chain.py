@@ -89,14 +89,19 @@ def chain(
 
 def _demand_columns(config: Config, until: str, stages: list[Stage], root: Location) -> None:
     """Refuse settings that name a column which is neither there nor made on the way."""
-    from curation.scores import demand_tables
+    from curation.scores import PLUGIN, TABLES, demand_tables
     from curation.selection.columns import demand_made
     from curation.stages.prune import named_columns
     from curation.stages.select import Select
     from curation.store import Store
 
     made = [table for stage in stages for table in outputs(stage)]
-    written = {name for stage in stages if is_map(stage) for name in stage.writes.names}
+    written = {
+        name
+        for stage in stages
+        if is_map(stage) and (stage.name in TABLES or stage.name.startswith(PLUGIN))
+        for name in stage.writes.names
+    }
     named = named_columns(config)
     if until == "select":
         select = Select.of(config)

@@ -14,6 +14,7 @@ from curation.lock import writer
 from curation.memory import peak_gb
 from curation.setup import CONFIG, parse_dataset, relative, set_keys
 from curation.stages.leaks import LEVELS, TEXT
+from schemas.config import load
 from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -143,9 +144,12 @@ def _spelled(workspace: Workspace) -> Workspace:
     from curation.workspace import Workspace as Own
 
     base, given = workspace.base, dict(workspace.overrides)
+    held = load(base / CONFIG).decontaminate
     for name, spell in (("against", _relative), ("images", relative)):
         if f"{SECTION}.{name}" in given:
-            given[f"{SECTION}.{name}"] = tuple(spell(path, base) for path in given[f"{SECTION}.{name}"])
+            # A further benchmark joins those that are there, as `init` adds datasets.
+            spelled = (*getattr(held, name), *(spell(path, base) for path in given[f"{SECTION}.{name}"]))
+            given[f"{SECTION}.{name}"] = tuple(dict.fromkeys(spelled))
     return Own(base, given, workspace.progress)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from curation.workspace import CONFIG, Workspace
 from schemas.budget import Budget
+from schemas.config import load
 from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def run_demo(
     """
     start = time.monotonic()
     folder, budget = Path(out), str(Budget.parse(budget))
+    _refuse_other_work(folder)
     truth = _pool(folder / "pool", n, seed, progress)
     workspace = _open(folder, budget, progress)
     counts = workspace.select(budget=budget)
@@ -52,6 +54,18 @@ def run_demo(
     found = compare(workspace.store, truth["records"], truth["kinds"])
     seconds = round(time.monotonic() - start, 2)
     return {**counts, **found, "out": str(folder), "exported": exported, "seconds": seconds}
+
+
+def _refuse_other_work(folder: Path) -> None:
+    """The demo works in a folder of its own."""
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    if (folder / CONFIG).exists():
+        own = {"pool"} == set(load(folder / CONFIG).datasets)
+    else:
+        own = {path.name for path in folder.iterdir()} == {"pool"}
+    if not own:
+        raise ConfigError(f"{folder} holds other files than a demo's; choose another folder with --out")
 
 
 def _pool(folder: Path, n: int, seed: int, progress: Progress) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from curation.files import put
 from curation.keys import keys_of
 from curation.lock import writer as lock
+from curation.remembered import remembered
 from curation.sources import resolved
 from curation.stages.select import LISTS, Select, settings
 from curation.summary import counts
@@ -25,13 +26,14 @@ from curation.writers.kept import Context, Kept
 from schemas.errors import ExportError, WorkspaceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import pyarrow as pa
 
     from curation.progress import Bar
     from curation.store import Manifest, Store
     from curation.workspace import Workspace
+    from schemas.config import Config
 
 SUMMARY = "curate.json"
 
@@ -89,19 +91,18 @@ def export(workspace: Workspace, out: Path, *, format: str, overwrite: bool) -> 
 
 
 def _selected(workspace: Workspace) -> Manifest:
-    """The selection to export, made where it is missing or not of these tables."""
+    """The selection to export, made where it is missing, not of these tables, or not as the flags say."""
     store = workspace.store
     held = store.manifest("selection")
     asked = {
         name: value
         for name, value in workspace.overrides.items()
-        if name == "run.seed" or name.startswith("select.")
+        if value is not None and (name == "run.seed" or not name.startswith("run."))
     }
     last = settings(held.stage["params"]) if held else {}
-    is_asked = all(value in (None, last.get(name)) for name, value in asked.items())
-    if held and is_asked and _is_current(store, held):
+    if held and _is_current(store, held) and _is_of(remembered(store), last, asked):
         return held
-    chosen = {**last, **{name: value for name, value in asked.items() if value is not None}}
+    chosen = {**last, **asked}
     for name in LISTS:
         held_list = held and held.stage["params"].get(name)
         if held_list and f"select.{name}" not in chosen and getattr(workspace.config.select, name) is None:
@@ -115,6 +116,16 @@ def _selected(workspace: Workspace) -> Manifest:
     made = store.manifest("selection")
     assert made is not None
     return made
+
+
+def _is_of(config: Config | None, last: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
+    """Was the last selection made as flags ask? Its own settings are known in any case."""
+    if config is None:
+        return all(value == last.get(name) for name, value in asked.items())
+    wished = config.override(asked)
+    sections = (name for name in type(config).model_fields if name != "run")
+    same = all(getattr(wished, name) == getattr(config, name) for name in sections)
+    return same and wished.run.seed == config.run.seed
 
 
 def _is_current(store: Store, selection: Manifest) -> bool:
@@ -135,7 +146,7 @@ def context_of(workspace: Workspace, selection: Manifest) -> Context:
     """What a writer is told of the kept rows as a whole."""
     store = workspace.store
     # Paths stay as curate.toml spells them: absolute ones would tell readers of the card about this machine.
-    config = workspace.config.override(settings(selection.stage["params"]))
+    config = (remembered(store) or workspace.config).override(settings(selection.stage["params"]))
     kept = store.read("selection", ["keep"])["keep"]
     n_images = pc.sum(store.read("checked", ["n_images"])["n_images"].filter(kept)).as_py() or 0
     found = counts(store, config, "select")

@@ -148,9 +148,11 @@ class Planner:
                 else "the pool is empty: the data files hold no records"
             )
         allowed = self.max_errors * manifest.rows if self.max_errors < 1 else self.max_errors
+        limit = f"{self.max_errors:.3g} of all" if self.max_errors < 1 else f"{self.max_errors:,.0f}"
         if manifest.errors > allowed:
             raise TooManyErrors(
-                f"{manifest.errors:,} of {manifest.rows:,} records are bad, more than --max-errors allows; "
+                f"{manifest.errors:,} of {manifest.rows:,} records are bad, more than the {limit} that "
+                "--max-errors allows; "
                 "see them with `curate status --errors`"
             )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from schemas.errors import ConfigError
@@ -88,10 +89,7 @@ def demand_tables(store: Store, columns: Sequence[str], made: Sequence[str]) -> 
     unknown = [name for name in columns if name not in fixed_columns()]
     if unknown:
         there = sorted(fixed_columns() & set(column_tables(store)) - set(IDS))
-        raise ConfigError(
-            f"there is no column {unknown[0]!r}, and no head writes one (--head NAME=FILE); there are "
-            f"{', '.join(there or sorted(fixed_columns() - set(IDS)))}"
-        )
+        raise ConfigError(unknown_column(unknown[0], there or sorted(fixed_columns() - set(IDS))))
     for table in tables_for(columns):
         if table not in made and table not in current_tables(store):
             column = next(name for name in columns if name in schemas[table].names)
@@ -99,6 +97,14 @@ def demand_tables(store: Store, columns: Sequence[str], made: Sequence[str]) -> 
                 f"the column {column} is not computed for this pool; {FLAGS[table]} computes it, here or in "
                 "`curate score`"
             )
+
+
+def unknown_column(name: str, known: Sequence[str]) -> str:
+    """A sentence on a column that no table of samples has, with those that it may be meant for."""
+    alike = [other for other in known if other.endswith(f"_{name}")]
+    alike += [other for other in get_close_matches(name, known) if other not in alike]
+    hint = f"did you mean {' or '.join(alike[:3])}?" if alike else f"there are {', '.join(known[:12])}, …"
+    return f"samples have no column {name!r}; {hint} (`curate explain ID` shows all, docs/data-model.md too)"
 
 
 def current_tables(store: Store) -> list[str]:
@@ -147,8 +153,7 @@ def score_table(store: Store, columns: Sequence[str]) -> pl.DataFrame:
     where = column_tables(store)
     unknown = [name for name in columns if name not in where]
     if unknown:
-        known = ", ".join(sorted(set(where) - set(IDS)))
-        raise ConfigError(f"there is no column {unknown[0]!r}; there are {known}")
+        raise ConfigError(unknown_column(unknown[0], sorted(set(where) - set(IDS))))
     frames = []
     for table in dict.fromkeys(where[name] for name in columns):
         names = [name for name in columns if where[name] == table]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -72,7 +73,9 @@ def find_spans(config: Config, root: Location, base: Location, progress: Progres
             fresh[str(file)] = entry
             found += _spans(name, folder, file, entry, roots)
     if fresh != cache:
-        put(cache_path, json.dumps(fresh).encode())
+        # What cannot be kept, in a workspace that may only be read, is found again.
+        with contextlib.suppress(OSError):
+            put(cache_path, json.dumps(fresh).encode())
     return found
 
 

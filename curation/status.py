@@ -35,16 +35,18 @@ def errors(workspace: Workspace, limit: int = 100) -> list[dict[str, Any]]:
     # Before the images are decoded, what reading found is all there is.
     table = "checked" if store.manifest("checked") else _ingested(store)
     names = ["uid", "record_id", "dataset", "file", "line", "error", "error_message"]
+    keys = store.iterate("samples", ["key"])
     found: list[dict[str, Any]] = []
     for shard in store.iterate(table, names):
         if len(found) >= limit:
             break
+        shard = shard.append_column("key", next(keys)["key"])
         found += shard.filter(pc.is_valid(shard["error"])).slice(0, limit - len(found)).to_pylist()
     return [
         {
             "uid": row["uid"].hex(),
             "id": row["record_id"],
-            **{name: row[name] for name in ("dataset", "file", "line")},
+            **{name: row[name] for name in ("dataset", "file", "line", "key")},
             "code": row["error"],
             "message": row["error_message"],
         }
@@ -117,8 +119,8 @@ def _explained(store: Store, shard: int, row: int, position: int) -> dict[str, A
     sample = store.read("samples", number=shard).slice(row, 1).to_pylist()[0]
     facts = {"uid": sample["uid"].hex(), "id": sample["record_id"], **{name: sample[name] for name in FACTS}}
     known = _columns(store, shard, row, sample["uid"])
-    error = known.pop("error", sample["error"])
-    facts["error"] = None if error is None else {"code": error, "message": known.pop("error_message", None)}
+    error, message = (known.pop(name, sample[name]) for name in ("error", "error_message"))
+    facts["error"] = None if error is None else {"code": error, "message": message}
     facts["cluster"], facts["cluster_similarity"] = known.pop("cluster", None), known.pop("similarity", None)
     facts["scores"] = {name: value for name, value in known.items() if name not in {*sample, "image_bytes"}}
     facts["text"] = text_of(sample["turns"])
@@ -161,7 +163,7 @@ def _decision(store: Store, uid: bytes, position: int, pruned: dict[str, Any] | 
         "filtered": f"not kept: it misses the condition {decided['clause']}",
         "dropped": "not kept: it is on the list of --must-drop",
     }.get(decided["reason"], f"not kept: {decided['reason'].replace('_', ' ')}")
-    if pruned is not None and pruned["kept"] is not None:
+    if pruned is not None and pruned["kept"] is not None and decided["reason"] == pruned["reason"]:
         why = f"{why} of {pruned['kept']['id'] or pruned['kept']['uid']}, which stands for it"
     return {**{name: decided[name] for name in names}, "why": why, "chosen_by": _chosen_by(store, decided)}
 

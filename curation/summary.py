@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from curation.chain import STEPS
+from curation.scores import score_table
 from schemas.budget import Budget
 
 if TYPE_CHECKING:
@@ -99,25 +100,52 @@ def _selected(store: Store, config: Config, found: dict[str, Any]) -> dict[str, 
     budgets = Budget.parse_all(config.select.budget or "")
     asked = None if budgets[0].is_cost else max(budget.samples(n_readable) for budget in budgets)
     nested = {}
+    spelled = dict(zip(budgets, (config.select.budget or "").split(","), strict=True))
     if len(budgets) > 1:
         sizes = np.cumsum(np.bincount(rows["tier"].drop_null().to_numpy(), minlength=len(budgets)))
         order = sorted(
             budgets, key=lambda budget: budget.value if budget.is_cost else budget.samples(n_readable)
         )
-        nested = {"nested": {str(budget): int(n) for budget, n in zip(order, sizes, strict=True)}}
+        nested = {"nested": {spelled[one].strip(): int(n) for one, n in zip(order, sizes, strict=True)}}
     return {
         "budget": config.select.budget,
         "strategy": _strategy(store),
         "seed": config.run.seed,
-        "n_filtered": sum(reasons[reason] for reason in ("filtered", "dropped", "target")),
+        "n_filtered": reasons["filtered"],
+        "n_left_out": reasons["dropped"] + reasons["target"],
         "n_leaked": reasons["benchmark_leak"],
         "filtered": dict(Counter(rows["clause"].drop_null().to_pylist()).most_common()),
         "n_candidates": reasons["kept"] + reasons["over_budget"],
         "n_selected": reasons["kept"],
         **nested,
+        "used": _used(store, budgets[0]) if budgets[0].is_cost else None,
+        "n_without_score": _without_score(store),
         "shortfall": max(asked - reasons["kept"], 0) if asked is not None else 0,
         "scorers": _scorers(store),
     }
+
+
+def _used(store: Store, budget: Budget) -> int:
+    """What the picks cost; of several budgets, those of the largest."""
+    kept = store.read("selection", ["keep"])["keep"]
+    if budget.unit == "bytes":
+        places = store.read("image_places", ["places"])["places"].filter(kept)
+        shards, rows = (pc.struct_field(pc.list_flatten(places), name) for name in ("shard", "row"))
+        sizes = [shard["n_bytes"].to_numpy() for shard in store.iterate("images", ["n_bytes"])]
+        starts = np.cumsum([0, *map(len, sizes)])
+        shown = np.unique(starts[shards.to_numpy()] + rows.to_numpy())
+        return int(np.concatenate(sizes)[shown].sum()) if len(shown) else 0
+    column = budget.column or "n_tokens"
+    costs = score_table(store, [column])[column].to_arrow()
+    return int(pc.sum(costs.filter(kept.combine_chunks())).as_py() or 0)
+
+
+def _without_score(store: Store) -> int:
+    """Picks of a strategy that goes by one column, which have no value there."""
+    if _strategy(store).partition(":")[0] not in ("top", "top-per-cluster"):
+        return 0
+    rows = store.read("selection", ["keep", "score"])
+    return int(pc.sum(rows["score"].is_null().filter(rows["keep"])).as_py() or 0)
 
 
 def _strategy(store: Store) -> str:

@@ -109,8 +109,10 @@ def _split(condition: str) -> list[str]:
 def _parsed(text: str) -> pl.Expr:
     import polars as pl
 
+    # `cluster` is a word of SQL, and here a column.
+    tokens = ['"cluster"' if token.lower() == "cluster" else token for token in _TOKEN.findall(text)]
     try:
-        return pl.sql_expr(text)
+        return pl.sql_expr("".join(tokens))
     except pl.exceptions.PolarsError as error:
         raise ConfigError(f"--where {text!r} is no condition ({_line(error)}); {HINT}") from None
 

@@ -15,6 +15,7 @@ from curation.lock import writer
 from curation.memory import peak_gb
 from curation.planner import Planner, State
 from curation.progress import Progress, Silent
+from curation.remembered import remember
 from curation.store import Store
 from schemas.config import Config, load, parse_bytes
 from schemas.errors import ConfigError, ExportError, WorkspaceError
@@ -129,6 +130,8 @@ class Workspace:
 
                 prepare(self)
             planner = self.compute(chain(self.config, until, lambda: self.model, self.store.root))
+            if until == "select":
+                remember(self.store, self.config)
         counts = self.counts(until)
         counts["computed"] = planner.computed
         counts["retried"] = dict(planner.engine.retried)

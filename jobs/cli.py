@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from jobs.commands import COMMANDS
+from jobs.flags import FLAGS
 from jobs.session import Session
 from schemas.errors import CurateError
 
@@ -32,7 +33,10 @@ class Boundary(click.Group):
             raise  # click ends quietly: whoever read our output has seen enough
         except (CurateError, OSError) as error:
             _show_traceback(ctx)
-            click.echo(f"curate: {_sentence(error)}", err=True)
+            sentence = _sentence(error)
+            for key in ctx.ensure_object(Session).overrides:
+                sentence = sentence.replace(f"{key}:", f"{FLAGS[key]}:")
+            click.echo(f"curate: {sentence}", err=True)
             sys.exit(1)
         except KeyboardInterrupt:
             _show_traceback(ctx)
@@ -43,6 +47,8 @@ class Boundary(click.Group):
 def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    if isinstance(error, FileNotFoundError):
+        return f"there is no file {error}"
     return str(error)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -11,18 +12,37 @@ from jobs.session import Session
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Option = Callable[[Command], Command]
+# The flag that sets each key.
+FLAGS: dict[str, str] = {}
 
 
 def setting(
     key: str, *names: str, help: str, parse: Callable[[Any], object] | None = None, **attributes: Any
 ) -> Option[Any]:
     """A flag that overrides `key` (section.name) of curate.toml where given; `parse` makes its value."""
+    FLAGS[key] = names[0].partition("/")[0]
 
     def store(context: click.Context, parameter: click.Parameter, value: Any) -> None:
         if value is not None and value != ():
             context.ensure_object(Session).overrides[key] = parse(value) if parse else value
 
     return click.option(*names, help=help, default=None, expose_value=False, callback=store, **attributes)
+
+
+def spelled(overrides: Mapping[str, Any]) -> str:
+    """The flags that decide what is computed, as they were given: `--key image --eps 0.05`."""
+    words = []
+    for key, value in overrides.items():
+        if key.startswith("run.") or isinstance(value, dict):
+            continue
+        flag = FLAGS[key]
+        if isinstance(value, bool):
+            words.append(flag if value else flag.replace("--", "--no-", 1))
+            continue
+        words += [
+            f"{flag} {shlex.quote(str(one))}" for one in (value if isinstance(value, tuple) else [value])
+        ]
+    return " ".join(words)
 
 
 def pairs(values: Sequence[str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -61,9 +62,12 @@ class Session:
 
             self.show(estimate(self.workspace(), step), plan)
         else:
+            from jobs.flags import spelled
             from jobs.show import result, with_signals
 
-            self.show(with_signals(self.workspace().run(step)), result)
+            curate = "curate" if self.folder == "." else f"curate -C {shlex.quote(self.folder)}"
+            flags = spelled(self.overrides)
+            self.show(with_signals(self.workspace().run(step)), lambda counts: result(counts, curate, flags))
 
     def show(self, tree: dict[str, Any], text: Callable[[dict[str, Any]], Iterable[str]]) -> None:
         """Print `tree` as one JSON object, or the lines that `text` makes of it."""

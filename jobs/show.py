@@ -14,8 +14,8 @@ MOST_SIGNALS = 5  # named of what a strategy decided by
 DRAWN = ("adapt", "mmssr", "ccs")  # that draw lots inside their strata
 
 
-def result(counts: Tree) -> Iterator[str]:
-    """The counts of a step of the chain, and what to do next."""
+def result(counts: Tree, curate: str = "curate", flags: str = "") -> Iterator[str]:
+    """The counts of a step of the chain, and what to do next: by `curate`, with the `flags` of this step."""
     yield from _counts(counts)
     if not counts["computed"]:
         yield "nothing to compute: everything was there"
@@ -24,12 +24,14 @@ def result(counts: Tree) -> Iterator[str]:
     if counts["retried"]:
         tables = ", ".join(f"{n:,} of {name}" for name, n in counts["retried"].items())
         yield line("retried", f"tasks that failed: {tables}; no shard was lost")
-    if "n_selected" in counts:
-        yield line("next", "curate export --format hf --out subset")
+    if counts.get("n_selected") == 0:
+        yield line("next", "raise the budget or loosen what leaves samples out: nothing is selected")
+    elif "n_selected" in counts:
+        yield line("next", f"{curate} export --format hf --out subset")
     elif "n_pruned" in counts:
-        yield line("next", "curate select --budget 30%")
+        yield line("next", f"{curate} select --budget 30% {flags}".rstrip())
     if counts["n_quarantined"]:
-        yield line("", "curate status --errors")
+        yield line("", f"{curate} status --errors")
 
 
 def _counts(counts: Tree) -> Iterator[str]:
@@ -42,27 +44,36 @@ def _counts(counts: Tree) -> Iterator[str]:
     for table in ("capability", "judgement"):
         if f"n_{table}_scored" in counts:
             scored, null = counts[f"n_{table}_scored"], counts[f"n_{table}_null"]
-            yield line(table, f"of {scored:,} samples, none of {null:,}")
+            yield line(table, f"{scored:,} samples scored, {null:,} not")
             yield from _by_name(counts[f"{table}_null"])
     if "n_clusters" in counts:
         yield line("clustered", f"into {counts['n_clusters']:,}")
     if "n_pruned" in counts:
-        yield line(
-            "pruned", f"{counts['n_pruned']:,} duplicates; {counts['n_candidates']:,} candidates are left"
-        )
+        left = counts["n_read"] - counts["n_quarantined"] - counts["n_pruned"]
+        yield line("pruned", f"{counts['n_pruned']:,} duplicates; {left:,} samples are left")
         yield from _by_name(counts["pruned"])
         if "probes" in counts:
             yield from _compared(counts)
     if "n_selected" in counts:
-        if counts.get("n_filtered"):
-            yield line("filtered", f"{counts['n_filtered']:,} samples that miss a condition")
-            yield from _by_name(counts["filtered"])
-        if counts["n_leaked"]:
-            yield line("leaked", f"{counts['n_leaked']:,} samples of a benchmark (curate decontaminate)")
-        short = f", {counts['shortfall']:,} short of the budget" if counts["shortfall"] else ""
-        yield line("selected", f"{counts['n_selected']:,} for a budget of {counts['budget']}{short}")
-        yield from (line("", f"{n:>7,}  in {budget}") for budget, n in counts.get("nested", {}).items())
-        yield line("decided by", f"{counts['strategy']}: {_signals(counts)}")
+        yield from _chosen(counts)
+
+
+def _chosen(counts: Tree) -> Iterator[str]:
+    if counts.get("n_filtered"):
+        yield line("filtered", f"{counts['n_filtered']:,} samples that miss a condition")
+        yield from _by_name(counts["filtered"])
+    if counts["n_left_out"]:
+        yield line("left out", f"{counts['n_left_out']:,} samples, by --must-drop or as the target")
+    if counts["n_leaked"]:
+        yield line("leaked", f"{counts['n_leaked']:,} samples of a benchmark (curate decontaminate)")
+    short = f", {counts['shortfall']:,} short of the budget" if counts["shortfall"] else ""
+    used = "" if counts["used"] is None else f" ({counts['used']:,} used)"
+    among = f"{counts['n_selected']:,} of {counts['n_candidates']:,} candidates"
+    yield line("selected", f"{among} for a budget of {counts['budget']}{used}{short}")
+    yield from (line("", f"{n:>7,}  in {budget}") for budget, n in counts.get("nested", {}).items())
+    yield line("decided by", f"{counts['strategy']}: {_signals(counts)}")
+    if counts["n_without_score"]:
+        yield line("", f"{counts['n_without_score']:,} of the picks have no value there")
 
 
 def _compared(counts: Tree) -> Iterator[str]:
@@ -186,13 +197,19 @@ def state(found: Tree) -> Iterator[str]:
 def quarantined(found: Tree) -> Iterator[str]:
     """One bad record after the other, and how many there are of each kind."""
     for record in found["records"]:
-        where = record["file"] if record["line"] is None else f"{record['file']}:{record['line']}"
+        where = _place(record)
         yield f"{record['code']}  {where}  id {record['id']}  uid {record['uid']}"
         yield f"    {record['message']}"
     yield line("quarantine", f"{found['n_quarantined']:,} records, {len(found['records']):,} of them listed")
     yield from _by_name(found["quarantined"])
     if found["n_quarantined"] > len(found["records"]):
         yield line("more", f"curate status --errors --limit {found['n_quarantined']}")
+
+
+def _place(record: Tree) -> str:
+    """File, line and the record's number or name in the file, as many JSON files are one line."""
+    at = "" if record["line"] is None else f":{record['line']}"
+    return f"{record['file']}{at} #{record['key'].rpartition('#')[2]}"
 
 
 def grouped(found: Tree) -> Iterator[str]:
@@ -222,7 +239,7 @@ def _pruned(pruned: Tree) -> Iterator[str]:
 def explained(found: Tree) -> Iterator[str]:
     """What is known of each record that has this id."""
     for match in found["matches"]:
-        where = match["file"] if match["line"] is None else f"{match['file']}:{match['line']}"
+        where = _place(match)
         yield line("record", f"{match['dataset']}  {where}  id {match['id']}")
         yield line("uid", match["uid"])
         yield line("outcome", match["why"])

@@ -89,9 +89,7 @@ class Budget:
         """
         if re.fullmatch(r"\s*[0-9]{1,3}(,[0-9]{3})+\s*", text):
             plain = text.strip().replace(",", "")
-            raise BudgetError(
-                f"{text!r} could be one number or several; write {plain}, or {text.replace(',', ', ')}"
-            )
+            raise BudgetError(f"{text!r} could be one number or several; write {plain} if it is one")
         found = tuple(cls.parse(part) for part in text.split(","))
         if len(set(found)) < len(found):
             raise BudgetError(f"{text!r} names a budget twice")

@@ -6,13 +6,18 @@ import re
 import tomllib
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+# What TOML or Python give as a number, where a text such as 30% is meant; and one text where a list is.
+Number = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) in (int, float) else value)]
+Texts = Annotated[
+    tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
+]
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
 
@@ -27,9 +32,7 @@ class Dataset(Section):
 
     path: str
     format: str = "auto"
-    images: tuple[
-        str, ...
-    ] = ()  # folders that the records' image paths are relative to; default: beside the data
+    images: Texts = ()  # folders that the records' image paths are relative to; default: beside the data
 
 
 class Images(Section):
@@ -147,7 +150,7 @@ class Prune(Section):
     text_eps: Annotated[float, Field(ge=0, le=0.5)] = 0.01  # by key joint: texts must be as near as this, too
     linkage: Literal["leader", "chain", "component"] = "leader"
     keep: Annotated[str, AfterValidator(_keep_rule)] = "first"  # which of duplicates stays
-    to: str | None = None  # how many samples stay, as 80% or a number, whatever eps says
+    to: Number | None = None  # how many samples stay, as 80% or a number, whatever eps says
     perceptual: Literal["off"] | Annotated[int, Field(ge=0, le=128)] = 12  # bits that hashes may differ by
     hash_bits: Literal[64, 256] = 64
     flip: bool = False  # also mirrored images, by their hashes
@@ -162,8 +165,8 @@ class Prune(Section):
 class Decontaminate(Section):
     """Benchmarks that must not leak into a subset, and what counts as a leak (docs/decontaminate.md)."""
 
-    against: tuple[str, ...] = ()  # [NAME=]DATA each: what a dataset can be, such as a folder of images
-    images: tuple[str, ...] = ()  # folders that their image paths are relative to; default: beside the data
+    against: Texts = ()  # [NAME=]DATA each: what a dataset can be, such as a folder of images
+    images: Texts = ()  # folders that their image paths are relative to; default: beside the data
     tag: bool = False  # leaks stay candidates; else none of them is selected
     levels: tuple[Literal["image", "perceptual", "embedding", "text"], ...] = (
         "image",
@@ -180,12 +183,12 @@ class Decontaminate(Section):
 class Select(Section):
     """How many to keep, and which."""
 
-    budget: str | None = None
+    budget: Number | None = None
     strategy: str = "adapt"
-    where: tuple[str, ...] = ()  # conditions over columns, as SQL
+    where: Texts = ()  # conditions over columns, as SQL
     default_filters: bool = True  # leave out empty answers, black images and their like
-    at_least: tuple[str, ...] = ()  # COLUMN:VALUE=N or %: picks that must be of a kind
-    at_most: tuple[str, ...] = ()  # COLUMN:VALUE=N or %: picks that may be of a kind
+    at_least: Texts = ()  # COLUMN:VALUE=N or %: picks that must be of a kind
+    at_most: Texts = ()  # COLUMN:VALUE=N or %: picks that may be of a kind
     must_keep: str | None = None  # a file of ids that must be kept, a line each
     must_drop: str | None = None  # a file of ids to leave out, a line each
     target: str | None = None  # a dataset of the pool that `less` aims at; it is no candidate
@@ -231,9 +234,13 @@ def parse(tree: Mapping[str, Any], text: str = "", where: str = "") -> Config:
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        problems = [_problem(item["loc"], item["msg"], item["type"], text) for item in error.errors()]
-        prefix = f"{where}: " if where else ""
-        raise ConfigError(prefix + "; ".join(dict.fromkeys(problems))) from None
+        problems: dict[str, list[str]] = {}
+        for item in error.errors():
+            place, message = _problem(item["loc"], item["msg"], item["type"], text)
+            problems.setdefault(place, []).append(message)
+        # Of a value that may be one of several kinds, what each kind says.
+        said = [f"{place}: {', or '.join(dict.fromkeys(each))}" for place, each in problems.items()]
+        raise ConfigError((f"{where}: " if where else "") + "; ".join(said)) from None
 
 
 class Readable(Protocol):
@@ -251,7 +258,10 @@ def load(path: Readable) -> Config:
     Raises:
         ConfigError: it is no TOML, or a key or value is wrong.
     """
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path.name} is not UTF-8; save it as UTF-8") from None
     try:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -259,7 +269,8 @@ def load(path: Readable) -> Config:
     return parse(tree, text, path.name)
 
 
-def _problem(location: tuple[int | str, ...], message: str, kind: str, text: str) -> str:
+def _problem(location: tuple[int | str, ...], message: str, kind: str, text: str) -> tuple[str, str]:
+    """The key, with its line, and what is wrong with it."""
     names = [
         str(part)
         for part in location
@@ -270,9 +281,11 @@ def _problem(location: tuple[int | str, ...], message: str, kind: str, text: str
     at = f" (line {line})" if line else ""
     dotted = ".".join(names)
     if kind == "extra_forbidden":
-        return f"unknown key {dotted}{at}; allowed here: {', '.join(_allowed(names[:-1]))}"
-    message = message.removeprefix("Value error, ")
-    return f"{dotted}{at}: {message[0].lower()}{message[1:]}"
+        return f"unknown key {dotted}{at}; allowed here", ", ".join(_allowed(names[:-1]))
+    message = message.removeprefix("Value error, ").partition(", unable to parse")[0]
+    if kind == "string_pattern_mismatch":
+        message = "a name has letters, digits, dots, dashes and underscores only"
+    return f"{dotted}{at}", f"{message[0].lower()}{message[1:]}"
 
 
 def _allowed(path: list[str]) -> list[str]:

@@ -37,7 +37,14 @@ MISTAKES = {
     "select --budget 130%": "130%",
     "select --budget 30% --strategy best": "random-per-cluster",
     "select --budget 30% --strategy top:beauty": "alignment",
-    "prune --eps 2": "prune.eps",
+    "prune --eps 2": "--eps: input should be less than or equal to 0.5",
+    "prune --prune-to 5Mtok": "a number of samples or a share",
+    "prune --keep best:source": "needs a column of numbers",
+    "select --budget 30% --where width>300": "samples have no column 'width'",
+    "select --budget 30% --strategy top:min_blurr": "did you mean min_blur",
+    "select --budget 30% --strategy adpat": "did you mean adapt",
+    "cluster --clusters foo": "--clusters: input should be 'auto' or 'root', or input should be a valid int",
+    "train-scorer --labels nope.parquet": "there is no file nope.parquet",
     "embed --model ViT-Z-99/nothing": "ViT-Z-99",
     "ingest --max-errors many": "max_errors",
     "ingest --max-errors 1": "--max-errors",
@@ -245,7 +252,9 @@ def test_status_compares_the_selection_with_its_own_settings(workspace: Path) ->
 
 def test_errors_are_listed_with_code_and_place(workspace: Path) -> None:
     result = invoke(workspace, "status --errors --limit 2")
-    assert re.search(r"^[a-z_]+  mixture\.json:\d+  id \S+  uid [0-9a-f]{32}$", result.stdout, re.MULTILINE)
+    assert re.search(
+        r"^[a-z_]+  mixture\.json:\d+ #\d+  id \S+  uid [0-9a-f]{32}$", result.stdout, re.MULTILINE
+    )
     assert len(json.loads(invoke(workspace, "status --errors --limit 2 --json").stdout)["records"]) == 2
 
 

@@ -387,9 +387,16 @@ def test_a_benchmark_that_cannot_be_read_is_named(
     assert (work / "curate.toml").read_text() == before
 
 
+def test_a_further_benchmark_joins_those_that_are_there(work: Path, bench: Path, tmp_path: Path) -> None:
+    Workspace(work).decontaminate(f"one={bench}")
+    found = Workspace(work).decontaminate(f"two={bench}")
+    assert [each["name"] for each in found["benchmarks"]] == ["one", "two"]
+    assert len(Workspace(work).config.decontaminate.against) == 2
+
+
 def test_two_benchmarks_of_one_name_are_refused(work: Path, bench: Path) -> None:
     with pytest.raises(ConfigError, match="two benchmarks are called 'b'"):
-        Workspace(work).decontaminate(f"b={bench}", f"b={bench}")
+        Workspace(work).decontaminate(f"b={bench}", f"b={bench.parent}")
 
 
 # --- settings ----------------------------------------------------------------------------------------------

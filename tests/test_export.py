@@ -350,6 +350,20 @@ def test_a_killed_export_leaves_no_half_result_and_the_next_one_clears_up(made, 
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def test_the_settings_of_the_selection_are_exported_and_other_flags_select_again(made, tmp_path):
+    base = _copy(made, tmp_path / "work").base
+    Workspace(base, {"prune.key": "image"}).select("50%", "random")
+    first = Workspace(base).export(tmp_path / "one", format="llava")
+    told = json.loads((tmp_path / "one" / "curate.json").read_text())
+    assert (told["config"]["prune"]["key"], told["config"]["select"]["strategy"]) == ("image", "random")
+    Workspace(base, {"prune.key": "joint"}).export(tmp_path / "two", format="llava")
+    again = json.loads((tmp_path / "two" / "curate.json").read_text())
+    assert (again["config"]["prune"]["key"], again["config"]["select"]["strategy"]) == ("joint", "random")
+    assert again["counts"]["n_pruned"] == sum(again["counts"]["pruned"].values())
+    assert again["counts"]["n_candidates"] >= told["counts"]["n_candidates"]
+    assert first["n_kept"] == told["n_kept"]
+
+
 def test_an_export_that_was_killed_between_two_renames_comes_back(made, tmp_path):
     made.workspace.export(tmp_path / "out", format="llava")
     before = {path.name for path in (tmp_path / "out").iterdir()}

@@ -48,7 +48,7 @@ def test_several_budgets_are_read_in_order():
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("1,500", "write 1500, or 1, 500"),
+        ("1,500", "write 1500 if it is one"),
         ("10%,10%", "names a budget twice"),
         ("10%,5Mtok", "of one unit"),
         ("10%,half", "is no budget"),
@@ -494,3 +494,26 @@ def test_dbp_goes_by_the_centres_of_clusters_that_were_cut(pool):
     counts = workspace.run("select")
     assert counts["n_clusters"] > workspace.store.manifest("centroids").rows
     assert counts["n_selected"] > 0
+
+
+def test_a_column_called_like_a_word_of_sql_is_a_column(pool):
+    counts, rows = select(pool, budget="100%", where=("cluster = 1 and not (Cluster is null)",))
+    assert {row["cluster"] for row in rows if row["keep"]} == {1}
+    assert set(counts["filtered"]) >= {"cluster = 1"}
+
+
+def test_a_budget_that_is_a_cost_says_what_was_used(pool):
+    counts, rows = select(pool, budget="2ktok", strategy="random")
+    tokens = Workspace(pool).store.read("checked", ["n_tokens"])["n_tokens"].to_pylist()
+    assert counts["used"] == sum(n for n, row in zip(tokens, rows, strict=True) if row["keep"]) <= 2000
+    counts, rows = select(pool, budget="300kB", strategy="random")
+    shown = Workspace(pool).store.read("samples", ["images"])["images"].to_pylist()
+    kept = [refs for refs, row in zip(shown, rows, strict=True) if row["keep"]]
+    sizes = {ref["sha256"]: ref["n_bytes"] for refs in kept for ref in refs}
+    assert counts["used"] == sum(sizes.values()) <= 300_000
+    assert select(pool, budget="10%")[0]["used"] is None
+
+
+def test_numbers_are_budgets_in_python_and_toml_too(pool):
+    assert select(pool, budget=0.25)[0]["n_selected"] == select(pool, budget="25%")[0]["n_selected"]
+    assert select(pool, budget=7)[0]["n_selected"] == 7

@@ -117,7 +117,7 @@ def parse(raw: bytes) -> Any:
         raise BadRecord(BAD_JSON, f"the record is not UTF-8 at its byte {error.start}") from None
     except json.JSONDecodeError as error:
         raise BadRecord(
-            BAD_JSON, f"the record is not JSON: {error.msg} at its character {error.pos}"
+            BAD_JSON, f"the record is not JSON: {error.msg.removesuffix(' at')} at its character {error.pos}"
         ) from None
     except RecursionError:
         raise BadRecord(BAD_JSON, "the record is nested too deeply to be read") from None

@@ -7,6 +7,7 @@ after the colon of the spec, or None, and returns a selector.
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
@@ -70,7 +71,9 @@ def selector(spec: str) -> Selector:
 def _plugin(name: str) -> Callable[[str | None], Selector]:
     offered = {point.name: point for point in entry_points(group=GROUP)}
     if name not in offered:
-        existing = ", ".join(sorted({*SELECTORS, *offered}))
-        raise ConfigError(f"there is no selection strategy {name!r}; there are {existing}")
+        existing = sorted({*SELECTORS, *offered})
+        alike = get_close_matches(name, existing, 1)
+        hint = f"did you mean {alike[0]}? There" if alike else "there"
+        raise ConfigError(f"there is no selection strategy {name!r}; {hint} are {', '.join(existing)}")
     factory: Callable[[str | None], Selector] = offered[name].load()
     return factory

@@ -87,6 +87,8 @@ def prune_stages(config: Config, model: Callable[[], Model], root: Location | No
         raise ConfigError(f"--flip compares images; --key {settings.key} does not")
     if settings.to is not None and not settings.semantic:
         raise ConfigError("--prune-to needs to know how similar samples are; leave out --no-semantic")
+    if settings.to is not None and Budget.parse(settings.to).is_cost:
+        raise ConfigError(f"--prune-to keeps a number of samples or a share of them, not {settings.to}")
     _, source = cluster_vectors(config, model, root.parent if root is not None else None)
     likeness = Likeness(settings.key, source, settings.exact)
     # Remembered down to a fixed floor, so that another eps is only another decision.
@@ -380,9 +382,14 @@ def _preferred(pool: Pool, how: Pruning, readable: pa.Table, in_pool: Ints) -> I
         return np.arange(len(in_pool))
     if how.keep == "random":
         return np.argsort(hashed(readable["uid"], how.seed), kind="stable")
+    import polars as pl
+
     from curation.scores import score_table
 
     name = how.keep.removeprefix(BEST) if how.keep.startswith(BEST) else "similarity"
-    values = score_table(pool.store, [name])[name].cast(float).fill_nan(None)
+    column = score_table(pool.store, [name])[name]
+    if not (column.dtype.is_numeric() or column.dtype == pl.Boolean):
+        raise ConfigError(f"--keep {how.keep} needs a column of numbers; {name} holds {column.dtype}")
+    values = column.cast(float).fill_nan(None)
     worst = values.fill_null(-np.inf if how.keep != "hard" else np.inf).to_numpy()[in_pool]
     return np.argsort(worst if how.keep == "hard" else -worst, kind="stable")

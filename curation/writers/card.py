@@ -80,6 +80,9 @@ def _counts(counts: dict[str, Any]) -> list[str]:
     rows: list[Sequence[object]] = [("read", f"{counts['n_read']:,}")]
     rows += [(f"quarantined: {code}", f"{n:,}") for code, n in counts["quarantined"].items()]
     rows += [(f"pruned: {reason}", f"{n:,}") for reason, n in counts["pruned"].items()]
+    rows += [(f"filtered: {clause}", f"{n:,}") for clause, n in counts["filtered"].items()]
+    left_out = {"left out by name": counts["n_left_out"], "leak a benchmark": counts["n_leaked"]}
+    rows += [(why, f"{n:,}") for why, n in left_out.items() if n]
     rows += [("candidates", f"{counts['n_candidates']:,}"), ("selected", f"{counts['n_selected']:,}")]
     if counts["shortfall"]:
         rows.append(("short of the budget by", f"{counts['shortfall']:,}"))

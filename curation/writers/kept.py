@@ -166,7 +166,10 @@ def image_bytes(refs: Sequence[dict[str, Any]]) -> list[bytes]:
     found = []
     for ref, data in zip(refs, fetch(refs), strict=True):
         if isinstance(data, BadImage):
-            raise ExportError(f"an image of a kept sample cannot be read any more: {data}")
+            raise ExportError(
+                f"an image of a kept sample cannot be read any more: {data}; put it back, or touch the data "
+                "file and select again without it"
+            )
         if hashlib.sha256(data).digest() != ref["sha256"]:
             raise ExportError(
                 f"{ref['path']} ({ref['name']}) has changed since it was ingested; put the old file back, "

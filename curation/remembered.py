@@ -1,0 +1,40 @@
+"""The settings that the last selection was made with: flags stand in no curate.toml."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from curation.files import put
+from schemas.config import Config, parse
+
+if TYPE_CHECKING:
+    from curation.store import Store
+
+FILE = "selected.json"
+
+
+def remember(store: Store, config: Config) -> None:
+    """Write them beside the tables, with the key of the selection that they belong to."""
+    selection = store.manifest("selection")
+    assert selection is not None
+    tree = {"key": selection.shards[0].key, "config": config.model_dump(mode="json")}
+    text = json.dumps(tree, indent=1, sort_keys=True)
+    if _read(store) != text:
+        put(store.root / FILE, text.encode())
+
+
+def remembered(store: Store) -> Config | None:
+    """Those of the selection that is there; None where they are not known."""
+    selection, text = store.manifest("selection"), _read(store)
+    if selection is None or not text:
+        return None
+    tree = json.loads(text)
+    return parse(tree["config"]) if tree["key"] == selection.shards[0].key else None
+
+
+def _read(store: Store) -> str:
+    try:
+        return (store.root / FILE).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
