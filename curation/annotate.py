@@ -96,9 +96,10 @@ def clustered(workspace: Workspace) -> Workspace:
 
     held = workspace.config
     nobody = held.endpoint.model_copy(update={"judge": False})
+    vlm = held.vlm if held.cluster.vectors == "gradient" else Vlm()
     made = replace(workspace)
     made.config = held.model_copy(
-        update={"capability": Backend(backend="none"), "endpoint": nobody, "vlm": Vlm()}
+        update={"capability": Backend(backend="none"), "endpoint": nobody, "vlm": vlm}
     )
     return made
 

@@ -221,9 +221,13 @@ def _spread(figures: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Mean and standard deviation of every figure over the random subsets."""
     if not figures:
         return {}
-    names = [name for name, value in figures[0].items() if isinstance(value, int | float)]
-    mean = {name: float(np.mean([figure[name] for figure in figures])) for name in names}
-    deviation = {name: float(np.std([figure[name] for figure in figures])) for name in names}
+    # A subset may have no sample that a figure can be computed of.
+    names = dict.fromkeys(
+        name for figure in figures for name, value in figure.items() if isinstance(value, int | float)
+    )
+    values = {name: [figure[name] for figure in figures if name in figure] for name in names}
+    mean = {name: float(np.mean(each)) for name, each in values.items()}
+    deviation = {name: float(np.std(each)) for name, each in values.items()}
     kinds = figures[0].get("defects", {})
     by_kind = {kind: float(np.mean([figure["defects"][kind] for figure in figures])) for kind in kinds}
     return {

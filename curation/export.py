@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from curation.files import put
 from curation.keys import keys_of
 from curation.lock import writer as lock
-from curation.remembered import remembered
+from curation.remembered import remembered, shareable
 from curation.sources import resolved
 from curation.stages.select import LISTS, Select, settings
 from curation.summary import counts
@@ -146,7 +146,7 @@ def context_of(workspace: Workspace, selection: Manifest) -> Context:
     """What a writer is told of the kept rows as a whole."""
     store = workspace.store
     # Paths stay as curate.toml spells them: absolute ones would tell readers of the card about this machine.
-    config = (remembered(store) or workspace.config).override(settings(selection.stage["params"]))
+    config = shareable(remembered(store) or workspace.config).override(settings(selection.stage["params"]))
     kept = store.read("selection", ["keep"])["keep"]
     n_images = pc.sum(store.read("checked", ["n_images"])["n_images"].filter(kept)).as_py() or 0
     found = counts(store, config, "select")

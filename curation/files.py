@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import uuid
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -104,10 +105,15 @@ def put(path: Location, data: bytes) -> None:
     if isinstance(path, Remote):
         return _put_remote(path, data)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    partial = path.with_name(f".{path.name}.{_nonce()}.tmp")
     partial.write_bytes(data)
     partial.replace(path)
     return None
+
+
+def _nonce() -> str:
+    """In no other name: processes of two containers may have one number, and a process has threads."""
+    return f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
 
 
 def names(folder: Location) -> list[str]:
@@ -181,7 +187,7 @@ def _put_remote(path: Remote, data: bytes) -> None:
                 system.pipe_file(inside, data)
                 return
             folder, _, name = inside.rpartition("/")
-            partial = f"{folder}/.{name}.{os.getpid()}.tmp"
+            partial = f"{folder}/.{name}.{_nonce()}.tmp"
             system.makedirs(folder, exist_ok=True)
             system.pipe_file(partial, data)
             system.mv(partial, inside)

@@ -59,7 +59,10 @@ class ImageRoots:
             return image.container
         path = image.path
         if path.startswith("file://"):
-            path = unquote(urlsplit(path).path)
+            try:
+                path = unquote(urlsplit(path).path)
+            except ValueError as error:
+                raise BadImage(MISSING_IMAGE, f"the address {_short(path)} is none: {error}") from None
         elif _URL.match(path):
             if self.allow_remote:
                 return path
@@ -167,7 +170,7 @@ def decode(data: bytes, *, max_pixels: int) -> Image.Image:
     if width * height > max_pixels:
         sentence = f"the image has {width} x {height} pixels, more than the limit of {max_pixels}"
         raise BadImage(IMAGE_TOO_LARGE, sentence)
-    if image.format == "PNG" and b"IEND" not in data[-(1 << 16) :]:
+    if image.format == "PNG" and b"IEND" not in data:
         # Pillow shows a PNG whose last rows are missing in the file without a word if zlib has an end.
         raise BadImage(TRUNCATED_IMAGE, "the PNG has no end")
     try:
@@ -182,12 +185,19 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
     Plain `convert("RGB")` drops the alpha channel and shows what was never meant to be seen: the black under
     most transparent icons and figures, on which dark text vanishes. 16-bit greys keep their high byte, which
-    `convert` would clip to white.
+    `convert` would clip to white; floats in [0, 1] are shares of white, which it would show as black.
     """
     from PIL import Image
 
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
+    if image.mode == "F":
+        import numpy as np
+
+        values = np.nan_to_num(np.asarray(image))
+        # Floats are shares of white, or levels of 255.
+        values = values * 255 if values.max(initial=0) <= 1 else values
+        return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8)).convert("RGB")
     if image.mode.startswith("I"):
         import numpy as np
 

@@ -81,7 +81,8 @@ def entropy(groups: Ints, picks: Ints) -> float:
     """Bits of the distribution of the picks over groups."""
     counts = np.bincount(groups[picks]).astype(np.float64)
     share = counts[counts > 0] / max(len(picks), 1)
-    return float(max(-(share * np.log2(share)).sum(), 0.0))
+    # In this order 0 stays 0 and does not become -0.
+    return float(max(0.0, -(share * np.log2(share)).sum()))
 
 
 def balance(table: pl.DataFrame, picks: Ints) -> dict[str, float]:

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from curation.files import put
-from schemas.config import Config, parse
+from schemas.config import Config, Run, parse
 
 if TYPE_CHECKING:
     from curation.store import Store
@@ -14,11 +14,19 @@ if TYPE_CHECKING:
 FILE = "selected.json"
 
 
+def shareable(config: Config) -> Config:
+    """`config` without what is of a machine or a secret: of [run] only what changes a result stays."""
+    run = Run(seed=config.run.seed, shard_rows=config.run.shard_rows)
+    return config.model_copy(
+        update={"run": run, "endpoint": config.endpoint.model_copy(update={"key_file": None})}
+    )
+
+
 def remember(store: Store, config: Config) -> None:
     """Write them beside the tables, with the key of the selection that they belong to."""
     selection = store.manifest("selection")
     assert selection is not None
-    tree = {"key": selection.shards[0].key, "config": config.model_dump(mode="json")}
+    tree = {"key": selection.shards[0].key, "config": shareable(config).model_dump(mode="json")}
     text = json.dumps(tree, indent=1, sort_keys=True)
     if _read(store) != text:
         put(store.root / FILE, text.encode())

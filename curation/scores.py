@@ -92,19 +92,28 @@ def demand_tables(store: Store, columns: Sequence[str], made: Sequence[str]) -> 
         raise ConfigError(unknown_column(unknown[0], there or sorted(fixed_columns() - set(IDS))))
     for table in tables_for(columns):
         if table not in made and table not in current_tables(store):
-            column = next(name for name in columns if name in schemas[table].names)
-            raise ConfigError(
-                f"the column {column} is not computed for this pool; {FLAGS[table]} computes it, here or in "
-                "`curate score`"
-            )
+            raise ConfigError(_not_computed(next(name for name in columns if name in schemas[table].names)))
+
+
+def _not_computed(column: str) -> str:
+    table = next(table for table, schema in on_request().items() if column in schema.names)
+    return (
+        f"the column {column} is not computed for this pool as it is; {FLAGS[table]} computes it, here or in "
+        "`curate score`"
+    )
 
 
 def unknown_column(name: str, known: Sequence[str]) -> str:
     """A sentence on a column that no table of samples has, with those that it may be meant for."""
+    if any(name in schema.names for schema in on_request().values()):
+        return _not_computed(name)
     alike = [other for other in known if other.endswith(f"_{name}")]
     alike += [other for other in get_close_matches(name, known) if other not in alike]
-    hint = f"did you mean {' or '.join(alike[:3])}?" if alike else f"there are {', '.join(known[:12])}, …"
-    return f"samples have no column {name!r}; {hint} (`curate explain ID` shows all, docs/data-model.md too)"
+    more = "`curate explain ID` shows all, docs/data-model.md too"
+    if alike:
+        return f"samples have no column {name!r}; did you mean {' or '.join(alike[:3])}? ({more})"
+    some = f"{', '.join(known[:12])}, … ({more})"
+    return f"samples have no column {name!r}, and no head writes one (--head NAME=FILE); there are {some}"
 
 
 def current_tables(store: Store) -> list[str]:
@@ -128,9 +137,7 @@ def _is_current(store: Store, table: str) -> bool:
     manifest, pool = store.manifest(table), store.manifest("checked")
     if manifest is None or pool is None:
         return False
-    if [shard.rows for shard in manifest.shards] != [shard.rows for shard in pool.shards]:
-        return False
-    return bool(store.read(table, ["uid"])["uid"].equals(store.read("checked", ["uid"])["uid"]))
+    return bool(manifest.stage.get("pool") == pool.fingerprint)
 
 
 def column_tables(store: Store) -> dict[str, str]:

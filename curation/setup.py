@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curation.files import Remote, put
+from schemas.config import NAME
 from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,9 +34,17 @@ def dataset_name(path: Path, taken: set[str]) -> str:
 
 
 def parse_dataset(argument: str, taken: set[str]) -> tuple[str, str]:
-    """`[NAME=]DATA` as (name, path); without a name the file's, made unique among `taken`."""
+    """`[NAME=]DATA` as (name, path); without a name the file's, made unique among `taken`.
+
+    Raises:
+        ConfigError: what stands before the sign is no name, or nothing stands behind it.
+    """
     name, equals, path = argument.partition("=")
-    if equals and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name) and not Path(argument).exists():
+    if equals and not path:
+        raise ConfigError(f"{argument} names no data; write NAME=DATA")
+    if equals and Path(path).exists() and not Path(argument).exists() and not re.fullmatch(NAME, name):
+        raise ConfigError(f"{name!r} is no name: take letters, digits, dots, dashes and underscores only")
+    if equals and re.fullmatch(NAME, name) and not Path(argument).exists():
         return name, path
     return dataset_name(Path(argument), taken), argument
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curation.files import Remote, is_url, put
+from curation.readers.listing import legible
 from curation.stages.ingest import SpanOfFile
 from curation.store import key_of
 from schemas.errors import ConfigError, ReadError
@@ -69,6 +70,8 @@ def find_spans(config: Config, root: Location, base: Location, progress: Progres
         if not files:
             raise ReadError(f"dataset {name}: there is no {reader.name} file at {path}")
         for file in files:
+            if legible(str(file)) != str(file):
+                raise ReadError(f"dataset {name}: the path {legible(str(file))} is not UTF-8; rename it")
             entry = _index(reader, file, config.run.shard_rows, cache, progress)
             fresh[str(file)] = entry
             found += _spans(name, folder, file, entry, roots)

@@ -30,7 +30,7 @@ def counts(store: Store, config: Config, until: str) -> dict[str, Any]:
     if "cluster" in steps:
         found["n_clusters"] = pc.count_distinct(store.read("clusters", ["cluster"])["cluster"]).as_py()
     if "prune" in steps:
-        found.update(_pruned(store, config, found))
+        found.update(_pruned(store, found))
     if "select" in steps:
         found.update(_selected(store, config, found))
     return found
@@ -68,7 +68,9 @@ def _rated(store: Store, config: Config) -> dict[str, Any]:
     return found
 
 
-def _pruned(store: Store, config: Config, found: dict[str, Any]) -> dict[str, Any]:
+def _pruned(store: Store, found: dict[str, Any]) -> dict[str, Any]:
+    pruned = store.manifest("pruned")
+    assert pruned is not None
     reasons = store.read("pruned", ["reason"])["reason"].combine_chunks()
     by_reason = {item["values"].as_py(): item["counts"].as_py() for item in pc.value_counts(reasons)}
     n_readable = found["n_read"] - found["n_quarantined"]
@@ -76,7 +78,7 @@ def _pruned(store: Store, config: Config, found: dict[str, Any]) -> dict[str, An
         "n_pruned": len(reasons),
         "pruned": dict(sorted(by_reason.items())),
         "n_candidates": n_readable - len(reasons),
-        **(_compared(store) if config.prune.semantic else {}),
+        **(_compared(store) if pruned.stage["params"]["semantic"] else {}),
     }
 
 

@@ -73,9 +73,13 @@ class Workspace:
 
         Raises:
             ConfigError: a name is taken, or a path does not exist.
+            ReadError: there is no such format.
         """
+        from curation.readers import reader
         from curation.setup import write_config
 
+        if format != "auto":
+            reader(format)
         write_config(locate(path), datasets, images=images, model=model, format=format)
         return cls(path, progress=progress or Silent())
 

@@ -44,7 +44,7 @@ class Images(Section):
 
 
 class Run(Section):
-    """How a run behaves. Nothing here but `seed` and `shard_rows` changes a result."""
+    """How a run behaves. Only `seed`, `shard_rows` and `device` change a result."""
 
     engine: Literal["local", "spark"] = "local"
     master: str | None = None  # of Spark; None: what spark-submit or spark-defaults say

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
@@ -10,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from curation.compare import compare
+from curation.compare import _spread, compare
 from curation.generate.pool import write_pool
 from curation.measures import balance, coverage, defects, entropy, mean_scores, nearest, redundancy
 from curation.selection.grid import on_grid
@@ -123,3 +124,9 @@ def test_what_cannot_be_compared_is_named(pool: Path, tmp_path: Path) -> None:
     (tmp_path / "truth.json").write_text('{"records": [{"index": 9999, "kind": "x"}]}')
     with pytest.raises(ConfigError, match="no list of planted defects"):
         compare(workspace, ["random"], truth=[str(tmp_path / "truth.json")])
+
+
+def test_a_figure_that_some_subsets_lack_is_the_mean_of_the_others() -> None:
+    found = _spread([{"n_selected": 2}, {"n_selected": 4, "mean_alignment": 0.5}])
+    assert found["mean"] == {"n_selected": 3.0, "mean_alignment": 0.5}
+    assert math.copysign(1, entropy(np.zeros(3, np.int64), np.arange(3))) == 1

@@ -387,6 +387,17 @@ def test_a_benchmark_that_cannot_be_read_is_named(
     assert (work / "curate.toml").read_text() == before
 
 
+def test_an_image_whose_name_is_no_utf8_is_quarantined(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    picture(1).save(folder / "good.png")
+    shutil.copy(folder / "good.png", os.fsencode(folder) + b"/caf\xe9.png")
+    workspace = Workspace.init(tmp_path / "work", {"photos": folder}, model="builtin")
+    assert workspace.ingest()["quarantined"] == {"not_an_image": 1}
+    rows = workspace.store.read("checked", ["record_id", "error_message"]).to_pylist()
+    assert any(row["record_id"] == "caf\\xe9.png" and "rename" in row["error_message"] for row in rows[:1])
+
+
 def test_a_further_benchmark_joins_those_that_are_there(work: Path, bench: Path, tmp_path: Path) -> None:
     Workspace(work).decontaminate(f"one={bench}")
     found = Workspace(work).decontaminate(f"two={bench}")

@@ -17,16 +17,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from safetensors.numpy import save_file
 
 from benchmarks.kills import digests
+from curation.annotate import clustered as clustered_by
 from curation.endpoint.asker import close_askers
 from curation.generate.pool import write_pool
 from curation.workspace import Workspace
 from jobs.cli import cli
-from schemas.errors import EndpointUnavailable
+from schemas.errors import ConfigError, EndpointUnavailable
 from scorers.taxonomy import CAPABILITY_COLUMNS, WRITES
 from tests.scripted_server import Out, Server
 
@@ -227,6 +230,38 @@ def test_a_column_that_nobody_computed_names_the_flag(work: Path) -> None:
     result = CliRunner().invoke(cli, [*line, "--shard-rows", "32", "--capability", "none"])
     assert result.exit_code == 1
     assert "--capability" in result.stderr
+
+
+def test_scores_of_records_that_changed_are_seen_by_nobody(
+    work: Path, clustered: Path, tmp_path: Path
+) -> None:
+    pool = tmp_path / "pool"
+    shutil.copytree(clustered / "pool", pool)
+    text = (work / "curate.toml").read_text().replace(str(clustered / "pool"), str(pool))
+    (work / "curate.toml").write_text(text)
+    run(work, ["score", "--capability", "builtin", "--shard-rows", "32"])
+    asked = ["select", "--budget", "20%", "--strategy", "top:cap_humanities", "--shard-rows", "32"]
+    run(work, [*asked, "--capability", "none"])
+    records = (pool / "pool.json").read_text().replace("What", "Which")
+    (pool / "pool.json").write_text(records)
+    result = CliRunner().invoke(cli, ["-C", str(work), *asked, "--capability", "none"])
+    assert result.exit_code == 1
+    assert "--capability" in result.stderr
+
+
+def test_a_pool_that_is_clustered_by_gradients_can_be_annotated(work: Path) -> None:
+    workspace = Workspace(work, {"cluster.vectors": "gradient", "vlm.model": "builtin"})
+    assert clustered_by(workspace).config.vlm.model == "builtin"
+    assert clustered_by(Workspace(work, {"vlm.model": "builtin"})).config.vlm.model is None
+
+
+def test_a_head_may_not_be_called_like_another_column(work: Path, tmp_path: Path) -> None:
+    for name in ("uid", "alignment", "nll"):
+        head = {"path": str(tmp_path / "h.safetensors"), "on": "image"}
+        workspace = Workspace(work, {"score.heads": {name: head}})
+        save_file({"weight": np.zeros((1, 256), np.float32)}, str(tmp_path / "h.safetensors"))
+        with pytest.raises(ConfigError, match=f"have a column {name} of another kind"):
+            workspace.score()
 
 
 def test_scores_of_an_earlier_pool_are_seen_by_nobody(work: Path, clustered: Path, tmp_path: Path) -> None:

@@ -364,6 +364,23 @@ def test_the_settings_of_the_selection_are_exported_and_other_flags_select_again
     assert first["n_kept"] == told["n_kept"]
 
 
+def test_what_is_exported_holds_no_secret_and_nothing_of_the_machine(made, tmp_path):
+    workspace = _copy(made, tmp_path / "work", overrides={"run.spark_conf": {"fs.s3a.secret.key": "HUNTER2"}})
+    workspace.select("50%", "random")
+    workspace.export(tmp_path / "out", format="llava")
+    for path in (tmp_path / "out").rglob("*"):
+        assert path.is_dir() or b"HUNTER2" not in path.read_bytes()
+    assert "HUNTER2" not in (tmp_path / "work" / ".curate" / "selected.json").read_text()
+
+
+def test_a_selection_without_the_semantic_level_is_exported(made, tmp_path):
+    workspace = _copy(made, tmp_path / "work", overrides={"prune.semantic": False})
+    shutil.rmtree(workspace.base / ".curate" / "ledger" / "probes", ignore_errors=True)
+    (workspace.base / ".curate" / "tables" / "probes.json").unlink()
+    workspace.select("50%", "random")
+    assert Workspace(workspace.base).export(tmp_path / "out", format="llava")["n_kept"] > 0
+
+
 def test_an_export_that_was_killed_between_two_renames_comes_back(made, tmp_path):
     made.workspace.export(tmp_path / "out", format="llava")
     before = {path.name for path in (tmp_path / "out").iterdir()}

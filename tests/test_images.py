@@ -286,3 +286,19 @@ def test_a_remote_image_is_fetched_only_where_that_is_allowed(tmp_path: Path) ->
     assert there == (tmp_path / "a.png").read_bytes()
     assert isinstance(gone, BadImage)
     assert gone.code == "missing_image"
+
+
+def test_an_address_that_is_none_is_a_missing_image(folder: Path) -> None:
+    assert code_of("file://[cdn/a.jpg", ImageRoots((str(folder),))) == errors.MISSING_IMAGE
+
+
+def test_a_png_may_have_bytes_behind_its_end() -> None:
+    data = encoded(pixels(), "PNG")
+    assert decode(data + bytes(100_000), max_pixels=10**6).size == pixels().size
+
+
+def test_floats_are_shares_of_white_or_levels() -> None:
+    ramp = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
+    shares, levels = (np.asarray(to_rgb(Image.fromarray(ramp * top))) for top in (1, 255))
+    assert (shares.min(), shares.max()) == (0, 255)
+    assert np.abs(shares.astype(int) - levels).max() <= 1

@@ -424,3 +424,30 @@ def test_a_place_is_a_path_or_a_url() -> None:
 @pytest.mark.parametrize("remote", [False, True])
 def test_each_keeps_the_order(*, remote: bool) -> None:
     assert list(each(lambda n: n * n, range(100), remote=remote)) == [n * n for n in range(100)]
+
+
+def test_a_file_that_many_write_at_once_is_always_whole(tmp_path: Path) -> None:
+    path = tmp_path / "one.json"
+    data = [bytes([65 + number]) * 300_000 for number in range(4)]
+    put(path, data[0])
+    seen: set[bytes] = set()
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            seen.add(path.read_bytes())
+
+    def write(mine: bytes) -> None:
+        for _ in range(30):
+            put(path, mine)
+
+    reader = threading.Thread(target=look)
+    writers = [threading.Thread(target=write, args=(mine,)) for mine in data]
+    for thread in (reader, *writers):
+        thread.start()
+    for thread in writers:
+        thread.join()
+    done.set()
+    reader.join()
+    assert seen <= set(data)
+    assert names(tmp_path) == ["one.json"]

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from curation.readers.listing import legible
 from curation.readers.records import PLACEHOLDER
-from schemas.errors import ReadError
+from schemas.errors import NOT_AN_IMAGE, ReadError
 from schemas.protocols import ImageAt, Record, Span
 
 if TYPE_CHECKING:
@@ -57,7 +58,12 @@ class ImageFolder:
             )
         for name in names:
             image = (ImageAt(path=str(file.absolute() / name)),)
-            raw = json.dumps({"id": name, "image": name}, ensure_ascii=False, separators=(",", ":")).encode()
+            key = legible(name)
+            raw = json.dumps({"id": key, "image": key}, ensure_ascii=False, separators=(",", ":")).encode()
+            if key != name:
+                message = f"the name {key} is not UTF-8, and no path that a table can hold; rename the file"
+                yield Record(key=key, raw=raw, record_id=key, error=(NOT_AN_IMAGE, message))
+                continue
             yield Record(
                 key=name,
                 raw=raw,

@@ -1,4 +1,4 @@
-"""Which files of a folder are data files: by suffix, in a fixed order."""
+"""Which files of a folder are data files: by suffix, in a fixed order; and how names are spelled."""
 
 from __future__ import annotations
 
@@ -24,3 +24,8 @@ def data_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
         if found:
             return sorted(found)
     return []
+
+
+def legible(name: str) -> str:
+    """A file name as text that a table can hold: bytes that are no UTF-8 are spelled in hex."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -7,7 +7,7 @@ import tarfile
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, ClassVar
 
-from curation.readers.listing import data_files
+from curation.readers.listing import data_files, legible
 from curation.readers.records import PLACEHOLDER, BadRecord, Images, Turns, parse, record_of
 from curation.readers.shapes import SCHEMAS, schema_of
 from schemas.errors import BAD_ARCHIVE, BAD_JSON, NO_TURNS, ReadError
@@ -90,6 +90,7 @@ def groups(handle: IO[bytes], begin: int, end: int) -> Iterator[Group]:
                 yield group
             yield member
             return
+        member.name = legible(member.name)
         named = _NAME.fullmatch(member.name) if member.isreg() else None
         if named is None:
             continue

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from curation.gather import vectors
+from curation.scores import fixed_columns
 from curation.sources import resolved
 from curation.stages.inputs import Aligned, Input
 from curation.store import read_shard
@@ -111,6 +112,9 @@ def head_stages(
     doubled = next((name for name in names if names.count(name) > 1), None)
     if doubled:
         raise ConfigError(f"two heads write the column {doubled}; give one of them another name")
+    taken = next((name for name in names if name in fixed_columns() | {"uid"}), None)
+    if taken:
+        raise ConfigError(f"samples have a column {taken} of another kind; give the head another name")
     return [ApplyHeads(loaded)]
 
 

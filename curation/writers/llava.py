@@ -127,7 +127,9 @@ def _is_llava(row: dict[str, Any]) -> bool:
         return False
     named = record.get("image") or []
     paths = [named] if isinstance(named, str) else named
-    return len(paths) == len(row["images"]) and all(isinstance(path, str) for path in paths)
+    return len(paths) == len(row["images"]) and all(
+        isinstance(path, str) and not path.startswith("file://") for path in paths
+    )
 
 
 def _inside(ref: dict[str, Any]) -> bool:
