@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 @click.option(
     "--against", multiple=True, metavar="COLUMN", help="Purity and ARI against a column, as source; repeats."
 )
-@click.option("--limit", default=40, show_default=True, help="How many clusters to list, the largest first.")
+@click.option(
+    "--limit",
+    default=40,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="How many clusters to list, the largest first.",
+)
 @options(CLUSTER, RESOURCES, SPEAKING)
 @click.pass_obj
 def clusters(session: Session, against: tuple[str, ...], limit: int, *, quality: bool) -> None:

@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[A B...]")
-@click.option("--random", "n_random", default=5, show_default=True, help="Random subsets to compare with.")
+@click.option(
+    "--random",
+    "n_random",
+    default=5,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Random subsets to compare with.",
+)
 @click.option("--truth", multiple=True, metavar="[NAME=]FILE", help="truth.json of planted defects; repeats.")
 @click.option("--out", metavar="DIR", help="Where to write compare.json and a plot, compare.svg.")
 @options(SELECT, RESOURCES, SPEAKING)

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--limit", default=20, show_default=True, help="How many pairs to list.")
+@click.option(
+    "--limit", default=20, show_default=True, type=click.IntRange(min=0), help="How many pairs to list."
+)
 @options(DECONTAMINATE, EMBED, RESOURCES, SPEAKING)
 @click.pass_obj
 def decontaminate(session: Session, limit: int) -> None:

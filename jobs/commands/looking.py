@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--errors", is_flag=True, help="List the records in quarantine instead.")
-@click.option("--limit", default=20, show_default=True, help="How many records to list.")
+@click.option(
+    "--limit", default=20, show_default=True, type=click.IntRange(min=0), help="How many records to list."
+)
 @options(SELECT, SPEAKING)
 @click.pass_obj
 def status(session: Session, limit: int, *, errors: bool) -> None:
@@ -91,7 +93,9 @@ def explain(session: Session, ident: str) -> None:
 
 
 @click.command()
-@click.option("--limit", default=20, show_default=True, help="How many groups to list.")
+@click.option(
+    "--limit", default=20, show_default=True, type=click.IntRange(min=0), help="How many groups to list."
+)
 @options(SPEAKING)
 @click.pass_obj
 def groups(session: Session, limit: int) -> None:
