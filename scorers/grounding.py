@@ -14,6 +14,7 @@ Token figures come from logits in float32; a sample's figures are means over its
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -32,8 +33,9 @@ TOKENS_AT_ONCE = 512
 TEXT_ONLY = "text_only"  # there is no image to do without
 NO_ANSWER = "no_answer"  # no assistant's turn has a token
 CUT_OFF = "cut_off"  # the answers lie beyond the longest prompt
-NO_OTHER = "no_other_image"  # no other sample of the batch has images of the same shape
+NO_OTHER = "no_other_image"  # no sample of the batch has other images of the same shape
 UNREADABLE = "unreadable"  # the record is in quarantine
+NOT_FINITE = "not_finite"  # the model's figures are infinite or NaN
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,11 @@ class TokenFigures:
     nll: NDArray[np.float32]  # nats
     el2n: NDArray[np.float32]  # [0, sqrt 2]
     entropy: NDArray[np.float32]  # nats
+
+    @property
+    def finite(self) -> bool:
+        """Whether all of them are."""
+        return all(bool(np.isfinite(each).all()) for each in (self.nll, self.el2n, self.entropy))
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,8 @@ def token_figures(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Te
     chosen = logs.gather(-1, targets[:, None])[:, 0]
     # |p - onehot|^2 = sum p^2 - 2 p_y + 1, without a second array of the vocabulary's width.
     squares = probabilities.square().sum(-1) - 2 * chosen.exp() + 1
-    entropy = -(probabilities * logs).sum(-1)
+    # A word masked by a logit of -inf adds nothing, where 0 * -inf is NaN; of other NaN the NLL tells.
+    entropy = -(probabilities * logs).nan_to_num_(0.0).sum(-1)
     return -chosen, squares.clamp(min=0).sqrt(), entropy
 
 
@@ -92,7 +100,7 @@ class Grounding:
     gamma: float = 0.8
 
     name: ClassVar[str] = "grounding"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     writes: ClassVar[pa.Schema] = pa.schema(
         [
             _field("n_answer_tokens", "tokens", "[0, inf)", "neither", pa.int32()),
@@ -111,16 +119,24 @@ class Grounding:
     )
 
     def score(self, batch: Sequence[Answered]) -> pa.RecordBatch:
-        """One row a sample. Means are float64 sums in the order of the tokens."""
+        """One row a sample. Means are float64 sums in the order of the tokens.
+
+        All figures are null where one of a token is not finite; a dominance that is not is null by itself.
+        """
         return pa.RecordBatch.from_pylist([self._row(answered) for answered in batch], schema=self.writes)
 
     def _row(self, answered: Answered) -> dict[str, float | int | str | None]:
+        seen, blind, dominance = answered.seen, answered.blind, answered.dominance
         row: dict[str, float | int | str | None] = {
             "grounding_reason": answered.reason,
             "answer_truncated": answered.truncated,
-            "modality_dominance": answered.dominance,
         }
-        seen, blind = answered.seen, answered.blind
+        if not all(figures.finite for figures in (seen, blind) if figures):
+            return row | {"grounding_reason": NOT_FINITE}
+        if dominance is None or math.isfinite(dominance):
+            row["modality_dominance"] = dominance
+        else:
+            row["grounding_reason"] = answered.reason or NOT_FINITE
         if seen is None:
             return row
         nll = mean(seen.nll)

@@ -101,7 +101,7 @@ class PhraseGrounding:
     """`phrase_grounding`: the share of a sample's phrases that find a region, and the weakest of them."""
 
     name: ClassVar[str] = "phrase_grounding"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     writes: ClassVar[pa.Schema] = pa.schema(
         [
             pa.field("n_phrases", pa.int32(), metadata={"unit": "", "range": "[0, 8]", "better": "neither"}),

@@ -166,8 +166,8 @@ def points(value: object, name: str) -> float:
         value = float(match[1]) if match else value
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise Malformed(f"{name} is {beginning(str(value))}, no number")
-    if not math.isfinite(value) or not 0 <= value <= 5:
-        raise Malformed(f"{name} is {value}, not 0 to 5")
+    if not 0 <= value <= 5:  # nor is NaN
+        raise Malformed(f"{name} is {str(value)[:SHOWN]}, not 0 to 5")
     return float(value)
 
 

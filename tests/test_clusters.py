@@ -34,7 +34,7 @@ from curation.stages.clusters import (
 )
 from curation.stages.file_vectors import FileVectors
 from curation.stages.pool import Pool
-from curation.stages.skills import NameSkills
+from curation.stages.skills import NameSkills, _Members
 from curation.store import Store
 from curation.vector_file import find
 from curation.vectors_from import ClusterVectors
@@ -334,6 +334,16 @@ def test_clusters_are_named_by_what_their_questions_say(tmp_path: Path) -> None:
         assert skill["examples"][0] == max(own, key=lambda key: (own[key], -int.from_bytes(key, "big")))
         assert {near["cluster"] for near in skill["nearest"]} == {0, 1, 2} - {skill["cluster"]}
         assert 0 < skill["spread"] < 45
+
+
+@pytest.mark.parametrize(("n", "holds"), [(1, 1), (9, 9), (10, 9), (11, 10), (20, 18), (100, 90)])
+def test_the_spread_is_the_angle_that_holds_nine_of_ten(n: int, holds: int) -> None:
+    angles = np.arange(1, n + 1) / 4
+    uids = [uid(row) for row in range(n)]
+    similarity = np.cos(np.radians(angles))
+    bounds, none = np.array([0, n]), np.zeros(n, np.uint64)
+    members = _Members(1, np.arange(n), bounds, similarity, uids, none, np.zeros(1, np.int32))
+    assert members.figures(0)["spread"] == pytest.approx(angles[holds - 1])
 
 
 def test_quality_tells_clear_clusters_from_none(tmp_path: Path) -> None:

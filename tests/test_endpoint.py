@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 import random
 import threading
 import time
@@ -30,6 +31,7 @@ from curation.stages.endpoint import judgement_stages
 from curation.verify import collect_garbage
 from curation.workspace import Workspace
 from schemas.errors import ConfigError, EndpointUnavailable, ReadError
+from scorers.questions import Answer, Malformed, json_object, points
 from scorers.taxonomy import CAPABILITY_COLUMNS, STYLE_COLUMNS
 from tests.scripted_server import Body, Out, Script, Server, answer, good, images_of, is_greeting, text_of
 
@@ -431,6 +433,16 @@ def test_a_malformed_answer_is_asked_for_once_more_in_other_words(workspace: Wor
     assert all(row["capability_reason"] is None for row in found)
     assert len(server.asked) == 2 * len({start(seen.body) for seen in server.asked})
     assert max(server.counts.values()) == 1
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), 1e400, math.nan, 5.1, -1, "9" * 400])
+def test_a_number_of_any_size_that_is_out_of_range_is_malformed(value: object) -> None:
+    with pytest.raises(Malformed, match=r"^x is .{1,60}, not 0 to 5$"):
+        points(value, "x")
+    if not isinstance(value, str):
+        found = json_object(Answer(json.dumps({"x": value})))
+        with pytest.raises(Malformed):
+            points(found["x"], "x")
 
 
 def test_nonsense_twice_is_null_with_a_reason_and_is_not_asked_again(workspace: Workspace) -> None:

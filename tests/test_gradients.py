@@ -1,16 +1,21 @@
 """Gradient vectors: those of autograd one by one, sketched without bias, whatever the batch and padding."""
 
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
 from clustering.sketch import CountSketch, Sketcher
-from curation.models.gradients import Gradients
+from curation.models.gradients import Gradient, Gradients
 from curation.models.vision_language import VisionLanguageModel
 from curation.models.vlm import load_vlm
+from curation.stages.gradients import Checkpoint, SampleGradients
+from curation.stages.grounding import AskedSamples
+from schemas.columns import UID
 from schemas.errors import ConfigError
 from tests.test_grounding import ARCHITECTURES, POOL, picture
 from tests.tiny_models import tiny
@@ -147,3 +152,29 @@ def test_an_adapter_is_loaded_onto_its_base_and_has_gradients_of_its_own(tmp_pat
     assert all("lora_" in name for name in gradients.layers)
     found = gradients.of([vlm.ask(*POOL[0]).seen, vlm.ask(*POOL[1]).seen])
     assert all(each is not None and each.norm > 0 for each in found)
+
+
+def test_a_gradient_that_is_not_finite_is_null_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    vlm: Any = VisionLanguageModel(*tiny("llava"))
+    prompt = vlm.ask(*POOL[0]).seen
+    unit, broken = np.array([0.6, 0.8], np.float32), np.array([0, math.nan], np.float32)
+    found = [Gradient(unit, 2), Gradient(broken, 2), Gradient(unit, math.inf), None]
+
+    class Scripted:
+        def of(self, prompts: list[Any]) -> list[Gradient | None]:
+            return found
+
+    monkeypatch.setattr("curation.stages.gradients.gradients_of", lambda *_: Scripted())
+    stage = SampleGradients(AskedSamples(10**6), (Checkpoint(vlm, 1.0),), "last-block", 2, 0)
+    uids = pa.array([bytes([i] * 16) for i in range(5)], pa.binary(16))
+    rows = stage.finish(pa.record_batch([uids], schema=pa.schema([UID])), [*[prompt] * 4, None]).to_pylist()
+    assert [row["gradient_reason"] for row in rows] == [
+        None,
+        "not_finite",
+        "not_finite",
+        "no_gradient",
+        "unreadable",
+    ]
+    assert rows[0]["vector"] == unit.tolist()
+    assert rows[0]["gradient_norm"] == 2
+    assert [(row["vector"], row["gradient_norm"]) for row in rows[1:]] == [(None, None)] * 4

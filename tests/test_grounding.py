@@ -1,17 +1,32 @@
 """Scores of a vision-language model equal those of one sample at a time, whatever the batch and model."""
 
+import hashlib
 import math
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from PIL import Image
 
 from curation.models.prompts import Prompts
 from curation.models.vision_language import VisionLanguageModel
-from scorers.grounding import NO_ANSWER, NO_OTHER, TEXT_ONLY, Answered, Grounding, TokenFigures, token_figures
+from curation.stages.grounding import AskedSamples, Dialogue
+from schemas.columns import ERROR, IMAGE_REFS, TURNS
+from schemas.errors import ReadError
+from scorers.grounding import (
+    NO_ANSWER,
+    NO_OTHER,
+    NOT_FINITE,
+    TEXT_ONLY,
+    Answered,
+    Grounding,
+    TokenFigures,
+    token_figures,
+)
 from tests.tiny_models import tiny
 
 ARCHITECTURES = ("llava", "qwen2_vl")
@@ -134,8 +149,12 @@ def test_an_image_that_the_model_ignores_grounds_nothing(architecture: str, blin
     for layer in network.model.language_model.layers:  # no token sees another
         torch.nn.init.zeros_(layer.self_attn.o_proj.weight)
     vlm = VisionLanguageModel(network, processor, blind=blind, batch=3)
-    same = [(turns, [picture(7 + i) for i in range(len(images))]) for turns, images in POOL if images]
-    asked = [vlm.ask(turns, images) for turns, images in same]
+    some = [
+        (turns, [picture(7 + i + len(turns[0][1])) for i in range(len(images))])
+        for turns, images in POOL
+        if images
+    ]
+    asked = [vlm.ask(turns, images) for turns, images in some]
     found = [row["image_grounding"] for row in Grounding().score(vlm.answered(asked)).to_pylist()]
     assert [value for value in found if value is not None]
     for value in found:
@@ -167,6 +186,19 @@ def test_no_other_image_is_said() -> None:
     rows = Grounding().score(vlm.answered(alone)).to_pylist()
     assert [row["grounding_reason"] for row in rows] == [NO_OTHER, NO_OTHER]
     assert all(row["nll"] > 0 for row in rows)
+
+
+def test_the_other_image_is_another_where_many_ask_about_one() -> None:
+    vlm = VisionLanguageModel(*model("llava"), blind="other")
+    turns = POOL[0][0]
+
+    def nll(column: str, seeds: list[int]) -> list[float | None]:
+        asked = [vlm.ask(turns, [picture(seed)]) for seed in seeds]
+        return [row[column] for row in Grounding().score(vlm.answered(asked)).to_pylist()]
+
+    assert nll("nll_blind", [0, 0, 1, 1, 2]) == pytest.approx(nll("nll", [1, 1, 2, 2, 0]), abs=1e-5)
+    assert nll("grounding_reason", [0, 0, 0]) == [NO_OTHER] * 3
+    assert nll("visual_necessity", [0, 0, 0]) == [None] * 3
 
 
 def test_long_samples_are_cut_and_flagged() -> None:
@@ -208,6 +240,13 @@ def test_dominance_is_the_ratio_of_attentions() -> None:
     assert rows[1]["modality_dominance"] is None
 
 
+def test_a_word_that_is_masked_adds_nothing_to_the_entropy() -> None:
+    masked = torch.tensor([[0.0, 0.0, -torch.inf]])
+    nll, el2n, entropy = (float(each) for each in token_figures(masked, torch.tensor([0])))
+    assert (nll, entropy) == pytest.approx((math.log(2), math.log(2)))
+    assert el2n == pytest.approx(math.sqrt(0.5))
+
+
 def test_token_figures_by_hand() -> None:
     logits = torch.log(torch.tensor([[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]]))
     nll, el2n, entropy = (each.numpy() for each in token_figures(logits, torch.tensor([0, 1])))
@@ -223,3 +262,59 @@ def test_perplexity_is_the_exponential_of_the_mean() -> None:
     assert row["perplexity"] == pytest.approx(math.exp(1.1), rel=1e-6)  # 3.004, where the mean of exp is 7.47
     assert row["image_grounding"] == pytest.approx(math.e, rel=1e-6)
     assert row["visual_necessity"] == pytest.approx(1, rel=1e-6)
+
+
+FIGURES = [name for name in Grounding.writes.names if name not in ("answer_truncated", "grounding_reason")]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("at", range(4))
+def test_what_is_not_finite_is_null_and_said(value: float, at: int) -> None:
+    fine, bad = np.array([0.1, 2], np.float32), np.array([0.1, value], np.float32)
+    columns = [bad if i == at else fine for i in range(3)]
+    blind = TokenFigures(bad, fine, fine) if at == 3 else TokenFigures(fine, fine, fine)
+    rows = Grounding().score([Answered(TokenFigures(*columns), blind, True, None, 1.0)]).to_pylist()
+    assert [rows[0][name] for name in FIGURES] == [None] * len(FIGURES)
+    assert (rows[0]["grounding_reason"], rows[0]["answer_truncated"]) == (NOT_FINITE, True)
+
+
+def test_attention_that_is_not_finite_leaves_the_other_figures() -> None:
+    figures = TokenFigures(*[np.array([0.1, 2], np.float32)] * 3)
+    row = Grounding().score([Answered(figures, figures, dominance=math.inf)]).to_pylist()[0]
+    assert (row["modality_dominance"], row["grounding_reason"]) == (None, NOT_FINITE)
+    assert [name for name in FIGURES if row[name] is None] == ["modality_dominance"]
+
+
+def test_a_model_of_which_logits_are_nan_has_no_figures() -> None:
+    vlm = VisionLanguageModel(*tiny("llava"))
+    torch.nn.init.constant_(vlm.model.get_output_embeddings().weight, math.nan)
+    vlm._scaled = 1.0  # the head is not asked for its factor, which it would not give
+    row = Grounding().score(vlm.answered([vlm.ask(*POOL[0])])).to_pylist()[0]
+    assert (row["nll"], row["image_grounding"], row["grounding_reason"]) == (None, None, NOT_FINITE)
+
+
+def rows_of(path: Path, error: str | None) -> pa.RecordBatch:
+    """What the source plans for one sample with the image at `path`."""
+    data = path.read_bytes()
+    ref = {"path": str(path), "offset": 0, "length": -1, "name": path.name, "n_bytes": len(data)}
+    ref["sha256"] = hashlib.sha256(data).digest()
+    schema = pa.schema([TURNS, IMAGE_REFS, ERROR])
+    turns = [{"role": "assistant", "text": "red"}]
+    return pa.RecordBatch.from_pylist([{"turns": turns, "images": [ref], "error": error}], schema=schema)
+
+
+@pytest.mark.parametrize("change", ["gone", "longer", "other"])
+def test_an_image_that_changed_since_it_was_ingested_is_no_unreadable_sample(
+    tmp_path: Path, change: str
+) -> None:
+    path = tmp_path / "a.png"
+    picture(0).save(path)
+    data, source = path.read_bytes(), AskedSamples(10**6)
+    good, bad = rows_of(path, None), rows_of(path, "missing_image")
+    task: Any = None
+    assert list(source.load(task, good)) == [Dialogue([("assistant", "red")], (data,))]
+    changed = {"longer": data + b"0", "other": bytes([*data[:-1], data[-1] ^ 1])}
+    path.unlink() if change == "gone" else path.write_bytes(changed[change])
+    with pytest.raises(ReadError, match="changed since it was ingested"):
+        list(source.load(task, good))
+    assert list(source.load(task, bad)) == [Dialogue(None)]

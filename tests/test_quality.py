@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from schemas.errors import ConfigError
 from scorers.image_marks import marks
 from scorers.quality import emptiness, garbage, openings, repetition, truncation
 from scorers.quality.diversity import mtld
+from scorers.quality.echoes import asking
 from scorers.quality.language import differ, language, mismatch
 from scorers.quality.refusals import refusal
 from scorers.quality.words import words
@@ -184,6 +186,17 @@ def test_an_answer_that_repeats_its_prompt_is_an_echo(question: str, answer: str
 )
 def test_an_answer_may_use_the_words_of_its_question(question: str, answer: str) -> None:
     assert flags(question, answer) == {}
+
+
+def test_sentences_that_ask_are_those_of_the_plain_pattern_and_take_linear_time() -> None:
+    plain, rng = re.compile(r"[^.!?\n]*[?？]"), random.Random(0)
+    for _ in range(5000):
+        question = "".join(rng.choices("ab ?？.!\n", k=rng.randrange(12)))
+        assert asking(question) == plain.findall(question), question
+    long = "is it a cat " * 25_000  # the plain pattern takes minutes
+    assert asking(long) == []
+    assert asking(f"{long}？{long}.{long}?{long}") == [f"{long}？", f"{long}?"]
+    assert "prompt_echo" not in flags(long, "A dog is it")
 
 
 def test_an_answer_out_of_the_question_is_copied_unless_that_was_asked() -> None:

@@ -7,7 +7,6 @@ known without decoding an image, and stays answered when a library encodes JPEG 
 from __future__ import annotations
 
 import base64
-import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from io import BytesIO
@@ -15,8 +14,8 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from curation.images import BadImage, decode, fetch, to_rgb
+from curation.stages.images import as_ingested
 from curation.store import key_of
-from schemas.errors import ReadError
 from scorers.questions import SYSTEM, Answer, prompt
 
 if TYPE_CHECKING:
@@ -62,10 +61,7 @@ class Pictures:
             return self.held
 
     def _url(self, ref: dict[str, Any], data: bytes | BadImage) -> str:
-        if isinstance(data, BadImage) or hashlib.sha256(data).digest() != ref["sha256"]:
-            where = f"{ref['path']} ({ref['name']})"
-            raise ReadError(f"{where} changed since it was ingested; touch the data file and ingest again")
-        return data_url(to_rgb(decode(data, max_pixels=self.max_pixels)), self.side)
+        return data_url(to_rgb(decode(as_ingested(ref, data), max_pixels=self.max_pixels)), self.side)
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,8 @@ class Gradients:
         vectors, norms = out.cpu().numpy(), squares.sqrt().tolist()
         for vector, norm in zip(vectors, norms, strict=True):
             length = float(np.sqrt(np.square(vector, dtype=np.float64).sum()))
-            yield Gradient((vector / length).astype(np.float32), norm) if length > 0 else None
+            # NaN is no length of 0: who reads it says that it is not finite.
+            yield None if length == 0 else Gradient((vector / length).astype(np.float32), norm)
 
     def explicit(self, batch: Sequence[Prompt]) -> Iterator[tuple[str, torch.Tensor]]:
         """Each layer's name and gradients, (b, out, in) float32; without a layer that no answer reaches."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -49,7 +50,7 @@ class VisionLanguageModel:
         processor: its own.
         blind: what "without the image" means. drop: the conversation as text alone, no image tokens; zero:
             pixels 0 after normalisation; noise: standard Gaussian pixels, the same for equal shapes; other:
-            the images of the next sample whose images take the same tokens.
+            the images of the next sample that has others which take the same tokens.
         most: tokens of a prompt; what is longer is cut at its end.
         batch: prompts of a forward pass.
         padding_side: right or left.
@@ -273,16 +274,19 @@ def _with_answers(prompt: Prompt, n: int) -> Prompt:
 
 
 def _exchanged(some: dict[int, Prompt]) -> dict[int, Prompt]:
-    """Each prompt with the images of the next whose images have the same shapes, in a circle."""
+    """Each prompt with the images of the next that has others of the same shapes, in a circle."""
     alike: dict[Any, list[int]] = {}
     for row, seen in some.items():
         alike.setdefault(_shapes(seen), []).append(row)
-    return {
-        row: replace(some[row], pixels=some[other].pixels)
-        for rows in alike.values()
-        for row, other in zip(rows, [*rows[1:], rows[0]], strict=True)
-        if other != row
-    }
+    exchanged = {}
+    for rows in alike.values():
+        contents = [_content(some[row]) for row in rows]
+        for at, row in enumerate(rows):
+            after = [*range(at + 1, len(rows)), *range(at)]
+            other = next((i for i in after if contents[i] != contents[at]), None)
+            if other is not None:
+                exchanged[row] = replace(some[row], pixels=some[rows[other]].pixels)
+    return exchanged
 
 
 def _shapes(prompt: Prompt) -> tuple[Any, ...]:
@@ -291,6 +295,16 @@ def _shapes(prompt: Prompt) -> tuple[Any, ...]:
         (name, tuple(value.shape), () if value.is_floating_point() else tuple(value.flatten().tolist()))
         for name, value in sorted(prompt.pixels.items())
     )
+
+
+def _content(prompt: Prompt) -> bytes:
+    """A digest of the pixels."""
+    import torch
+
+    digest = hashlib.sha256()
+    for _, value in sorted(prompt.pixels.items()):
+        digest.update(value.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.digest()
 
 
 def _zeros(value: torch.Tensor) -> torch.Tensor:

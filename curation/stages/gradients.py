@@ -12,7 +12,7 @@ import pyarrow as pa
 from curation.gather import vector_array
 from curation.images import decode, to_rgb
 from schemas.columns import UID, vector
-from scorers.grounding import CUT_OFF, NO_ANSWER, UNREADABLE
+from scorers.grounding import CUT_OFF, NO_ANSWER, NOT_FINITE, UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +52,7 @@ class SampleGradients:
     seed: int
 
     name: ClassVar[str] = "gradients"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     shape: ClassVar[str] = "map"
 
     @property
@@ -89,14 +89,16 @@ class SampleGradients:
         both = [None if prompt is None else next(joined) for prompt in prepared]
         present = np.array([bool(each) and None not in (each or ()) for each in both])
         vectors = np.zeros((len(both), self.dims * len(self.checkpoints)), np.float32)
-        norms: list[float | None] = [None] * len(both)
+        norms = np.zeros(len(both), np.float32)
         for row in np.flatnonzero(present).tolist():
             vectors[row], norms[row] = self._joined([each for each in both[row] or () if each])
+        finite = np.isfinite(norms) & np.isfinite(vectors).all(axis=1)
+        kept = present & finite
         reasons = [
-            None if ok else UNREADABLE if prompt is None else _why(prompt)
-            for ok, prompt in zip(present, prepared, strict=True)
+            None if ok else UNREADABLE if prompt is None else _why(prompt) if sound else NOT_FINITE
+            for ok, sound, prompt in zip(kept, finite, prepared, strict=True)
         ]
-        arrays = [rows["uid"], vector_array(vectors, present), pa.array(norms, pa.float32())]
+        arrays = [rows["uid"], vector_array(vectors, kept), pa.array(norms, mask=~kept)]
         return pa.record_batch([*arrays, pa.array(reasons, pa.string())], schema=self.writes)
 
     def _joined(self, each: Sequence[Gradient]) -> tuple[np.ndarray[Any, np.dtype[np.float32]], float]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 
-from curation.images import BadImage, decode, fetch, to_rgb
+from curation.images import decode, fetch, to_rgb
+from curation.stages.images import as_ingested
 from curation.stages.inputs import Aligned, Input
 from curation.store import read_shard
 from schemas.columns import UID
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Dialogue:
-    """A sample as it is asked: its turns (role, text) and the bytes of its images; None if unreadable."""
+    """A sample as it is asked: its turns (role, text) and the bytes of its images; None if quarantined."""
 
     turns: list[tuple[str, str]] | None
     images: tuple[bytes, ...] = ()
@@ -52,12 +53,11 @@ class AskedSamples:
         contents = iter(fetch([ref for refs in wanted for ref in refs]))
         turns = zip(rows["turns"].to_pylist(), rows["error"].to_pylist(), wanted, strict=True)
         for said, error, refs in turns:
-            images = [next(contents) for _ in refs]
-            if error or any(isinstance(image, BadImage) for image in images):
+            if error:
                 yield Dialogue(None)
             else:
-                read = tuple(image for image in images if isinstance(image, bytes))
-                yield Dialogue([(turn["role"], turn["text"]) for turn in said], read)
+                images = tuple(as_ingested(ref, next(contents)) for ref in refs)
+                yield Dialogue([(turn["role"], turn["text"]) for turn in said], images)
 
 
 @dataclass(frozen=True)

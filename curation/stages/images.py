@@ -70,9 +70,7 @@ class DistinctImages:
             yield self._decode(ref, data)
 
     def _decode(self, ref: dict[str, Any], data: bytes | BadImage) -> Decoded:
-        if isinstance(data, BadImage) or hashlib.sha256(data).digest() != ref["sha256"]:
-            where = f"{ref['path']} ({ref['name']})"
-            raise ReadError(f"{where} changed since it was ingested; touch the data file and ingest again")
+        data = as_ingested(ref, data)
         try:
             image = decode(data, max_pixels=self.max_pixels)
         except BadImage as error:
@@ -89,6 +87,18 @@ class DistinctImages:
         """An image on which a stage raised is a bad image."""
         sentence = f"a stage failed on the image: {type(error).__name__}: {error}"
         return Decoded(piece.sha256, piece.n_bytes, None, error=BadImage(STAGE_FAILED, sentence))
+
+
+def as_ingested(ref: dict[str, Any], data: bytes | BadImage) -> bytes:
+    """What was fetched for `ref`, a row of IMAGE_REF of a good sample.
+
+    Raises:
+        ReadError: it is not what was ingested.
+    """
+    if isinstance(data, BadImage) or hashlib.sha256(data).digest() != ref["sha256"]:
+        where = f"{ref['path']} ({ref['name']})"
+        raise ReadError(f"{where} changed since it was ingested; touch the data file and ingest again")
+    return data
 
 
 @lru_cache(maxsize=8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -73,7 +74,7 @@ class NameSkills:
     capability: bool  # whether the table `capability` is there
 
     name: ClassVar[str] = "skills"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     shape: ClassVar[str] = "fit"
     writes: ClassVar[dict[str, pa.Schema]] = {"skills": SKILLS}
 
@@ -159,7 +160,7 @@ class _Members:
         held = self.similarity[own]
         if not len(held):
             return {"size": 0, "density": 0.0, "spread": 0.0, "examples": []}
-        farthest = held[min(int(WITHIN * len(held)), len(held) - 1)]
+        farthest = held[math.ceil(WITHIN * len(held)) - 1]
         return {
             "size": len(held),
             "density": float(held.mean()),

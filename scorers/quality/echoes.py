@@ -29,7 +29,8 @@ _LABEL = re.compile(
     r"(?: is| was)?\s*[:：]\s*",
     re.IGNORECASE,
 )
-_SENTENCES = re.compile(r"[^.!?\n]*[?？]")
+# What asks nothing is matched too, or it would be tried again from each of its characters.
+_SENTENCES = re.compile(r"([^.!?\n]*[?？])|[^.!?\n]+")
 _OPTIONS = re.compile(r"(?:^|\n)\s*(?:\(?[A-Ha-h1-9][.):]\s|[-*•]\s)|\boptions?:|\bchoices:", re.IGNORECASE)
 _REPEAT = re.compile(
     r"\b(?:repeat|copy|transcrib|quot|extract|translat|rewrit|rephras|paraphras|correct|edit|proofread|format"
@@ -95,10 +96,15 @@ def _part(text: str, asked: list[str], said: list[str], answer: Words) -> Found 
         return whole
     if len(said) < QUESTION_WORDS or said[-1] not in asked:
         return None
-    for match in _SENTENCES.finditer(text):
-        if [word for word, _, _ in spans(match[0])] == said:
+    for sentence in asking(text):
+        if [word for word, _, _ in spans(sentence)] == said:
             return whole._replace(pattern="sentence")
     return None
+
+
+def asking(text: str) -> list[str]:
+    """The sentences of `text` that end in a question mark, in order."""
+    return [match[1] for match in _SENTENCES.finditer(text) if match[1]]
 
 
 def leak(answer: str) -> Found | None:
