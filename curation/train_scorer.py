@@ -13,6 +13,7 @@ import pyarrow as pa
 from curation.annotate import TABLE
 from curation.probe import FOLDER, examples, write_probe
 from curation.probe_fit import train
+from curation.readers.records import BadRecord, kind, parse, text_of
 from schemas.errors import ConfigError
 from scorers.probe import OUTPUTS
 
@@ -88,8 +89,8 @@ def _from_file(path: Path, store: Store) -> tuple[Labels, int]:
     if "id" not in columns:
         raise ConfigError(f"{path} has neither a column uid nor a column id")
     known = _by_id(store)
-    uids = [known.get(str(value)) for value in table["id"].to_pylist()]
-    return _rows(uids, table), len(table)
+    names = [text_of(value) for value in table["id"].to_pylist()]
+    return _rows([None if name is None else known.get(name) for name in names], table), len(table)
 
 
 def _read(path: Path) -> pa.Table:
@@ -98,17 +99,40 @@ def _read(path: Path) -> pa.Table:
     Raises:
         ConfigError: it is of another format, or cannot be read.
     """
-    import pyarrow.json as pj
     import pyarrow.parquet as pq
 
     try:
         if path.suffix == ".parquet":
             return pq.read_table(path)
         if path.suffix in (".jsonl", ".ndjson"):
-            return pj.read_json(path)
-    except pa.ArrowInvalid as error:
+            return _read_lines(path)
+    except (ValueError, pa.ArrowException) as error:
         raise ConfigError(f"{path}: {error}") from None
     raise ConfigError(f"{path}: labels are a .parquet or a .jsonl file")
+
+
+def _read_lines(path: Path) -> pa.Table:
+    """JSON Lines. Arrow's own reader takes the id "2024-01-01" for a time, and 1 beside 2.5 for 1.0."""
+    rows = []
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                try:
+                    row = parse(line)
+                except BadRecord as bad:
+                    raise ValueError(f"line {number}: {bad.sentence}") from None
+                if not isinstance(row, dict):
+                    raise ValueError(f"line {number} should be an object and is {kind(row)}")
+                rows.append(row)
+    columns = {}
+    for name in ("uid", "id", *OUTPUTS):
+        if any(name in row for row in rows):
+            values = [row.get(name) for row in rows]
+            try:
+                columns[name] = pa.array([text_of(v) for v in values] if name in ("uid", "id") else values)
+            except (pa.ArrowException, OverflowError) as error:
+                raise ValueError(f"column {name} of the labels holds no numbers: {error}") from None
+    return pa.table(columns)
 
 
 def _uid(value: object, path: Path) -> bytes:

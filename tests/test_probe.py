@@ -17,6 +17,7 @@ from curation.models.spec import model_identity
 from curation.probe import DESCRIPTION, WEIGHTS, Examples, StoredProbe, examples, read_probe, write_probe
 from curation.probe_fit import figures, parts_of, shifted, train
 from curation.stages.probe import SamplesWithVectors, ScoreByProbe, builtin_probe, sampled
+from curation.train_scorer import _read as read_labels
 from curation.train_scorer import train_scorer
 from curation.verify import verify
 from curation.workspace import Workspace
@@ -400,6 +401,19 @@ def test_labels_by_id_and_by_lines_are_taken(work: Path, tmp_path: Path) -> None
     assert read_probe(tmp_path / "out") is not None
 
 
+def test_ids_in_lines_of_labels_keep_their_spelling(work: Path, tmp_path: Path) -> None:
+    lines = [
+        {"id": name, "style_yes_no": 1} for name in ("2024-01-01", "007", "1", 2, 2.5, True, None, "é\u2028")
+    ]
+    (tmp_path / "x.jsonl").write_text(
+        "\n".join(json.dumps(line, ensure_ascii=False) for line in lines) + "\n\n", "utf-8"
+    )
+    assert read_labels(tmp_path / "x.jsonl").to_pydict() == {
+        "id": ["2024-01-01", "007", "1", "2", "2.5", "true", None, "é\u2028"],
+        "style_yes_no": [1] * 8,
+    }
+
+
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
@@ -410,7 +424,18 @@ def test_labels_by_id_and_by_lines_are_taken(work: Path, tmp_path: Path) -> None
         ("x.jsonl", '{"uid": "' + "0" * 32 + '", "cap_humanities": 7}', "holds 7; it must lie from 0 to 5"),
         ("x.jsonl", '{"uid": "' + "0" * 32 + '", "cap_humanities": "high"}', "holds no numbers"),
         ("x.jsonl", '{"uid": "' + "0" * 32 + '", "cap_humanities": 3}', "0 samples of the pool have labels"),
-        ("x.jsonl", "{", r"x\.jsonl: "),
+        ("x.jsonl", "{", r"x\.jsonl: line 1: the record is not JSON"),
+        (
+            "x.jsonl",
+            '{"id": 1, "style_yes_no": 1}\n[]',
+            r"x\.jsonl: line 2 should be an object and is a list",
+        ),
+        ("x.jsonl", "", "has no column of capabilities or styles"),
+        (
+            "x.jsonl",
+            '{"id": 1, "cap_humanities": 1}\n{"id": 2, "cap_humanities": "a"}',
+            "cap_humanities of the labels holds no numbers",
+        ),
     ],
 )
 def test_what_is_wrong_with_labels_is_said(

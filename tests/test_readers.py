@@ -8,6 +8,8 @@ import json
 import subprocess
 import sys
 import tarfile
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import datasets
@@ -214,6 +216,15 @@ def test_deep_nesting_and_bad_utf8_are_bad_records():
         assert read.error[0] == errors.BAD_JSON
 
 
+@pytest.mark.parametrize("depth", [500, 900])
+def test_a_lone_surrogate_in_deep_nesting_is_a_bad_record(depth: int):
+    raw = (
+        rb'{"conversations": [{"from": "gpt", "value": "\ud83d"}], "x": ' + b"[" * depth + b"]" * depth + b"}"
+    )
+    error = json_record(raw, SCHEMAS["llava"], key="0").error
+    assert error == (errors.BAD_JSON, "the record is nested too deeply to be read")
+
+
 def test_sharegpt_reads_its_system_text():
     record = parsed("sharegpt", {"system": "Be brief.", "conversations": TURNS, "images": ["a.jpg"]})
     assert [role for role, _ in record.turns] == ["system", "user", "assistant"]
@@ -251,6 +262,87 @@ def test_parquet_images_given_by_path_lie_in_the_roots(tmp_path: Path):
     assert (first.images[0], first.images[1].column) == (ImageAt("a.png"), "images.1.bytes")
     assert second.images == ()
     assert fetch([ref(first.images[1], ImageRoots(()))]) == [png(1)]
+
+
+IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+
+def write(rows: pa.Table, path: Path) -> Path:
+    if path.suffix == ".parquet":
+        pq.write_table(rows, path)
+    else:
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, rows.schema) as out:
+            out.write_table(rows)
+    return path
+
+
+@pytest.mark.parametrize("file", ["a.parquet", "a.arrow"])
+@pytest.mark.parametrize("column", ["image", "images"])
+@pytest.mark.parametrize("nested", [False, True])
+def test_an_image_column_is_read_by_its_type(tmp_path: Path, file: str, column: str, nested: bool):
+    cells = [{"bytes": png(i), "path": None} for i in range(3)]
+    values = pa.array([cells[:2], cells[2:]], pa.list_(IMAGE)) if nested else pa.array(cells[:2], IMAGE)
+    records = read_all(write(pa.table({"conversations": [TURNS] * 2, column: values}), tmp_path / file))
+    found = fetch([ref(image, ImageRoots(())) for record in records for image in record.images])
+    assert found == [png(i) for i in range(3 if nested else 2)]
+
+
+@pytest.mark.parametrize("file", ["a.parquet", "a.arrow"])
+def test_a_row_that_is_not_utf8_is_quarantined_alone(tmp_path: Path, file: str):
+    def strings(*values: bytes) -> pa.Array:
+        return pa.Array.from_buffers(pa.string(), len(values), pa.array(values).buffers())
+
+    images = pa.StructArray.from_arrays(
+        [pa.array([png(i) for i in range(3)]), strings(b"a", b"b", b"\xff.png")], ["bytes", "path"]
+    )
+    columns = {"id": [0, 1, 2], "note": strings(b"a", b"\xff\xfe", b"c"), "conversations": [TURNS] * 3}
+    records = read_all(write(pa.table({**columns, "image": images}), tmp_path / file))
+    assert [record.error for record in records] == [
+        None,
+        (errors.BAD_JSON, "column 'note' holds a string that is not UTF-8"),
+        None,
+    ]
+    assert [record.record_id for record in records] == ["0", "1", "2"]
+    assert json.loads(records[1].raw) == {"id": 1, "note": None, "conversations": TURNS}
+    assert records[2].images[0].path == "\ufffd.png"
+    assert fetch([ref(records[2].images[0], ImageRoots(()))]) == [png(2)]
+
+
+@pytest.mark.parametrize("file", ["a.parquet", "a.arrow"])
+def test_nan_in_a_map_is_null(tmp_path: Path, file: str):
+    scores = pa.array([[("a", float("nan")), ("b", 1.0)]], pa.map_(pa.string(), pa.float64()))
+    (record,) = read_all(write(pa.table({"scores": scores, "conversations": [TURNS]}), tmp_path / file))
+    assert record.raw.startswith(b'{"scores":[["a",null],["b",1.0]],')
+
+
+def test_a_large_row_group_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    decoded: Counter[str] = Counter()
+    decode = pq.ParquetFile.iter_batches
+
+    def counted(self: pq.ParquetFile, *args: object, columns: list[str], **options: object):
+        for part in decode(self, *args, columns=columns, **options):
+            decoded[columns[-1]] += len(part)
+            yield part
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", counted)
+    n = 2000
+    images = [{"bytes": b"%d" % i, "path": None} for i in range(n)]
+    rows = pa.table({"id": range(n), "image": pa.array(images, IMAGE), "conversations": [TURNS] * n})
+    pq.write_table(rows, tmp_path / "a.parquet")
+    records = read_all(tmp_path / "a.parquet", rows=70)
+    assert [record.record_id for record in records] == [str(i) for i in range(n)]
+    refs = [ref(record.images[0], ImageRoots(())) for record in records]
+    assert [data for i in range(0, n, 30) for data in fetch(refs[i : i + 30])] == [
+        b"%d" % i for i in range(n)
+    ]
+    assert decoded == {"image.path": 2 * n, "image.bytes": n}  # paths are counted first
+    assert fetch(refs[50:10:-3]) == [b"%d" % i for i in range(50, 10, -3)]
+    with ThreadPoolExecutor(4) as pool:
+        parts = pool.map(fetch, [refs[i : i + 30] for i in range(0, n, 30)])
+        assert [data for part in parts for data in part] == [b"%d" % i for i in range(n)]
+    changed = pa.array([{"bytes": b"new", "path": None}] * n, IMAGE)
+    pq.write_table(rows.set_column(1, "image", changed), tmp_path / "a.parquet")
+    assert fetch(refs[60:70]) == [b"new"] * 10
 
 
 def test_a_table_without_turns_names_its_columns(tmp_path: Path):

@@ -25,7 +25,7 @@ class HfDisk:
     """A folder written by `Dataset.save_to_disk` or `DatasetDict.save_to_disk`. Spans count rows."""
 
     name: ClassVar[str] = "hf"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def files(self, path: Path) -> list[Path]:
         """The Arrow files in the dataset's own order, split after split; or one .arrow file."""
@@ -58,7 +58,7 @@ class HfDisk:
                 continue
             part = batch.slice(low - first, high - low)
             images = image_columns(part.schema)
-            texts = part.select([name for name in part.schema.names if name not in images]).to_pylist()
+            texts = part.select([name for name in part.schema.names if name not in images])
             found = [cells(name, part.column(name)) for name in images]
             yield from records(texts, found, container=str(file.absolute()), first_row=low)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MAX_IMAGE_BYTES = 512 << 20
-_PAGE_ROWS = 64  # rows of a row group decoded at once; image columns are wide
+# Threads that read a row group take turns, else each would decode all of it, and hold a part.
+_turns = [threading.RLock() for _ in range(64)]
 
 
 class BadImage(Exception):
@@ -42,8 +44,9 @@ class BadImage(Exception):
 def fetch(refs: Sequence[Mapping[str, Any]]) -> list[bytes | BadImage]:
     """The bytes of each of `refs` (rows of IMAGE_REF), in order, or why they cannot be had.
 
-    A container is opened, and a row group read, once a call: pass what lies together in one call. Where a
-    ref carries a sha256, bytes of another length than `n_bytes` are IMAGE_CHANGED. Thread-safe.
+    A container is opened once a call, and rows in their order cost no reading again: pass what lies
+    together. Where a ref carries a sha256, bytes of another length than `n_bytes` are IMAGE_CHANGED.
+    Thread-safe.
     """
     found: dict[int, bytes | BadImage] = {}
     containers: dict[tuple[str, str | None], list[int]] = defaultdict(list)
@@ -151,7 +154,7 @@ def _cells(path: str, column: str, rows: list[int]) -> Iterator[tuple[int, pa.Sc
 def _runs(path: str, column: str, rows: list[int]) -> Iterator[tuple[int, pa.Array]]:
     """(first row, bytes of the images in a run of rows), for the runs that hold some of `rows`."""
     from curation.readers.hf_disk import batches
-    from curation.readers.parquet import open_parquet
+    from curation.readers.row_groups import PAGE_ROWS, group_rows, open_parquet
 
     with Path(path).open("rb") as handle:
         parquet = handle.read(4) == b"PAR1"
@@ -165,12 +168,13 @@ def _runs(path: str, column: str, rows: list[int]) -> Iterator[tuple[int, pa.Arr
         first = 0
         for group in range(table.num_row_groups):
             end = first + table.metadata.row_group(group).num_rows
-            if any(first <= row < end for row in rows):
-                for batch in table.iter_batches(
-                    _PAGE_ROWS, row_groups=[group], columns=inside, use_threads=False
-                ):
-                    yield first, batch.column(0)
-                    first += batch.num_rows
+            here = [row - first for row in rows if first <= row < end]
+            if here:
+                start, stop = here[0], here[-1] + 1
+                with _turns[hash((path, column, group)) % len(_turns)]:
+                    for batch in group_rows(Path(path), table, group, inside, PAGE_ROWS, start, stop):
+                        yield first + start, batch.column(0)
+                        start += len(batch)
             first = end
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from curation.readers.listing import data_files
-from curation.readers.rows import Cells, cells, check_columns, image_columns, records
-from schemas.errors import ReadError
+from curation.readers.row_groups import PAGE_ROWS, group_rows, identity, open_parquet, unreadable
+from curation.readers.rows import cells, check_columns, image_columns, records
 from schemas.protocols import Record, Span
 
 if TYPE_CHECKING:
@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+_TEXT_ROWS = 1024
+
 
 @dataclass(frozen=True)
 class Parquet:
     """Parquet: `conversations` or `messages`, `image` or `images`, further columns. Spans count rows."""
 
     name: ClassVar[str] = "parquet"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def files(self, path: Path) -> list[Path]:
         return [path] if path.is_file() else data_files(path, (".parquet",))
@@ -53,29 +55,23 @@ class Parquet:
     def read(self, file: Path, span: Span) -> Iterator[Record]:
         with open_parquet(file) as table:
             images = image_columns(table.schema_arrow)
-            for group, skip, length, first_row in _parts(table, span):
+            names = [name for name in table.schema_arrow.names if name not in images]
+            for group, skip, length, row in _parts(table, span):
                 try:
-                    texts, found = _group(table, group, images)
+                    embedded = {name: _embedded(file, table, group, name) for name in images}
                 except (OSError, ValueError) as error:  # pyarrow: ArrowInvalid is a ValueError
-                    raise ReadError(f"{file}: row group {group} cannot be read: {error}") from None
-                part = texts.slice(skip, length).to_pylist()
-                cut = [Cells(c.column, c.paths[skip:][:length], c.embedded[skip:][:length]) for c in found]
-                yield from records(part, cut, container=str(file.absolute()), first_row=first_row)
-
-
-def open_parquet(file: Path) -> pq.ParquetFile:
-    """The file, its metadata read.
-
-    Raises:
-        ReadError: it is no Parquet, or its end is missing.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        return pq.ParquetFile(file, pre_buffer=False)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise ReadError(f"{file} cannot be read as Parquet: {error}") from None
+                    raise unreadable(file, group, error) from None
+                wide = None in embedded.values()
+                columns = list(names)
+                for name in images:
+                    columns += [name] if embedded[name] is None else _leaves(table, name, "path")
+                size = PAGE_ROWS if wide else _TEXT_ROWS
+                for batch in group_rows(file, table, group, columns, size, skip, skip + length):
+                    found = [cells(name, batch.column(name), embedded=embedded[name]) for name in images]
+                    yield from records(
+                        batch.select(names), found, container=str(file.absolute()), first_row=row
+                    )
+                    row += len(batch)
 
 
 def _parts(table: pq.ParquetFile, span: Span) -> Iterator[tuple[int, int, int, int]]:
@@ -89,35 +85,43 @@ def _parts(table: pq.ParquetFile, span: Span) -> Iterator[tuple[int, int, int, i
         begin = end
 
 
-def _group(table: pq.ParquetFile, group: int, images: list[str]) -> tuple[pa.Table, list[Cells]]:
-    """The columns of a row group that hold no image, and where its images are."""
-    names = [name for name in table.schema_arrow.names if name not in images]
-    texts = table.read_row_group(group, columns=names)
-    return texts, [_cells(table, group, name) for name in images]
+def _leaves(table: pq.ParquetFile, column: str, end: str) -> list[str]:
+    paths = [table.schema.column(i).path for i in range(len(table.schema))]
+    return [path for path in paths if path.startswith(f"{column}.") and path.endswith(f".{end}")]
 
 
-def _cells(table: pq.ParquetFile, group: int, column: str) -> Cells:
-    """Reads the paths alone if the statistics show that every image has bytes, or that none has."""
-    leaves = {table.schema.column(i).path: i for i in range(len(table.schema))}
-    paths = [leaf for leaf in leaves if leaf.startswith(f"{column}.") and leaf.endswith(".path")]
-    inside = [leaf for leaf in leaves if leaf.startswith(f"{column}.") and leaf.endswith(".bytes")]
-    if paths and inside:
-        values = _column(table, group, column, paths)
-        chunk = table.metadata.row_group(group).column(leaves[inside[0]])
-        statistics = chunk.statistics
-        if statistics is not None and statistics.has_null_count:
-            present = chunk.num_values - statistics.null_count
-            total = _count_structs(values)
-            if present in (0, total):
-                return cells(column, values, embedded=present == total)
-    return cells(column, _column(table, group, column, [column]))
+_known: dict[tuple[Any, ...], bool | None] = {}
 
 
-def _column(table: pq.ParquetFile, group: int, column: str, leaves: list[str]) -> pa.Array:
-    import pyarrow as pa
+def _embedded(file: Path, table: pq.ParquetFile, group: int, column: str) -> bool | None:
+    """Whether all images of a row group have bytes (True) or none has (False), by the statistics.
 
-    values = table.read_row_group(group, columns=leaves).column(column)
-    return values.chunk(0) if values.num_chunks == 1 else pa.concat_arrays(values.chunks)
+    None: some have, or it is not known, or there are no paths to read alone.
+    """
+    key = (identity(file), group, column)
+    try:
+        return _known[key]
+    except KeyError:
+        embedded = _all_or_none(table, group, column)
+    if len(_known) >= 4096:
+        _known.clear()
+    _known[key] = embedded
+    return embedded
+
+
+def _all_or_none(table: pq.ParquetFile, group: int, column: str) -> bool | None:
+    paths, inside = (_leaves(table, column, end) for end in ("path", "bytes"))
+    if not paths or not inside:
+        return None
+    chunks = (table.metadata.row_group(group).column(i) for i in range(len(table.schema)))
+    chunk = next(chunk for chunk in chunks if chunk.path_in_schema == inside[0])
+    if chunk.statistics is None or not chunk.statistics.has_null_count:
+        return None
+    present = chunk.num_values - chunk.statistics.null_count
+    if present == 0:
+        return False
+    parts = table.iter_batches(row_groups=[group], columns=paths, use_threads=False)
+    return True if present == sum(_count_structs(part.column(0)) for part in parts) else None
 
 
 def _count_structs(values: pa.Array) -> int:

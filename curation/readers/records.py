@@ -113,6 +113,7 @@ def parse(raw: bytes) -> Any:
     """
     try:
         value = json.loads(raw.decode("utf-8"))
+        return _without_surrogates(value) if b"\\ud" in raw or b"\\uD" in raw else value
     except UnicodeDecodeError as error:
         raise BadRecord(BAD_JSON, f"the record is not UTF-8 at its byte {error.start}") from None
     except json.JSONDecodeError as error:
@@ -123,7 +124,6 @@ def parse(raw: bytes) -> Any:
         raise BadRecord(BAD_JSON, "the record is nested too deeply to be read") from None
     except ValueError as error:  # an integer with thousands of digits
         raise BadRecord(BAD_JSON, f"the record cannot be read: {error}") from None
-    return _without_surrogates(value) if b"\\ud" in raw or b"\\uD" in raw else value
 
 
 def record_of(
@@ -138,7 +138,7 @@ def record_of(
         return Record(key=key, raw=raw, line=line, error=(NOT_AN_OBJECT, sentence))
     if images is not None:
         value = {name: item for name, item in value.items() if name not in ("image", "images")}
-    record_id, source = _text(value.get("id")), _text(value.get("source"))
+    record_id, source = text_of(value.get("id")), text_of(value.get("source"))
     try:
         turns, named = schema(value)
     except BadRecord as bad:
@@ -181,8 +181,8 @@ def _under(record: dict[str, Any], key: str) -> Images:
     return (location(value, f"{key!r}"),)
 
 
-def _text(value: Any) -> str | None:
-    """An id or a source as a string; ids of mixtures are of mixed type."""
+def text_of(value: Any) -> str | None:
+    """An id or a source as a string, other values than strings as JSON; ids of mixtures are of mixed type."""
     if value is None or value == "":
         return None
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

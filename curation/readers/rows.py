@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from curation.readers.records import BadRecord, Images, record_of
 from curation.readers.shapes import SCHEMAS, schema_of
-from schemas.errors import BAD_IMAGE_FIELD, ReadError
+from schemas.errors import BAD_IMAGE_FIELD, BAD_JSON, ReadError
 from schemas.protocols import ImageAt, Record
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class Cells:
     column: str
     paths: list[list[str | None] | None]  # a row's images; None where the row has none
     embedded: list[list[bool] | None]  # whether the file holds the bytes
+    nested: bool  # the column holds lists of images
 
 
 def check_columns(names: list[str], file: str) -> None:
@@ -63,7 +64,7 @@ def cells(column: str, values: pa.Array, *, embedded: bool | None = None) -> Cel
     structs = values.flatten() if nested else values
     there = structs.is_valid().to_pylist()
     if structs.type.get_field_index("path") >= 0:
-        paths = pc.struct_field(structs, "path").to_pylist()
+        paths = _strings(pc.struct_field(structs, "path"))
     else:
         paths = [None] * len(structs)
     if embedded is None:
@@ -79,25 +80,30 @@ def cells(column: str, values: pa.Array, *, embedded: bool | None = None) -> Cel
             column,
             [None if none else [path] for none, path in zip(empty, paths, strict=True)],
             [None if none else [inside] for none, inside in zip(empty, has, strict=True)],
+            nested,
         )
     lengths = pc.list_value_length(values).cast(pa.int64()).fill_null(0).to_pylist()
     ends = [0]
     for length in lengths:
         ends.append(ends[-1] + length)
     runs = list(pairwise(ends))
-    return Cells(column, [paths[a:b] or None for a, b in runs], [has[a:b] or None for a, b in runs])
+    return Cells(column, [paths[a:b] or None for a, b in runs], [has[a:b] or None for a, b in runs], nested)
 
 
 def records(
-    texts: list[dict[str, Any]], images: list[Cells], *, container: str, first_row: int
+    texts: pa.RecordBatch, images: list[Cells], *, container: str, first_row: int
 ) -> Iterator[Record]:
     """The records of a run of rows, `first_row` being its first row's number in the file `container`.
 
-    The raw record is the canonical JSON of the columns that hold no image.
+    The raw record is the canonical JSON of the columns that hold no image; null where a cell is not UTF-8.
     """
-    for at, row in enumerate(texts):
+    for at, (row, broken) in enumerate(_rows(texts)):
         key = str(first_row + at)
         raw = canonical_json(row)
+        if broken:
+            error = (BAD_JSON, f"column {broken[0]!r} holds a string that is not UTF-8")
+            yield Record(key=key, raw=raw, record_id=_id(row), error=error)
+            continue
         value = {name: item for name, item in row.items() if item is not None}
         schema = schema_of(value)
         try:
@@ -113,6 +119,39 @@ def canonical_json(row: dict[str, Any]) -> bytes:
     return json.dumps(_plain(row), ensure_ascii=False, separators=(",", ":"), default=_text).encode()
 
 
+def _rows(texts: pa.RecordBatch) -> Iterator[tuple[dict[str, Any], list[str]]]:
+    """Each row, and its columns that hold a string that is not UTF-8."""
+    try:
+        rows = texts.to_pylist()
+    except UnicodeDecodeError:
+        for at in range(len(texts)):
+            row, broken = {}, []
+            for name, column in zip(texts.schema.names, texts.columns, strict=True):
+                try:
+                    row[name] = column[at].as_py()
+                except UnicodeDecodeError:
+                    row[name] = None
+                    broken.append(name)
+            yield row, broken
+    else:
+        for row in rows:
+            yield row, []
+
+
+def _strings(values: pa.Array) -> list[str | None]:
+    """A path that is not UTF-8 leads nowhere, but may name an image that the file holds."""
+    import pyarrow as pa
+
+    try:
+        found: list[str | None] = values.to_pylist()
+    except UnicodeDecodeError:
+        found = [
+            None if value is None else value.decode("utf-8", "replace")
+            for value in values.cast(pa.large_binary()).to_pylist()
+        ]
+    return found
+
+
 def _images(columns: list[Cells], at: int, container: str, row: int) -> Images:
     found: list[ImageAt] = []
     for cell in columns:
@@ -121,7 +160,7 @@ def _images(columns: list[Cells], at: int, container: str, row: int) -> Images:
             raise BadRecord(BAD_IMAGE_FIELD, "both 'image' and 'images' hold images")
         for n, (path, inside) in enumerate(zip(paths, embedded, strict=True)):
             if inside:
-                place = f"{cell.column}.bytes" if cell.column == "image" else f"{cell.column}.{n}.bytes"
+                place = f"{cell.column}.{n}.bytes" if cell.nested else f"{cell.column}.bytes"
                 found.append(
                     ImageAt(path=path or f"{cell.column}.{n}", container=container, column=place, row=row)
                 )
@@ -149,7 +188,7 @@ def _plain(value: Any) -> Any:
         return None
     if isinstance(value, dict):
         return {name: _plain(item) for name, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):  # a map is a list of pairs
         return [_plain(item) for item in value]
     return value
 

@@ -1,0 +1,121 @@
+"""Rows of a Parquet row group, in order and in small parts, at the cost of reading it once."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from schemas.errors import ReadError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+PAGE_ROWS = 16  # rows of an image column decoded at once
+_BUFFER = 1 << 20  # bytes read at once; without it, a column of a whole row group
+
+
+def open_parquet(file: Path, metadata: pq.FileMetaData | None = None) -> pq.ParquetFile:
+    """The file, its metadata read unless given.
+
+    Raises:
+        ReadError: it is no Parquet, or its end is missing.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.ParquetFile(file, metadata=metadata, pre_buffer=False, buffer_size=_BUFFER)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ReadError(f"{file} cannot be read as Parquet: {error}") from None
+
+
+def group_rows(
+    file: Path, table: pq.ParquetFile, group: int, columns: list[str], size: int, start: int, stop: int
+) -> Iterator[pa.RecordBatch]:
+    """Rows `start` to `stop` of a row group, up to `size` at once.
+
+    A page cannot be entered in its middle, so what decodes a group is kept, and the next call goes on where
+    this one ended: reading a group in small parts costs what reading it once does. Thread-safe.
+
+    Raises:
+        ReadError: the group is damaged.
+    """
+    n_rows = table.metadata.row_group(group).num_rows
+    key = (identity(file), group, tuple(columns), size)
+    cursor = _take(key, start) or _Cursor(key, file, table.metadata)
+    sound = False
+    try:
+        while cursor.row < stop:
+            sound = False
+            try:
+                batch = cursor.next()
+            except (OSError, ValueError, StopIteration) as error:
+                raise unreadable(file, group, error) from None
+            sound = True
+            first, cursor.row = cursor.row, min(cursor.row + len(batch), stop)
+            rest = batch.slice(cursor.row - first)
+            cursor.rest = rest if len(rest) else None
+            if cursor.row > start:
+                skip = max(0, start - first)
+                yield batch.slice(skip, cursor.row - first - skip)
+    finally:
+        if sound and cursor.row < n_rows:
+            _keep(cursor)
+        else:
+            cursor.table.close()
+
+
+class _Cursor:
+    """A row group decoded up to a row."""
+
+    def __init__(self, key: tuple[Any, ...], file: Path, metadata: pq.FileMetaData) -> None:
+        _, group, columns, size = self.key = key
+        self.table = open_parquet(file, metadata)
+        self.batches = self.table.iter_batches(
+            size, row_groups=[group], columns=list(columns), use_threads=False
+        )
+        self.row = 0
+        self.rest: pa.RecordBatch | None = None  # decoded, from `row` on
+
+    def next(self) -> pa.RecordBatch:
+        return next(self.batches) if self.rest is None else self.rest
+
+
+_KEPT = 8  # cursors; each holds a page of each of its columns
+_cursors: list[_Cursor] = []  # the last used at the end
+_lock = threading.Lock()
+
+
+def _take(key: tuple[Any, ...], row: int) -> _Cursor | None:
+    """The cursor that is the least way before `row`; it is the caller's alone until kept again."""
+    with _lock:
+        before = [cursor for cursor in _cursors if cursor.key == key and cursor.row <= row]
+        if not before:
+            return None
+        nearest = max(before, key=lambda cursor: cursor.row)
+        _cursors.remove(nearest)
+        return nearest
+
+
+def _keep(cursor: _Cursor) -> None:
+    with _lock:
+        _cursors.append(cursor)
+        old = _cursors[:-_KEPT]
+        del _cursors[:-_KEPT]
+    for cursor in old:
+        cursor.table.close()
+
+
+def identity(file: Path) -> tuple[str, int, int, int]:
+    """Of a file as it is: another one after it was written anew."""
+    now = file.stat()
+    return str(file.absolute()), now.st_ino, now.st_size, now.st_mtime_ns
+
+
+def unreadable(file: Path, group: int, error: Exception) -> ReadError:
+    """What to raise where a row group is damaged."""
+    return ReadError(f"{file}: row group {group} cannot be read: {str(error) or 'it ends early'}")
