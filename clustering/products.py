@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
+# Of fewer rows float32 products take no time, and what torch prepares for each shape of a block takes memory.
+FEW = 4096
 # A few groups of so many rows save the time that the import of torch takes, and large ones rarely come alone.
 WORTH_AN_IMPORT = 16384
 # How far a number can be moved when it is rounded to bfloat16's 8 bits, as a share of it.
@@ -59,11 +61,11 @@ class Products(Protocol):
 def products(views: Sequence[Floats], order: Ints, precision: Precision = "auto") -> Products:
     """Of the rows of `views`, each (n, d) unit rows or zeros, in an order.
 
-    `auto` is bfloat16 where the processor has instructions for it, and the rows are many or torch is loaded.
+    `auto` is bfloat16 where the processor has instructions for it and the rows are many.
     """
     if precision == "auto":
-        worth = "torch" in sys.modules or len(order) >= WORTH_AN_IMPORT
-        precision = "bfloat16" if worth and has_bf16_instructions() else "float32"
+        least = FEW if "torch" in sys.modules else WORTH_AN_IMPORT
+        precision = "bfloat16" if len(order) >= least and has_bf16_instructions() else "float32"
     return Coarse(views, order) if precision == "bfloat16" else Fine(views, order)
 
 

@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 
 from clustering.hamming import near_codes
-from clustering.neighbours import across
 from curation.benchmark import describe, held_images, held_phrases, texts_of
 from curation.gather import places, vectors
 from curation.ids import positions
@@ -114,6 +113,9 @@ class FindImages:
         }
 
     def prepare(self, piece: tuple[pa.RecordBatch, NDArray[np.float32]]) -> pa.Array:
+        # Every command imports this module, most for its name alone.
+        from clustering.neighbours import across
+
         rows, own = piece
         images = pa.Table.from_batches([rows])
         told = np.flatnonzero(telling(images))
