@@ -11,7 +11,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from clustering.processor import n_threads
-from clustering.products import LOWEST, Precision, products
+from clustering.products import LOWEST, Coarse, Precision, products
 from clustering.runs import places
 from clustering.vectors import DENSE_SHARE, checked, cosines, margin
 
@@ -144,7 +144,8 @@ class _Search:
     def run(self, block: int) -> Lists:
         """Blocks on the diagonal first: near angles are near rows, so that limits rise early."""
         threads = n_threads()
-        with ThreadPoolExecutor(threads, initializer=_alone) as pool:
+        alone = _alone if isinstance(self.products, Coarse) else None
+        with ThreadPoolExecutor(threads, initializer=alone) as pool:
             under_way: deque[Future[Entries]] = deque()
             for at in self._blocks(block):
                 under_way.append(pool.submit(self._pairs, at))

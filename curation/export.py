@@ -42,8 +42,8 @@ def export(workspace: Workspace, out: Path, *, format: str, overwrite: bool) -> 
     """Write the kept samples under `out` in pool order, in bounded memory; the counts come back.
 
     The selection that was made last is exported. Where there is none, or its inputs have changed since, it is
-    made first: with the settings of that last one, else with those of curate.toml. Nothing stands at `out`
-    before it is complete.
+    made first: with the [select] and seed of that last one, else with those of curate.toml; and also where
+    flags ask for another one. Nothing stands at `out` before it is complete.
 
     Args:
         workspace: where the selection is.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from curation.keys import describe, inputs, is_group, is_map, is_whole, keys_of, outputs, reads
-from curation.scores import PLUGIN, on_request
+from curation.scores import may_be_old
 from curation.stages.inputs import Linked, Whole
 from curation.stages.pool import Pool
 from schemas.errors import NotDeterministic, ReadError, TooManyErrors
@@ -135,8 +135,7 @@ class Planner:
     def _publish(self, table: str, stage: dict[str, Any], keys: Sequence[str]) -> None:
         found = self._found(table, keys)
         shards = [found[key] for key in keys]
-        if table in on_request() or table.startswith(PLUGIN):
-            # No later run need make it: it says which pool it is of.
+        if may_be_old(table):
             stage = {**stage, "pool": self._manifest("checked").fingerprint}
         held = self.store.manifest(table)
         if held is None or held.stage != stage or [s.key for s in held.shards] != list(keys):

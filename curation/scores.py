@@ -131,8 +131,13 @@ def all_tables(store: Store) -> tuple[str, ...]:
     return (*TABLES, *(table for table in store.tables() if table.startswith(PLUGIN)))
 
 
+def may_be_old(table: str) -> bool:
+    """Whether not every run makes the table: its manifest says by `pool` which `checked` it is of."""
+    return table in on_request() or table.startswith(PLUGIN)
+
+
 def _is_current(store: Store, table: str) -> bool:
-    if table not in on_request() and not table.startswith(PLUGIN):
+    if not may_be_old(table):
         return True
     manifest, pool = store.manifest(table), store.manifest("checked")
     if manifest is None or pool is None:

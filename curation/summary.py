@@ -131,12 +131,11 @@ def _used(store: Store, budget: Budget) -> int:
     """What the picks cost; of several budgets, those of the largest."""
     kept = store.read("selection", ["keep"])["keep"]
     if budget.unit == "bytes":
-        places = store.read("image_places", ["places"])["places"].filter(kept)
-        shards, rows = (pc.struct_field(pc.list_flatten(places), name) for name in ("shard", "row"))
-        sizes = [shard["n_bytes"].to_numpy() for shard in store.iterate("images", ["n_bytes"])]
-        starts = np.cumsum([0, *map(len, sizes)])
-        shown = np.unique(starts[shards.to_numpy()] + rows.to_numpy())
-        return int(np.concatenate(sizes)[shown].sum()) if len(shown) else 0
+        from curation.selection.nested import image_costs
+        from curation.stages.pool import Pool
+
+        shared = image_costs(Pool(store), np.flatnonzero(kept.to_numpy()))
+        return int(shared.costs[np.unique(shared.things)].sum())
     column = budget.column or "n_tokens"
     costs = score_table(store, [column])[column].to_arrow()
     return int(pc.sum(costs.filter(kept.combine_chunks())).as_py() or 0)

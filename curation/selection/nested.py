@@ -121,7 +121,7 @@ class _One:
     def _purse(self, order: Ints) -> Purse:
         limit = int(self.budget.value)
         if self.budget.unit == "bytes":
-            shared = _image_costs(self.pool, self.table["position"].to_numpy()[order])
+            shared = image_costs(self.pool, self.table["position"].to_numpy()[order])
             return Purse(np.zeros(len(order), np.int64), limit, shared)
         column = self.budget.column or "n_tokens"
         costs = self.table[column]
@@ -196,7 +196,7 @@ def fill_within(
     return order[np.array(taken, np.int64)]
 
 
-def _image_costs(pool: Pool, rows: Ints) -> Shared:
+def image_costs(pool: Pool, rows: Ints) -> Shared:
     """The images of the samples at `rows` of the pool, each distinct one with its bytes."""
     sizes = [shard["n_bytes"].to_numpy() for shard in pool.iterate("images", ["n_bytes"])]
     starts = np.cumsum([0, *[len(part) for part in sizes]])

@@ -88,11 +88,11 @@ class LookAlikes:
         flipped = [np.zeros(0, bool)]
         texts = texts_of(checked["text_hash"]) if self.by_text else None
         for sample, shown in samples.by_length(texts):
-            alike = _alike(codes[shown], self.radius)
+            first, group = collapse(codes[shown].reshape(len(shown), -1))
+            alike = _alike(codes[shown], first, group, self.radius)
             rows.append((sample[alike[0]], sample[alike[1]], alike[2]))
             flipped.append(np.zeros(len(alike[0]), bool))
             if self.flip:
-                first = collapse(codes[shown].reshape(len(shown), -1))[0]
                 turned = _mirrored(
                     single[shown], mirrored[shown], first, self.radius * 64 // self.bits, alike
                 )
@@ -177,9 +177,8 @@ def _sharing(shown: Ints, text: Ints) -> Ints:
     return found
 
 
-def _alike(codes: NDArray[np.uint8], radius: int) -> Rows:
-    """Pairs of tuples of hashes, (t, k, bytes): stars of equal ones, and pairs of different ones."""
-    first, group = collapse(codes.reshape(len(codes), -1))
+def _alike(codes: NDArray[np.uint8], first: Ints, group: Ints, radius: int) -> Rows:
+    """Pairs of tuples of hashes, (t, k, bytes), which collapse so: stars of equal ones, and other pairs."""
     rest = np.flatnonzero(first[group] != np.arange(len(group)))
     left, right, bits = near_tuples(codes[first], radius)
     return (
