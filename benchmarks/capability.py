@@ -24,13 +24,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.report import SHARED, parser, show
-from curation.probe_fit import held_out, parts_of, shifted
-from curation.stages.probe import builtin_probe
-from curation.training.capability import DRAWN, FOLDS, Labelled, labelled
-from jobs.show import table
+from curation.commands.probe_fit import held_out, parts_of, shifted
+from curation.steps.score.probe import builtin_probe
+from jobs.text import table
 from scorers.agreement import f1, macro
 from scorers.probe import N_CAPABILITIES, fit
 from scorers.taxonomy import CAPABILITIES, STYLES
+from training.capability import DRAWN, FOLDS, Labelled, labelled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

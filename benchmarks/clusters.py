@@ -1,7 +1,7 @@
 """What clusters of real records agree with: by embeddings and by gradients, against source and capability.
 
 The mixture of internal test data, clustered as `curate cluster` does. Purity and adjusted Rand index against
-`source`, and against the weak capability: the one to which the rules of `curation.training.weak_labels` give
+`source`, and against the weak capability: the one to which the rules of `training.weak_labels` give
 the most points, which nobody checked. Beside them the same of clusters of equal sizes drawn at random.
 """
 
@@ -16,9 +16,8 @@ import numpy as np
 
 from benchmarks.report import SHARED, parser, show
 from clustering.quality import adjusted_rand, purity
-from curation.clusters import describe
-from curation.training.weak_labels import SOURCES, points
 from curation.workspace import Workspace
+from training.weak_labels import SOURCES, points
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,7 +66,7 @@ def main() -> None:
         for vectors in VECTORS if flags.vlm else VECTORS[:1]:
             settings = {"cluster.vectors": vectors, "vlm.model": flags.vlm}
             workspace = Workspace(Path(folder, "work"), settings)
-            found = describe(workspace, quality=True)
+            found = workspace.clusters(quality=True)
             clusters = workspace.store.read("clusters", ["cluster"])["cluster"].fill_null(-1).to_numpy()
             there = clusters >= 0
             figures |= {f"{vectors}.{name}": found["quality"][name] for name in ("silhouette", "stability")}

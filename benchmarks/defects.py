@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.report import parser, show
 from benchmarks.scorers import PER_KIND, QUICK_PER_KIND, QUICK_RECORDS, SEEDS, planted, scored
-from curation.compare import compare
+from curation.commands.compare import compare
 from curation.workspace import Workspace
 from jobs.commands.compare import shown
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.report import arguments, show
 from benchmarks.scorers import planted
-from curation.gather import vectors
+from curation.storage.rows import vectors
 from curation.workspace import Workspace
 
 if TYPE_CHECKING:

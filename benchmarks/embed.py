@@ -23,20 +23,20 @@ import torch
 from PIL import Image
 
 from benchmarks.report import SHARED, alternate, arguments, show
-from curation.chain import chain
-from curation.gather import vectors
-from curation.images import to_rgb
-from curation.local import LocalEngine
-from curation.memory import Limit
+from curation.executor.local import LocalEngine
+from curation.executor.memory import MemoryLimit
+from curation.executor.planner import Planner
 from curation.models.encoder import load_encoder
-from curation.planner import Planner
 from curation.progress import Silent
-from curation.sources import find_spans
+from curation.readers.images import to_rgb
+from curation.readers.sources import find_spans
+from curation.steps.chain import chain
+from curation.storage.rows import vectors
 from curation.workspace import Workspace
 from scorers.image_figures import measure
 
 if TYPE_CHECKING:
-    from curation.keys import Stage
+    from schemas.stages import Stage
 
 BATCH = 32
 MODELS = ("builtin", "ViT-B-32/random")
@@ -47,11 +47,11 @@ def stage_of(folder: Path, model: str, limit: int) -> tuple[Planner, Stage, list
     data = subset(folder, limit)
     workspace = Workspace.init(folder / "work", {"pool": data}, images=[SHARED / "mixture"], model=model)
     spans = find_spans(workspace.config, workspace.store.root, workspace.base, Silent())
-    planner = Planner(workspace.store, LocalEngine(workspace.store, Limit(10**11)), Silent(), spans, 0.5)
-    planner.run(chain(workspace.config, "ingest", lambda: workspace.model))
-    embed = next(
-        s for s in chain(workspace.config, "embed", lambda: workspace.model) if s.name == "image_vectors"
+    planner = Planner(
+        workspace.store, LocalEngine(workspace.store, MemoryLimit(10**11)), Silent(), spans, 0.5
     )
+    planner.run(chain(workspace.context, "ingest"))
+    embed = next(s for s in chain(workspace.context, "embed") if s.name == "image_vectors")
     refs = [ref for refs in workspace.store.read("samples", ["images"])["images"].to_pylist() for ref in refs]
     files = list(dict.fromkeys(Path(ref["path"]) for ref in {ref["sha256"]: ref for ref in refs}.values()))
     return planner, embed, files

@@ -21,7 +21,7 @@ from benchmarks.report import alternate, arguments, show
 from curation.endpoint.asker import asker, close_askers
 from curation.endpoint.requests import Request
 from curation.endpoint.settings import Endpoint
-from curation.stages.endpoint import sample_of, submit
+from curation.steps.score.endpoint import sample_of, submit
 from scorers.judgement import Judgement
 
 if TYPE_CHECKING:

@@ -25,10 +25,10 @@ import torch
 from PIL import Image
 
 from benchmarks.report import SHARED, alternate, parser, show
-from curation.images import to_rgb
 from curation.models.gradients import Gradients
 from curation.models.vision_language import VisionLanguageModel
 from curation.models.vlm import load_vlm
+from curation.readers.images import to_rgb
 
 if TYPE_CHECKING:
     from collections.abc import Callable

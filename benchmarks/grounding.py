@@ -23,20 +23,20 @@ import polars as pl
 
 from benchmarks.embed import run_stage, subset
 from benchmarks.report import SHARED, alternate, parser, show
-from curation.chain import chain
-from curation.images import decode, fetch, to_rgb
-from curation.local import LocalEngine
-from curation.memory import Limit
+from curation.executor.local import LocalEngine
+from curation.executor.memory import MemoryLimit
+from curation.executor.planner import Planner
 from curation.models.vision_language import VisionLanguageModel
 from curation.models.vlm import load_vlm
-from curation.planner import Planner
 from curation.progress import Silent
-from curation.sources import find_spans
+from curation.readers.images import decode, fetch, to_rgb
+from curation.readers.sources import find_spans
+from curation.steps.chain import chain
 from curation.workspace import Workspace
 from scorers.grounding import Grounding
 
 if TYPE_CHECKING:
-    from curation.stages.grounding import Ground
+    from curation.steps.score.grounding import Ground
 
 Rows = list[dict[str, Any]]
 
@@ -73,9 +73,11 @@ def benchmark(vlm: str, limit: int, repeat: int) -> dict[str, float]:
         )
         workspace = Workspace(folder / "work", {"vlm.model": vlm})
         spans = find_spans(workspace.config, workspace.store.root, workspace.base, Silent())
-        planner = Planner(workspace.store, LocalEngine(workspace.store, Limit(10**11)), Silent(), spans, 0.5)
-        planner.run(chain(workspace.config, "ingest", lambda: workspace.model))
-        stages = chain(workspace.config, "score", lambda: workspace.model)
+        planner = Planner(
+            workspace.store, LocalEngine(workspace.store, MemoryLimit(10**11)), Silent(), spans, 0.5
+        )
+        planner.run(chain(workspace.context, "ingest"))
+        stages = chain(workspace.context, "score")
         stage: Any = next(stage for stage in stages if stage.name == "grounding")
         by_dtype: dict[str, Ground] = {
             dtype: replace(stage, vlm=replace(stage.vlm, dtype=dtype)) for dtype in ("float32", "bfloat16")

@@ -30,10 +30,10 @@ from benchmarks.stages import figures_of, in_own_process
 from clustering.assignment import assign
 from clustering.kmeans import fit
 from clustering.vectors import unit
-from curation.gather import vector_array
-from curation.stages.clusters import BoundClusters, CentroidsAndVectors, FitClusters, NearestCentroids
-from curation.store import Store
-from curation.vectors_from import ClusterVectors
+from curation.steps.cluster.centroids import BoundClusters, CentroidsAndVectors, FitClusters, NearestCentroids
+from curation.steps.cluster.source import ClusterVectors
+from curation.storage.rows import vector_array
+from curation.storage.store import Store
 from schemas.columns import UID, vector
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ CLIP: at most 500 pairs a source, one a picture: of the sources trained on (tier
 tier B whole sources, plus drawn pairs of another seed. A sample's text is its turns, as the chain embeds
 them. Mixed pairs are 1,000 of tier A and drawn ones. kNN of the source is over all sources at once; targets
 are for tier A, figures of tier B are printed beside them. Icons are 200 drawings of Twemoji that were held
-out, of names that other drawings showed in training; they need `--icons DIR` (curation/training/icons.py says
+out, of names that other drawings showed in training; they need `--icons DIR` (training/icons.py says
 which npm packages it holds). VLM: generated questions of another seed.
 """
 
@@ -21,15 +21,15 @@ from benchmarks.embed import benchmark as embed_speed
 from benchmarks.report import SHARED, parser, show
 from curation.models.encoder import load_encoder
 from curation.models.vlm import load_vlm
-from curation.training import clip_evaluation as clip
-from curation.training import vlm_evaluation as vlm
-from curation.training.icons import unseen_icons
+from training import clip_evaluation as clip
+from training import vlm_evaluation as vlm
+from training.icons import unseen_icons
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from curation.training.pairs import Pair
     from schemas.protocols import Encoder
+    from training.pairs import Pair
 
     Vectors = NDArray[np.float32]
 

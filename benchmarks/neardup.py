@@ -32,15 +32,15 @@ from benchmarks.report import alternate, parser, show
 from benchmarks.stages import figures_of, in_own_process
 from clustering.neighbours import nearest
 from clustering.vectors import unit
-from curation.gather import vector_array
-from curation.likeness import Likeness
-from curation.memory import peak_gb
-from curation.stages.clusters import BoundClusters, CentroidsAndVectors, FitClusters, NearestCentroids
-from curation.stages.neighbours import FindNeighbours
-from curation.stages.probes import ClusteredFirsts, Firsts, FitProbes, Visit
-from curation.stages.prune import Prune, Pruning
-from curation.store import Store
-from curation.vectors_from import ClusterVectors
+from curation.executor.memory import peak_gb
+from curation.steps.cluster.centroids import BoundClusters, CentroidsAndVectors, FitClusters, NearestCentroids
+from curation.steps.cluster.source import ClusterVectors
+from curation.steps.prune.decide import Prune, Pruning
+from curation.steps.prune.neighbours import FindNeighbours
+from curation.steps.prune.similarity import Likeness
+from curation.steps.prune.visits import ClusteredFirsts, Firsts, FitProbes, Visit
+from curation.storage.rows import vector_array
+from curation.storage.store import Store
 from schemas.columns import UID, vector
 
 if TYPE_CHECKING:

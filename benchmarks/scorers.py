@@ -20,12 +20,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.report import SHARED, parser, show
-from curation.stages.pool import Pool
-from curation.stages.quality import FlaggedSamples, FlagTexts, JudgeQuality, MineTexts
-from curation.stages.samples import SamplesWithImages
-from curation.training.clip_evaluation import auc
+from curation.steps.score.synthetic import MineTexts, flag_stage, quality_stage
 from curation.workspace import Workspace
-from schemas.protocols import Task
+from schemas.stages import Task
+from training.clip_evaluation import auc
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -90,9 +88,10 @@ def figures_of(workspace: Workspace, truth: Mapping[int, str]) -> dict[str, floa
 
 def seconds_of_flags(workspace: Workspace) -> float:
     """CPU seconds of the stages of synthetic quality over the whole pool, one after the other."""
-    pool = Pool(workspace.store)
+    pool = workspace.store
     start = time.process_time()
-    for stage, source in ((FlagTexts(), SamplesWithImages()), (JudgeQuality(), FlaggedSamples())):
+    for stage in (flag_stage(), quality_stage()):
+        source = stage.source
         tables = {item.table: dict(enumerate(pool.paths(item.table))) for item in source.inputs}
         for number in tables["checked" if "checked" in tables else "samples"]:
             task = Task(number, 0, tables)

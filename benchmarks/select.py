@@ -85,7 +85,7 @@ def scored(n: int) -> pl.DataFrame:
 def blobs(n: int, d: int = DIM) -> tuple[Array, Array]:
     """Unit vectors around n / 500 centres, as embeddings of a pool are, and their clusters."""
     from clustering.vectors import unit
-    from curation.selection.grid import on_grid
+    from curation.selectors.grid import on_grid
 
     rng = np.random.default_rng(3)
     k = max(n // 500, 4)
@@ -104,7 +104,7 @@ def blobs(n: int, d: int = DIM) -> tuple[Array, Array]:
 
 def mmssr(n: int) -> dict[str, float]:
     """`mmssr` at 30 %."""
-    from curation.selection import selector
+    from curation.selectors import selector
 
     table = rated(n)
     start = time.monotonic()
@@ -116,7 +116,7 @@ def mmssr(n: int) -> dict[str, float]:
 
 def adapt(n: int) -> dict[str, float]:
     """`adapt` at 30 % over five scores."""
-    from curation.selection import selector
+    from curation.selectors import selector
 
     table = scored(n)
     start = time.monotonic()
@@ -128,7 +128,7 @@ def adapt(n: int) -> dict[str, float]:
 
 def kcenter(n: int) -> dict[str, float]:
     """Greedy k-center to 10 %, and its radius in cosine distance."""
-    from curation.selection.farthest import farthest_first, middle
+    from curation.selectors.farthest import farthest_first, middle
 
     rows, _ = blobs(n)
     start = time.monotonic()
@@ -139,8 +139,8 @@ def kcenter(n: int) -> dict[str, float]:
 
 def facility(n: int) -> dict[str, float]:
     """Facility location to 10 %, and the sum of the cosines to the nearest pick."""
-    from curation.selection.cover import Coverage, lazy
-    from curation.selection.similar import similar
+    from curation.selectors.cover import Coverage, lazy
+    from curation.selectors.similar import similar
 
     rows, cluster = blobs(n)
     start = time.monotonic()
@@ -161,7 +161,7 @@ def covered(rows: Array, picks: Array) -> float:
 
 def nearest_of(rows: Array, picks: Array) -> Array:
     """The cosine of each row to its nearest pick."""
-    from curation.measures import nearest
+    from curation.selectors.measures import nearest
 
     return nearest(rows, rows[picks])
 
@@ -195,7 +195,7 @@ def pandas_mmssr(n: int) -> dict[str, float]:
 
 def plain_kcenter(n: int) -> dict[str, float]:
     """The loop that people write: one product of all rows with one pick, n / 10 times."""
-    from curation.selection.farthest import middle
+    from curation.selectors.farthest import middle
 
     rows, _ = blobs(n)
     start = time.monotonic()

@@ -31,13 +31,13 @@ import pyarrow.parquet as pq
 
 from benchmarks.embed import run_stage, subset
 from benchmarks.report import SHARED, alternate, arguments, show
-from curation.chain import chain
-from curation.gather import vectors
-from curation.local import LocalEngine
-from curation.memory import Limit
+from curation.executor.local import LocalEngine
+from curation.executor.memory import MemoryLimit
+from curation.executor.planner import Planner
 from curation.models.spec import BUILTIN
-from curation.planner import Planner
 from curation.progress import Silent
+from curation.steps.chain import chain
+from curation.storage.rows import vectors
 from curation.workspace import Workspace
 from jobs.spark import SparkEngine
 from tests.standalone import Standalone, await_executors
@@ -46,12 +46,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from curation.models.resolved import Model
-    from schemas.protocols import Engine
+    from schemas.stages import Engine
 
 ROOT = Path(__file__).parents[1]
 SIDE = 224  # px
 SHARD_ROWS = 128
-AMPLE = Limit(10**11)
+AMPLE = MemoryLimit(10**11)
 CONF = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
@@ -92,7 +92,7 @@ class Pool:
     def stage(self, model: str) -> Any:
         """The stage that embeds images."""
         workspace = Workspace(self.workspace.path, {**self.workspace.overrides, "embed.model": model})
-        stages = chain(workspace.config, "embed", lambda: workspace.model)
+        stages = chain(workspace.context, "embed")
         return next(stage for stage in stages if stage.name == "image_vectors")
 
     def run(self, engine: Engine, stage: Any) -> float:
@@ -122,7 +122,6 @@ def ingested(folder: Path, limit: int) -> Pool:
     workspace = Workspace(folder / "work", {"run.shard_rows": SHARD_ROWS})
     workspace.ingest()
     manifest = workspace.store.manifest("images")
-    assert manifest is not None
     return Pool(workspace, manifest.rows)
 
 
@@ -149,7 +148,7 @@ def decoded(model: Model, content: bytes) -> list[float]:
     """Pixels as a model takes them, (3 * SIDE * SIDE) floats."""
     from PIL import Image
 
-    from curation.images import to_rgb
+    from curation.readers.images import to_rgb
 
     encoder: Any = model.encoder()
     pixels = encoder.preprocess(to_rgb(Image.open(io.BytesIO(content)))).astype(np.float32) / 255

@@ -9,23 +9,23 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from curation.local import LocalEngine
-from curation.memory import Limit, peak_gb
-from curation.planner import Planner
+from curation.executor.local import LocalEngine
+from curation.executor.memory import MemoryLimit, peak_gb
+from curation.executor.planner import Planner
 from curation.progress import Silent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from curation.keys import Stage
-    from curation.store import Store
+    from curation.storage.store import Store
+    from schemas.stages import Stage
 
 MEMORY = 4 * 10**9
 
 
 def figures_of(store: Store, stages: Sequence[Stage]) -> dict[str, float]:
     """Seconds of each stage and of all, and the memory of this process at most."""
-    planner = Planner(store, LocalEngine(store, Limit(MEMORY)), Silent(), [], 1.0)
+    planner = Planner(store, LocalEngine(store, MemoryLimit(MEMORY)), Silent(), [], 1.0)
     figures: dict[str, float] = {}
     for stage in stages:
         before = time.perf_counter()

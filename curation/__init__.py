@@ -17,20 +17,18 @@ if TYPE_CHECKING:
     from curation.workspace import Workspace
     from schemas.errors import CurateError
     from schemas.protocols import (
+        ColumnScorer,
         Encoder,
-        Engine,
         ImageAt,
-        MapStage,
-        PluginScorer,
         Reader,
         Record,
         Scorer,
         Selector,
-        Source,
         Span,
         VisionLanguageModel,
         Writer,
     )
+    from schemas.stages import Engine, MapStage, Source
 
 __all__ = [
     "CurateError",
@@ -38,7 +36,7 @@ __all__ = [
     "Engine",
     "ImageAt",
     "MapStage",
-    "PluginScorer",
+    "ColumnScorer",
     "Reader",
     "Record",
     "Scorer",
@@ -51,7 +49,11 @@ __all__ = [
 ]
 
 _SIBLINGS = ("schemas", "scorers", "clustering", "jobs")
-_HOMES = {"Workspace": "curation.workspace", "CurateError": "schemas.errors"}
+_HOMES = {
+    "Workspace": "curation.workspace",
+    "CurateError": "schemas.errors",
+    **dict.fromkeys(("Engine", "MapStage", "Source"), "schemas.stages"),
+}
 
 
 def _demand_siblings(home: Path) -> None:

@@ -5,25 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
+
+from schemas.protocols import Bar, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from contextlib import AbstractContextManager
-
-
-class Bar(Protocol):
-    """What a running stage is told to advance."""
-
-    def advance(self, n: int) -> None: ...
-
-
-class Progress(Protocol):
-    """Where a run says what it is doing."""
-
-    def bar(self, title: str, total: int, unit: str) -> AbstractContextManager[Bar]: ...
-
-    def note(self, text: str) -> None: ...
 
 
 class Silent:

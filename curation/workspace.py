@@ -1,62 +1,47 @@
-"""`Workspace`: a folder with curate.toml and .curate/, and the chain from pool to subset as methods."""
+"""`Workspace`: a pool, and every verb of the command line as a method that returns plain data."""
 
 from __future__ import annotations
 
-import sys
-import time
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curation.chain import STEPS, chain
-from curation.files import Remote, is_url, locate
-from curation.lock import writer
-from curation.memory import peak_gb
-from curation.planner import Planner, State
-from curation.progress import Progress, Silent
-from curation.remembered import remember
-from curation.store import Store
-from schemas.config import Config, load, parse_bytes
-from schemas.errors import ConfigError, ExportError, WorkspaceError
+from curation.commands.annotate import annotate
+from curation.commands.clusters import clusters
+from curation.commands.compare import compare
+from curation.commands.decontaminate import decontaminate
+from curation.commands.demo import run_demo
+from curation.commands.endpoint_estimate import of_sample
+from curation.commands.explain import explain
+from curation.commands.export import export
+from curation.commands.groups import groups
+from curation.commands.init import add_datasets
+from curation.commands.plan import estimate
+from curation.commands.status import bad_records, status
+from curation.commands.train_scorer import train_scorer
+from curation.commands.verify import collect_garbage, verify
+from curation.models.catalogue import catalogue
+from curation.pipeline.pipeline import Pipeline
+from curation.progress import Silent
+from curation.storage.files import locate
+from curation.storage.lock import locked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from curation.files import Location
-    from curation.keys import Stage
-    from curation.models.resolved import Model
-
-CONFIG = "curate.toml"
-FOLDER = ".curate"
+    from curation.storage.files import Location
+    from schemas.protocols import Progress
 
 
-@dataclass
-class Workspace:
+class Workspace(Pipeline):
     """A pool and everything computed of it.
 
         ws = Workspace.init("work", {"mix": "mixture.json"}, images=["."], model="builtin")
         ws.select(budget="30%")
         ws.export("subset", format="hf")
 
-    Args:
-        path: the folder that holds curate.toml: a path, or a URL such as s3://bucket/work.
-        overrides: settings by dotted name that win over curate.toml, such as {"embed.model": "builtin"}.
-        progress: where to say what is going on; nothing by default.
+    What it is made with stands at `Pipeline`.
     """
-
-    path: Location | str = "."
-    overrides: Mapping[str, Any] = field(default_factory=dict)
-    progress: Progress = field(default_factory=Silent)
-
-    def __post_init__(self) -> None:
-        self.path = path = locate(self.path)
-        if not (path / CONFIG).exists():
-            where = path if isinstance(path, Remote) else path.resolve()
-            raise WorkspaceError(
-                f"there is no {CONFIG} in {where}; start with `curate init DATA --images DIR`, "
-                "or change to the folder where you did"
-            )
 
     @classmethod
     def init(
@@ -75,97 +60,10 @@ class Workspace:
             ConfigError: a name is taken, or a path does not exist.
             ReadError: there is no such format.
         """
-        from curation.readers import reader
-        from curation.setup import write_config
-
-        if format != "auto":
-            reader(format)
-        write_config(locate(path), datasets, images=images, model=model, format=format)
+        add_datasets(locate(path), datasets, images=images, model=model, format=format)
         return cls(path, progress=progress or Silent())
 
-    # --- the pieces ------------------------------------------------------------------------------------
-
-    @property
-    def base(self) -> Location:
-        assert not isinstance(self.path, str)
-        return self.path
-
-    @cached_property
-    def config(self) -> Config:
-        """curate.toml with the overrides."""
-        config = load(self.base / CONFIG).override(self.overrides)
-        if not config.datasets:
-            raise ConfigError(f"{CONFIG} names no dataset; add one with `curate init NAME=PATH`")
-        return config
-
-    @cached_property
-    def store(self) -> Store:
-        return Store(self.base / FOLDER)
-
-    @cached_property
-    def model(self) -> Model:
-        from curation.resolve import resolve_model
-
-        return resolve_model(self.config.embed.model, self.config.run.device, self.store.root, self.progress)
-
-    def _planner(self) -> Planner:
-        from curation.engines import engine
-        from curation.sources import find_spans
-
-        run = self.config.run
-        spans = find_spans(self.config, self.store.root, self.base, self.progress)
-        return Planner(self.store, engine(run, self.store), self.progress, spans, parse_share(run.max_errors))
-
     # --- the chain -------------------------------------------------------------------------------------
-
-    def run(self, until: str = "select") -> dict[str, Any]:
-        """Run whatever step `until` still needs, and return its counts.
-
-        Raises:
-            CurateError: with one or two sentences that say what to do.
-        """
-        if until not in STEPS:
-            raise ConfigError(f"there is no step {until!r}; there are {', '.join(STEPS)}")
-        start = time.monotonic()
-        with writer(self.store.root, f"curate {until}"), self.store.snapshot():
-            self._greet_endpoint(until)
-            if STEPS.index(until) >= STEPS.index("prune"):
-                from curation.leaking import prepare
-
-                prepare(self)
-            planner = self.compute(chain(self.config, until, lambda: self.model, self.store.root))
-            if until == "select":
-                remember(self.store, self.config)
-        counts = self.counts(until)
-        counts["computed"] = planner.computed
-        counts["retried"] = dict(planner.engine.retried)
-        counts["seconds"] = round(time.monotonic() - start, 2)
-        counts["peak_gb"] = peak_gb(self.config.run.workers)
-        memory = self.config.run.memory
-        if counts["peak_gb"] > parse_bytes(memory) / 1e9:
-            self.progress.note(
-                f"this took {counts['peak_gb']:.1f} GB, more than --memory {memory}: libraries and model "
-                "alone take most of it, so nothing was read ahead"
-            )
-        return counts
-
-    def compute(self, stages: Sequence[Stage]) -> Planner:
-        """Run what of the stages is missing, and return who did. The caller holds the lock."""
-        planner = self._planner()
-        try:
-            planner.run(stages)
-        finally:
-            planner.engine.close()
-        return planner
-
-    def _greet_endpoint(self, until: str) -> None:
-        """A wrong key or URL should not show after hours of embedding, but at once."""
-        from curation.endpoint.settings import is_asked
-
-        if is_asked(self.config) and STEPS.index(until) >= STEPS.index("score"):
-            from curation.endpoint.dialect import resolve_endpoint
-
-            resolve_endpoint(self.config, self.store.root, self.progress)
 
     def ingest(self) -> dict[str, Any]:
         """Read, check and hash every record and image."""
@@ -187,70 +85,104 @@ class Workspace:
         """Find exact and near-duplicates."""
         return self.run("prune")
 
-    def decontaminate(self, *against: str, tag: bool | None = None) -> dict[str, Any]:
-        """Find the samples that leak a benchmark: see `curation.decontaminate`.
-
-        Args:
-            against: `[NAME=]DATA` each, a dataset or a folder of images; else curate.toml's.
-            tag: leave the leaks among the candidates.
-        """
-        from curation.decontaminate import decontaminate
-
-        chosen = {"decontaminate.against": against or None, "decontaminate.tag": tag}
-        given = {name: value for name, value in chosen.items() if value is not None}
-        return decontaminate(Workspace(self.base, {**self.overrides, **given}, self.progress))
-
     def select(self, budget: str | None = None, strategy: str | None = None) -> dict[str, Any]:
         """Choose a subset of exactly the budget.
 
         Args:
             budget: `30%`, `0.3`, `200000` samples, `50Mtok`, `2GB` of images; else curate.toml's.
-            strategy: a name of `curation.selection.SELECTORS`, with its argument after a colon.
+            strategy: a name of `curation.selectors.SELECTORS`, with its argument after a colon.
         """
-        chosen = {"select.budget": budget, "select.strategy": strategy}
-        given = {name: value for name, value in chosen.items() if value is not None}
-        return Workspace(self.base, {**self.overrides, **given}, self.progress).run("select")
+        return self.with_settings({"select.budget": budget, "select.strategy": strategy}).run("select")
 
     def export(self, out: Path | str, *, format: str = "hf", overwrite: bool = False) -> dict[str, Any]:
-        """Write the selected samples to a folder here. See `curation.writers.WRITERS` for the formats.
+        """Write the selected samples to a folder here: see `curation.commands.export`."""
+        return export(self, out, format=format, overwrite=overwrite)
 
-        Raises:
-            ExportError: `out` is a URL, or in use.
+    def decontaminate(self, *against: str, tag: bool | None = None, limit: int = 20) -> dict[str, Any]:
+        """Find the samples that leak a benchmark: see `curation.commands.decontaminate`.
+
+        Args:
+            against: `[NAME=]DATA` each, a dataset or a folder of images; else curate.toml's.
+            tag: leave the leaks among the candidates.
+            limit: pairs that are listed at most.
         """
-        from curation.export import export
+        asked = {"decontaminate.against": against or None, "decontaminate.tag": tag}
+        return decontaminate(self.with_settings(asked), limit=limit)
 
-        if is_url(str(out)):
-            raise ExportError(f"{out} is a URL; export to a folder of this machine, and copy it there")
-        return export(self, Path(out), format=format, overwrite=overwrite)
+    # --- labels and scorers ----------------------------------------------------------------------------
+
+    def annotate(self, n: int, out: Path | str | None = None) -> dict[str, Any]:
+        """Have a model behind an endpoint label a diverse sample: see `curation.commands.annotate`."""
+        return annotate(self, n, out)
+
+    def train_scorer(
+        self, labels: Path | str | None = None, out: Path | str | None = None, *, folds: int = 5
+    ) -> dict[str, Any]:
+        """Fit a light scorer to labels: see `curation.commands.train_scorer`."""
+        return train_scorer(self, labels, out, folds=folds)
 
     # --- looking ---------------------------------------------------------------------------------------
 
-    def plan(self, until: str = "select") -> list[State]:
-        """How far each stage up to `until` is; computes nothing."""
-        with self.store.snapshot():
-            return self._planner().states(chain(self.config, until, lambda: self.model, self.store.root))
+    def plan(self, until: str = "select") -> dict[str, Any]:
+        """What `run(until)` would compute, and an estimate of what it takes; computes nothing."""
+        return estimate(self, until)
 
-    def counts(self, until: str) -> dict[str, Any]:
-        """The counts of a finished step, as `--json` names them."""
-        from curation.summary import counts
+    def plan_annotate(self, n: int) -> dict[str, Any]:
+        """The requests that `annotate(n)` would send; sends none."""
+        return of_sample(self, n)
 
-        with self.store.snapshot():
-            return counts(self.store, self.config, until)
+    def status(self) -> dict[str, Any]:
+        """How far each stage is, and its size on disk; computes nothing."""
+        return status(self)
 
+    def errors(self, limit: int = 100) -> dict[str, Any]:
+        """The first records in quarantine, and how many there are by code."""
+        return bad_records(self, limit)
 
-def parse_share(text: str) -> float:
-    """`--max-errors`: `5%` or `0.05` is a share below 1; `100` is a count.
+    def explain(self, ident: str) -> dict[str, Any]:
+        """Everything known of the records called `ident`: see `curation.commands.explain`."""
+        return explain(self, ident)
 
-    Raises:
-        ConfigError: it is neither.
-    """
-    try:
-        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-    except ValueError:
-        raise ConfigError(
-            f"max_errors is {text!r}; write a share such as 5% or a count such as 100"
-        ) from None
-    if value < 0:
-        raise ConfigError(f"max_errors is {text!r}; it cannot be negative")
-    # 100 % is "never stop", which as a number would read as one record.
-    return float(sys.maxsize) if text.endswith("%") and value >= 1 else value
+    def groups(self, limit: int = 20) -> dict[str, Any]:
+        """The largest groups of duplicates: what stays of each, and what goes."""
+        return groups(self, limit)
+
+    def clusters(self, *, quality: bool = False, against: Sequence[str] = ()) -> dict[str, Any]:
+        """What the skill clusters are about: see `curation.commands.clusters`."""
+        return clusters(self, quality=quality, against=against)
+
+    def compare(
+        self, *names: str, n_random: int = 5, truth: Sequence[str] = (), out: Path | str | None = None
+    ) -> dict[str, Any]:
+        """Selections side by side without training: see `curation.commands.compare`."""
+        return compare(self, names, n_random=n_random, truth=truth, out=None if out is None else Path(out))
+
+    def verify(self) -> dict[str, Any]:
+        """Check every table: its `problems`, a sentence each. Reads every byte."""
+        return {"tables": self.store.tables(), "problems": verify(self.store)}
+
+    def gc(self) -> dict[str, Any]:
+        """Remove what no table refers to."""
+        with locked(self.store.root, "curate gc"):
+            n_files, n_bytes = collect_garbage(self.store)
+        return {"n_files": n_files, "bytes": n_bytes}
+
+    # --- without a workspace ---------------------------------------------------------------------------
+
+    @staticmethod
+    def demo(
+        out: Path | str = "demo",
+        *,
+        n: int = 1200,
+        seed: int = 0,
+        budget: str = "30%",
+        progress: Progress | None = None,
+    ) -> dict[str, Any]:
+        """Run the whole chain on a generated pool with planted defects: see `curation.commands.demo`."""
+        return run_demo(out, n=n, seed=seed, budget=budget, progress=progress or Silent())
+
+    @staticmethod
+    def models(pattern: str = "*") -> dict[str, Any]:
+        """The models that `--model` and `--vlm` can name."""
+        found = [asdict(listed) for listed in catalogue(pattern)]
+        return {"n_models": len(found), "models": found}

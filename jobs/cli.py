@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from jobs.commands import COMMANDS
-from jobs.flags import FLAGS
 from jobs.session import Session
+from jobs.spelling import FLAGS
 from schemas.errors import CurateError
 
 INTERRUPTED = "stopped. Finished shards are kept; the same command continues where it stopped."

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
 
 from jobs.session import Session
+from jobs.spelling import FLAGS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Option = Callable[[Command], Command]
-# The flag that sets each key.
-FLAGS: dict[str, str] = {}
 
 
 def setting(
@@ -27,22 +25,6 @@ def setting(
             context.ensure_object(Session).overrides[key] = parse(value) if parse else value
 
     return click.option(*names, help=help, default=None, expose_value=False, callback=store, **attributes)
-
-
-def spelled(overrides: Mapping[str, Any]) -> str:
-    """The flags that decide what is computed, as they were given: `--key image --eps 0.05`."""
-    words = []
-    for key, value in overrides.items():
-        if key.startswith("run.") or isinstance(value, dict):
-            continue
-        flag = FLAGS[key]
-        if isinstance(value, bool):
-            words.append(flag if value else flag.replace("--", "--no-", 1))
-            continue
-        words += [
-            f"{flag} {shlex.quote(str(one))}" for one in (value if isinstance(value, tuple) else [value])
-        ]
-    return " ".join(words)
 
 
 def pairs(values: Sequence[str]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from jobs.flags import heads, mode, pairs, setting
-from jobs.session import STEPS
+from schemas.stages import STEPS
 
 SPEAKING = (
     mode("as_json", "--json", help="Print one JSON object on stdout; everything else goes to stderr."),

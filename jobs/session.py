@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from curation.progress import default
+from jobs.show import plan, result
+from jobs.spelling import spelled
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from curation.progress import Progress
+    from curation.storage.store import Store
     from curation.workspace import Workspace
-
-# As curation.chain has them, where importing them would cost --help its 0.3 s; a test compares the two.
-STEPS = ("ingest", "embed", "score", "cluster", "prune", "select")
+    from schemas.config import Run
+    from schemas.protocols import Progress
+    from schemas.stages import Engine
 
 
 @dataclass
@@ -31,8 +37,6 @@ class Session:
 
     def progress(self) -> Progress:
         """Where a run says what it is doing: stderr."""
-        from curation.progress import default
-
         return default(quiet=self.quiet)
 
     def workspace(self) -> Workspace:
@@ -44,12 +48,10 @@ class Session:
         from curation.workspace import Workspace
 
         self.log()
-        return Workspace(self.folder, self.overrides, self.progress())
+        return Workspace(self.folder, self.overrides, self.progress(), {"spark": _spark})
 
     def log(self) -> None:
         """Warnings to stderr; with --debug everything that curate itself says."""
-        import logging
-
         logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
         for name in ("schemas", "scorers", "clustering", "curation", "jobs"):
             logging.getLogger(name).setLevel(logging.DEBUG if self.debug else logging.WARNING)
@@ -57,23 +59,22 @@ class Session:
     def run(self, step: str) -> None:
         """Run the chain up to `step` and show its counts, or the plan with --dry-run."""
         if self.dry_run:
-            from jobs.plan import estimate
-            from jobs.show import plan
-
-            self.show(estimate(self.workspace(), step), plan)
+            self.show(self.workspace().plan(step), plan)
         else:
-            from jobs.flags import spelled
-            from jobs.show import result, with_signals
-
             curate = "curate" if self.folder == "." else f"curate -C {shlex.quote(self.folder)}"
             flags = spelled(self.overrides)
-            self.show(with_signals(self.workspace().run(step)), lambda counts: result(counts, curate, flags))
+            self.show(self.workspace().run(step), lambda counts: result(counts, curate, flags))
 
     def show(self, tree: dict[str, Any], text: Callable[[dict[str, Any]], Iterable[str]]) -> None:
         """Print `tree` as one JSON object, or the lines that `text` makes of it."""
         if self.as_json:
-            import json
-
             click.echo(json.dumps(tree, ensure_ascii=False, default=str))
         else:
             click.echo("\n".join(text(tree)))
+
+
+def _spark(run: Run, store: Store) -> Engine:
+    """Passed in, as an archive of the code on a cluster has no entry points."""
+    from jobs.spark import spark_engine
+
+    return spark_engine(run, store)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from curation.progress import duration
+from jobs.show_endpoint import requests
+from jobs.text import Tree, line, size, table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
-Tree = dict[str, Any]
 
-CLUSTERED = ("adapt", "visnec", "coincide", "dbp")  # strategies that share the budget between clusters
 MOST_SIGNALS = 5  # named of what a strategy decided by
-DRAWN = ("adapt", "mmssr", "ccs")  # that draw lots inside their strata
 
 
 def result(counts: Tree, curate: str = "curate", flags: str = "") -> Iterator[str]:
@@ -41,11 +42,11 @@ def _counts(counts: Tree) -> Iterator[str]:
     if "n_image_vectors" in counts:
         vectors = f"{counts['n_image_vectors']:,} images and {counts['n_chunk_vectors']:,} texts"
         yield line("embedded", f"{vectors} by {counts['model']}")
-    for table in ("capability", "judgement"):
-        if f"n_{table}_scored" in counts:
-            scored, null = counts[f"n_{table}_scored"], counts[f"n_{table}_null"]
-            yield line(table, f"{scored:,} samples scored, {null:,} not")
-            yield from _by_name(counts[f"{table}_null"])
+    for kind in ("capability", "judgement"):
+        if f"n_{kind}_scored" in counts:
+            scored, null = counts[f"n_{kind}_scored"], counts[f"n_{kind}_null"]
+            yield line(kind, f"{scored:,} samples scored, {null:,} not")
+            yield from _by_name(counts[f"{kind}_null"])
     if "n_clusters" in counts:
         yield line("clustered", f"into {counts['n_clusters']:,}")
     if "n_pruned" in counts:
@@ -89,23 +90,6 @@ def _compared(counts: Tree) -> Iterator[str]:
         yield line("by eps", "would stay: " + ", ".join(steps))
 
 
-def with_signals(counts: Tree) -> Tree:
-    """`counts` and, of a selection, the `signals` that decided: score columns, `cluster`, `chance`.
-
-    `needs` names score columns only; that a strategy looks at clusters or draws lots stands in its name.
-    """
-    if "strategy" not in counts:
-        return counts
-    from curation.selection import selector
-
-    chosen = selector(counts["strategy"])
-    by_cluster = ["cluster"] if chosen.name.endswith("per-cluster") or chosen.name in CLUSTERED else []
-    by_chance = ["chance"] if chosen.name.startswith("random") or chosen.name in DRAWN else []
-    columns = [*counts.get("scorers", {}), *chosen.needs]
-    named = [name for name in dict.fromkeys(columns) if name not in {"uid", "content_hash", "cluster"}]
-    return {**counts, "signals": [*by_cluster, *named, *by_chance]}
-
-
 def _signals(counts: Tree) -> str:
     names = [f"chance (seed {counts['seed']})" if name == "chance" else name for name in counts["signals"]]
     if len(names) > MOST_SIGNALS:
@@ -121,7 +105,7 @@ def _by_name(counts: Mapping[str, int]) -> Iterator[str]:
 
 def demo(found: Tree) -> Iterator[str]:
     """The defects, kind by kind, and where the result lies."""
-    yield from _counts(with_signals(found))
+    yield from _counts(found)
     yield ""
     rows = [(p["kind"], f"{p['planted']:,}", f"{p['caught']:,}", p["how"]) for p in found["planted"]]
     total = [sum(p[name] for p in found["planted"]) for name in ("planted", "caught")]
@@ -167,8 +151,6 @@ def plan(found: Tree) -> Iterator[str]:
     yield line("memory", f"about {found['memory_gb']:.1f} GB; --memory is {found['memory_limit_gb']:g} GB")
     yield line("disk", f"about {found['disk_gb']:.2f} GB more")
     if found["endpoint"]:
-        from jobs.show_endpoint import requests
-
         yield from requests(found["endpoint"])
 
 
@@ -316,36 +298,3 @@ def models(found: Tree) -> Iterator[str]:
         yield f"{sum(map(len, tags.values())):,} more that open_clip can download, as --model ARCH/TAG:"
     for arch, names in tags.items():
         yield f"  {arch}  {' '.join(names)}"
-
-
-def line(label: str, text: str) -> str:
-    """A label and what it says, in columns."""
-    return f"{label:<11}{text}"
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> Iterator[str]:
-    """Columns as wide as they must be, two spaces apart; those numbered in `right` end at the same place."""
-    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
-    for row in (head, *rows):
-        cells = [
-            cell.rjust(w) if i in right else cell.ljust(w)
-            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        ]
-        yield "  ".join(cells).rstrip()
-
-
-def size(n_bytes: int) -> str:
-    """`312 B`, `4.1 kB`, `3.2 GB`: powers of 1,000."""
-    value = float(n_bytes)
-    for unit in ("B", "kB", "MB"):
-        if value < 1000:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:,.1f} GB"
-
-
-def duration(seconds: float) -> str:
-    """As the progress bar spells it."""
-    from curation.progress import duration as spell
-
-    return spell(seconds)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jobs.show import line, table
+from jobs.text import line, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobs.show import duration, line
+from curation.progress import duration
+from jobs.text import line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jobs.show import Tree
+    from jobs.text import Tree
 
 
 def requests(found: Tree) -> Iterator[str]:

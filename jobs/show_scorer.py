@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobs.show import line, table
+from jobs.text import line, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jobs.show import Tree
+    from jobs.text import Tree
 
 
 def trained(found: Tree) -> Iterator[str]:

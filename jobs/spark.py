@@ -22,8 +22,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 
+from curation.executor.memory import MemoryLimit
 from jobs.tasks import DONE, PIECES, PIECES_A_BATCH, GroupTask, MapTask, Scatter
 from schemas import errors
+from schemas.config import parse_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,9 +34,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pyspark.sql import SparkSession
 
-    from curation.memory import Limit
-    from curation.store import Store
-    from schemas.protocols import GroupStage, MapStage, Task
+    from curation.storage.store import Store
+    from schemas.config import Run
+    from schemas.stages import GroupStage, MapStage, Task
 
     Advance = Callable[[int], None]
 
@@ -83,6 +85,12 @@ def session(master: str | None, conf: Mapping[str, str]) -> tuple[SparkSession, 
     return made, True
 
 
+def spark_engine(run: Run, store: Store) -> SparkEngine:
+    """The engine of the settings: what the entry point `curation.engines` names."""
+    memory = MemoryLimit(parse_bytes(run.memory))
+    return SparkEngine(store, memory, run.master, run.spark_conf, run.partitions)
+
+
 @dataclass
 class SparkEngine:
     """Stages on Spark.
@@ -96,7 +104,7 @@ class SparkEngine:
     """
 
     store: Store
-    memory: Limit
+    memory: MemoryLimit
     master: str | None = None
     conf: Mapping[str, str] = field(default_factory=dict)
     partitions: int | None = None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from curation.storage.files import CONFIG_FILE, locate
 from jobs.flags import mode
 from jobs.masters import KNOWN, Master, parse_master
 from jobs.options import SPEAKING
@@ -106,13 +107,12 @@ class Submission:
         Raises:
             WorkspaceError: there is no workspace, or the driver will run here and cannot reach it.
         """
-        from curation.files import locate
-        from curation.workspace import CONFIG, Workspace
+        from curation.workspace import Workspace
 
         overrides = self.overrides
         if self.deploy_mode == "cluster":
             try:
-                (locate(self.session.folder) / CONFIG).exists()
+                (locate(self.session.folder) / CONFIG_FILE).exists()
             except WorkspaceError:
                 return None
         return Workspace(self.session.folder, overrides).config

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from curation.local import run_tasks
-from curation.regroup import scatter
+from curation.executor.local import run_tasks
+from curation.executor.shuffle import scatter
 from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from curation.memory import Limit
-    from curation.store import Store
-    from schemas.protocols import GroupStage, MapStage
+    from curation.executor.memory import MemoryLimit
+    from curation.storage.store import Store
+    from schemas.stages import GroupStage, MapStage
 
     Batches = Iterator[pa.RecordBatch]
 
@@ -45,7 +45,7 @@ class MapTask:
 
     stages: list[MapStage]
     store: Store
-    memory: Limit
+    memory: MemoryLimit
 
     def __call__(self, batches: Batches) -> Batches:
         threads = _settle_in()
@@ -81,7 +81,7 @@ class GroupTask:
     stage: GroupStage
     store: Store
     keys: dict[int, str]
-    memory: Limit
+    memory: MemoryLimit
 
     def __call__(self, batches: Batches) -> Batches:
         _settle_in()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from schemas import columns
 from schemas.errors import SchemaError
 
 UID = pa.field("uid", pa.binary(16), nullable=False)
@@ -143,3 +144,26 @@ def conform(batch: pa.RecordBatch, declared: pa.Schema, *, stage: str) -> pa.Rec
             )
         arrays.append(column)
     return pa.RecordBatch.from_arrays(arrays, schema=declared)
+
+
+CHECKED = pa.schema(
+    [
+        columns.UID,
+        columns.DATASET,
+        columns.RECORD_ID,
+        columns.SOURCE,
+        columns.FILE,
+        columns.LINE,
+        columns.N_TURNS,
+        columns.N_IMAGES,
+        columns.N_TOKENS,
+        pa.field("image_bytes", pa.int64(), nullable=False),
+        columns.CONTENT_HASH,
+        pa.field("images_hash", pa.binary(16)),  # of the bytes of all images, in order; null without images
+        pa.field("pixels_hash", pa.binary(16)),  # of their pixels; null also where one cannot be decoded
+        pa.field("shown_hash", pa.binary(16)),  # of the turns and these pixels: what a model is shown
+        pa.field("text_hash", pa.binary(16)),  # of all turns, without marks of images; null without text
+        columns.ERROR,
+        columns.ERROR_MESSAGE,
+    ]
+)

@@ -93,7 +93,7 @@ class Score(Section):
 
 
 class Capability(Section):
-    """Who scores the 14 capabilities and 9 styles (`curation.stages.capability.BACKENDS`); none: nobody."""
+    """Who scores the 14 capabilities and 9 styles (`curation.steps.score.capability.BACKENDS`); none: nobody."""
 
     backend: Literal["none", "builtin", "probe", "endpoint"] = "builtin"
     probe: str | None = None  # folder of the scorer that `probe` takes; None: what train-scorer left here

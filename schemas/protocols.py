@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     import numpy as np
@@ -151,193 +152,6 @@ class VisionLanguageModel(Protocol):
     name: str
 
 
-# --- stages ----------------------------------------------------------------------------------------------
-
-
-class Source(Protocol):
-    """How the input of a map stage is loaded. Stages with equal sources are fused: one load serves them all.
-
-    `inputs` says which shards it reads (`curation.stages.inputs`); the first one gives the rows.
-    """
-
-    inputs: ClassVar[tuple[Any, ...]]
-
-    def plan(self, task: Task) -> Iterator[pa.RecordBatch]:
-        """Cut the task's shard into batches of fixed size. Cheap: narrow rows only."""
-        ...
-
-    def load(self, task: Task, rows: pa.RecordBatch) -> Iterator[Any]:
-        """Fetch what the stages need for `rows`, in pieces: read, decode, gather. Runs in a thread."""
-        ...
-
-
-@dataclass(frozen=True)
-class ShardRef:
-    """One committed shard of a table: its place in the manifest, and the checksum that names its file."""
-
-    number: int
-    key: str
-    checksum: str
-    rows: int
-    errors: int = 0
-    links: tuple[int, ...] = ()  # numbers of the shards of another table that its rows point into
-
-
-@dataclass(frozen=True)
-class Task:
-    """One shard to compute. `inputs` maps a table's name to the paths of the shards that may be read."""
-
-    number: int
-    rows: int
-    inputs: dict[str, dict[int, str]] = field(default_factory=dict)  # table -> shard number -> path
-    keys: dict[str, str] = field(default_factory=dict)  # table to write -> key of the shard
-    value: Any = None  # what a source needs besides tables: the span of a file
-    links: tuple[int, ...] = ()
-
-
-@runtime_checkable
-class Isolating(Protocol):
-    """A source whose pieces are single records or images: a stage that raises on one must not end the run."""
-
-    def failed(self, piece: Any, error: Exception) -> Any:
-        """`piece` as a bad one, which every stage can prepare."""
-        ...
-
-
-class MapStage(Protocol):
-    """One shard in, one shard out, a batch at a time: `prepare` in any thread, `finish` in order.
-
-    A frozen, picklable dataclass. The output of a batch has one row for each row in, and depends on that
-    batch alone.
-    """
-
-    shape: ClassVar[str]  # "map"
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def version(self) -> int: ...
-
-    @property
-    def source(self) -> Any:
-        """A `Source`; stages with equal ones are fused."""
-        ...
-
-    @property
-    def writes(self) -> pa.Schema: ...
-
-    def params(self) -> dict[str, Any]:
-        """What stands in the shard's key besides name, version and inputs. JSON values."""
-        ...
-
-    def prepare(self, piece: Any) -> Any:
-        """Everything that needs no model, for one piece: resize, tokenise, measure. Thread-safe."""
-        ...
-
-    def finish(self, rows: pa.RecordBatch, prepared: Any) -> pa.RecordBatch:
-        """The model's part, for all pieces of a batch, on the engine's own thread, batches in order."""
-        ...
-
-
-class PoolStage(Protocol):
-    """A fit (a bounded sample in, one artefact out) or a decide (narrow columns in, tables out)."""
-
-    version: ClassVar[int]
-    shape: ClassVar[str]  # "fit" | "decide"
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """Tables, whole."""
-        ...
-
-    @property
-    def writes(self) -> Any:
-        """Schema of each table that is written."""
-        ...
-
-    def params(self) -> dict[str, Any]: ...
-
-    def shards(self, pool: Any) -> int:
-        """How many shards each output table will have."""
-        ...
-
-    def run(self, pool: Any) -> Iterator[Any]:
-        """`curation.stages.pool.Output`s, the shards of each table in order."""
-        ...
-
-
-class GroupStage(Protocol):
-    """Rows regrouped into bins, then one bin in, a shard out."""
-
-    name: ClassVar[str]
-    version: ClassVar[int]
-    shape: ClassVar[str]  # "group"
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """Tables, shard by shard."""
-        ...
-
-    @property
-    def columns(self) -> dict[str, list[str] | None]:
-        """What `rows` needs of each table; None: all columns."""
-        ...
-
-    @property
-    def writes(self) -> pa.Schema: ...
-
-    def params(self) -> dict[str, Any]: ...
-
-    def bins(self, pool: Any) -> NDArray[np.int64]:
-        """The bin of each group, from narrow columns; balanced by cost, the dearest bin first."""
-        ...
-
-    def rows(self, parts: dict[str, pa.Table], bins: NDArray[np.int64]) -> Iterator[tuple[int, pa.Table]]:
-        """The rows of one shard, bin by bin."""
-        ...
-
-    def run(self, rows: pa.Table) -> Iterator[pa.RecordBatch]:
-        """One bin; its rows are sorted by uid."""
-        ...
-
-
-class Engine(Protocol):
-    """Where stages run. The same stage objects give the same bytes on every engine."""
-
-    name: ClassVar[str]
-
-    @property
-    def retried(self) -> Mapping[str, int]:
-        """Attempts at tasks that failed and were made up for, by the tables that they compute."""
-        ...
-
-    def map(self, stages: Sequence[MapStage], tasks: Sequence[Task], advance: Callable[[int], None]) -> None:
-        """Run the fused `stages` over every task and commit each shard; `advance` is told rows."""
-        ...
-
-    def group(
-        self,
-        stage: GroupStage,
-        tasks: Sequence[Task],
-        bins: NDArray[np.int64],
-        keys: dict[int, str],
-        advance: Callable[[int], None],
-    ) -> None:
-        """Regroup the rows of `tasks` (a shard each) by bin, run the bins in `keys` and commit each.
-
-        `advance` is told bins.
-        """
-        ...
-
-    def close(self) -> None:
-        """Give back what the engine started: processes, but no session that it found."""
-        ...
-
-
 # --- scores and selections -------------------------------------------------------------------------------
 
 
@@ -355,8 +169,8 @@ class Scorer(Protocol):
     def score(self, batch: Any) -> pa.RecordBatch: ...
 
 
-class PluginScorer(Scorer, Protocol):
-    """A scorer of another package, behind an entry point `curation.scorers`.
+class ColumnScorer(Scorer, Protocol):
+    """A scorer that needs no more than columns of a sample: built in, or behind a `curation.scorers` entry point.
 
     `score` gets the readable samples of a batch with the columns of `reads`, and returns a row for each. A
     row's values must follow from that row alone: batches are cut by shard.
@@ -379,3 +193,17 @@ class Selector(Protocol):
     def select(self, table: pl.DataFrame, n: int, seed: int) -> NDArray[np.int64]:
         """Row positions of exactly `min(n, len(table))` picks, in pick order, without repeats."""
         ...
+
+
+class Bar(Protocol):
+    """What a running stage is told to advance."""
+
+    def advance(self, n: int) -> None: ...
+
+
+class Progress(Protocol):
+    """Where a run says what it is doing."""
+
+    def bar(self, title: str, total: int, unit: str) -> AbstractContextManager[Bar]: ...
+
+    def note(self, text: str) -> None: ...

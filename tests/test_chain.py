@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 import pytest
 
 from benchmarks.kills import digests, kill_often
-from curation.chain import WHOLE_POOL
+from curation.catalog import WHOLE_POOL
+from curation.commands.verify import verify
 from curation.generate.pool import write_pool
-from curation.verify import verify
 from curation.workspace import Workspace
 from schemas.errors import BudgetError, ConfigError, ReadError, TooManyErrors, WorkspaceError
 

@@ -18,12 +18,12 @@ import polars as pl
 import pytest
 from click.testing import CliRunner, Result
 
-from curation.chain import STEPS
+from curation.commands.plan import history
 from curation.generate.pool import write_pool
 from jobs import session
 from jobs.cli import cli
-from jobs.plan import history
 from schemas.config import Config
+from schemas.stages import STEPS
 from scorers.taxonomy import CAPABILITY_COLUMNS, STYLE_COLUMNS
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from benchmarks.kills import digests
-from curation.chain import chain
 from curation.generate.pool import write_pool
-from curation.store import Store
+from curation.steps.chain import chain
+from curation.storage.store import Store
 from curation.workspace import Workspace
 from jobs.show import result
 from schemas.errors import EngineUnavailable, ReadError
@@ -125,7 +125,7 @@ def replace(patch: pytest.MonkeyPatch, **wrappers: Callable[[Any], Any]) -> None
         stages = [dataclasses.replace(s, bin_rows=16) if s.name == "neighbours" else s for s in chain(*args)]
         return [wrappers[stage.name](stage) if stage.name in wrappers else stage for stage in stages]
 
-    patch.setattr("curation.workspace.chain", replaced)
+    patch.setattr("curation.pipeline.pipeline.chain", replaced)
 
 
 def hold(patch: pytest.MonkeyPatch, workspace: Workspace, table: str) -> Path:

@@ -18,13 +18,11 @@ import pytest
 from clustering.fixed import Rows
 from clustering.knee import scan
 from clustering.vectors import unit
-from curation.gather import vector_array, vectors
-from curation.local import LocalEngine
-from curation.memory import Limit
-from curation.planner import Planner
+from curation.executor.local import LocalEngine
+from curation.executor.memory import MemoryLimit
+from curation.executor.planner import Planner
 from curation.progress import Silent
-from curation.stages.cluster_quality import MeasureClusters
-from curation.stages.clusters import (
+from curation.steps.cluster.centroids import (
     BoundClusters,
     CentroidsAndVectors,
     FitClusters,
@@ -32,23 +30,23 @@ from curation.stages.clusters import (
     cut,
     training,
 )
-from curation.stages.file_vectors import FileVectors
-from curation.stages.pool import Pool
-from curation.stages.skills import NameSkills, _Members
-from curation.store import Store
-from curation.vector_file import find
-from curation.vectors_from import ClusterVectors
+from curation.steps.cluster.cluster_quality import MeasureClusters
+from curation.steps.cluster.skills import NameSkills, _Members
+from curation.steps.cluster.source import ClusterVectors
+from curation.steps.embed.file_vectors import FileVectors
+from curation.steps.embed.vector_file import find
+from curation.storage.rows import vector_array, vectors
+from curation.storage.store import Store
 from schemas.columns import TURNS, UID, vector
 from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from curation.keys import Stage
-    from schemas.protocols import Engine
+    from schemas.stages import Engine, Stage
 
 DIM = 24
-AMPLE = Limit(10**12)
+AMPLE = MemoryLimit(10**12)
 SOURCE = ClusterVectors("vectors", ("image", "text"), 2 * DIM, "checked", "error", 0.5)
 CHECKED = pa.schema([UID, pa.field("record_id", pa.string()), pa.field("error", pa.string())])
 SAMPLES = pa.schema([UID, TURNS])
@@ -167,7 +165,7 @@ def test_the_training_sample_is_in_uid_order_whatever_the_shards(tmp_path: Path)
     samples = []
     for n_shards in (1, 5):
         store = store_of(tmp_path / str(n_shards), n_shards, np.arange(N), IMAGE, TEXT)
-        samples.append(training(Pool(store), SOURCE, 100, seed=3))
+        samples.append(training(store, SOURCE, 100, seed=3))
     np.testing.assert_array_equal(samples[0].rows.fixed, samples[1].rows.fixed)
     assert samples[0].n == N - N // 50
     assert len(samples[0].rows) == 100

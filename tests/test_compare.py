@@ -11,10 +11,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from curation.compare import _spread, compare
+from curation.commands.compare import _spread, compare
 from curation.generate.pool import write_pool
-from curation.measures import balance, coverage, defects, entropy, mean_scores, nearest, redundancy
-from curation.selection.grid import on_grid
+from curation.selectors.grid import on_grid
+from curation.selectors.measures import balance, coverage, defects, entropy, mean_scores, nearest, redundancy
 from curation.workspace import Workspace
 from jobs.commands.compare import shown
 from schemas.errors import BudgetError, ConfigError

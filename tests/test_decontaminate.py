@@ -20,10 +20,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from curation.decontaminate import leaks_of
-from curation.images import to_rgb
+from curation.commands.decontaminate import leaks_of
+from curation.pipeline.config_file import set_keys
 from curation.readers import READERS, detect
-from curation.setup import set_keys
+from curation.readers.images import to_rgb
 from curation.workspace import Workspace
 from jobs.cli import cli
 from schemas.errors import ConfigError, ReadError

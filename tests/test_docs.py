@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 import pytest
 
-from curation.chain import WHOLE_POOL
+from curation.catalog import WHOLE_POOL
 from jobs.cli import cli
 from schemas import errors
 

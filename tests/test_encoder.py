@@ -20,8 +20,8 @@ from curation.models.encoder import OpenClipEncoder, bf16_cosine, load_encoder
 from curation.models.environment import resolve_environment
 from curation.models.spec import BUILTIN, model_identity, parse_spec
 from curation.models.weights import verify_builtin
-from curation.training.pairs import changed, recompressed
 from schemas.errors import ConfigError, ModelUnavailable
+from training.pairs import changed, recompressed
 
 ROOT = Path(__file__).parents[1]
 PICTURED = [kind for kind in KINDS if kind != "arithmetic"]

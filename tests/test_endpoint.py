@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from PIL import Image
 
+from curation.commands.verify import collect_garbage
 from curation.endpoint.answers import Answers
 from curation.endpoint.asker import asker, close_askers
 from curation.endpoint.dialect import known_endpoint, resolve_endpoint
 from curation.endpoint.retry import backoff, of_status, retry_after
 from curation.endpoint.settings import endpoint_of
+from curation.executor.keys import keys_of
 from curation.generate.pool import write_pool
-from curation.keys import keys_of
 from curation.progress import Silent
-from curation.stages.capability import capability_stages
-from curation.stages.endpoint import judgement_stages
-from curation.verify import collect_garbage
+from curation.steps.score.capability import capability_stages
+from curation.steps.score.endpoint import judgement_stages
 from curation.workspace import Workspace
 from schemas.errors import ConfigError, EndpointUnavailable, ReadError
 from scorers.questions import Answer, Malformed, json_object, points
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from curation.endpoint.settings import Endpoint
-    from curation.planner import Planner
+    from curation.executor.planner import Planner
 
 KEY = "sk-very-secret-0123456789"
 
@@ -244,7 +244,7 @@ def test_equal_requests_that_are_under_way_at_once_are_sent_once(workspace: Work
             "turns": [{"role": "user", "text": "Why?"}, {"role": "assistant", "text": "So."}],
             "images": [],
         }
-        from curation.stages.endpoint import submit
+        from curation.steps.score.endpoint import submit
         from scorers.capability import Capability
 
         futures = [submit(made, Capability(), row, 10**8)[0] for _ in range(5)]
@@ -281,7 +281,7 @@ def test_a_damaged_answer_counts_as_none_and_is_replaced(tmp_path: Path, damage:
 
 
 def test_answers_lie_at_a_url_too() -> None:
-    from curation.files import Remote
+    from curation.storage.files import Remote
 
     answers = Answers(Remote("memory://bucket/answers"), "m")
     assert answers.get("abc") is None

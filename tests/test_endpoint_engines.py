@@ -24,7 +24,7 @@ from click.testing import CliRunner
 from safetensors.numpy import save_file
 
 from benchmarks.kills import digests
-from curation.annotate import clustered as clustered_by
+from curation.commands.annotate import clustering
 from curation.endpoint.asker import close_askers
 from curation.generate.pool import write_pool
 from curation.workspace import Workspace
@@ -251,8 +251,11 @@ def test_scores_of_records_that_changed_are_seen_by_nobody(
 
 def test_a_pool_that_is_clustered_by_gradients_can_be_annotated(work: Path) -> None:
     workspace = Workspace(work, {"cluster.vectors": "gradient", "vlm.model": "builtin"})
-    assert clustered_by(workspace).config.vlm.model == "builtin"
-    assert clustered_by(Workspace(work, {"vlm.model": "builtin"})).config.vlm.model is None
+    names = [stage.name for stage in clustering(workspace.context)]
+    assert "gradients" in names
+    assert "grounding" not in names
+    by_embedding = clustering(Workspace(work, {"vlm.model": "builtin"}).context)
+    assert not {"gradients", "grounding"} & {stage.name for stage in by_embedding}
 
 
 def test_a_head_may_not_be_called_like_another_column(work: Path, tmp_path: Path) -> None:
@@ -344,13 +347,13 @@ def test_a_sample_larger_than_the_pool_is_all_of_it_without_copies(work: Path) -
 def test_labels_that_are_all_nonsense_are_not_kept(work: Path) -> None:
     with Server(lambda body, seen, number: Out(text="no")) as server:
         workspace = Workspace(work, settings(server.url))
-        from curation.annotate import annotate
+        from curation.commands.annotate import annotate
 
         with pytest.raises(
             EndpointUnavailable, match=r"none of 5 answers of rater can be used; the first: malf"
         ):
             annotate(workspace, 5)
-        assert workspace.store.manifest("labels") is None
+        assert workspace.store.find("labels") is None
 
 
 @pytest.mark.parametrize("out", ["labels.csv", "nowhere/labels.parquet", "s3://x/labels.parquet"])

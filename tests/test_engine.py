@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pyarrow as pa
 import pytest
 
-from curation.local import LocalEngine
-from curation.memory import Limit
-from curation.regroup import Regrouped
-from curation.store import Store
-from schemas.protocols import Task
+from curation.executor.local import LocalEngine
+from curation.executor.memory import MemoryLimit
+from curation.executor.shuffle import Regrouped
+from curation.storage.store import Store
+from schemas.stages import Task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 VALUES = pa.schema([pa.field("value", pa.int64(), nullable=False)])
-AMPLE = Limit(10**12)
+AMPLE = MemoryLimit(10**12)
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,9 @@ def values(store: Store, name: str) -> list[int]:
     return list(store.read(name)["value"].to_pylist())
 
 
-@pytest.mark.parametrize(("workers", "memory"), [(1, AMPLE), (2, AMPLE), (1, Limit(1))])
+@pytest.mark.parametrize(("workers", "memory"), [(1, AMPLE), (2, AMPLE), (1, MemoryLimit(1))])
 def test_rows_keep_their_order_whatever_the_workers_and_the_memory(
-    tmp_path: Path, workers: int, memory: Limit
+    tmp_path: Path, workers: int, memory: MemoryLimit
 ) -> None:
     store = Store(tmp_path)
     advanced: list[int] = []

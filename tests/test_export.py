@@ -20,10 +20,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from curation.export import context_of, export
+from curation.commands.explain import explain
+from curation.commands.export import context_of, export
 from curation.progress import Silent
 from curation.readers import READERS
-from curation.status import errors, explain
 from curation.workspace import Workspace
 from curation.writers import WRITERS
 from curation.writers.card import size_category
@@ -466,13 +466,13 @@ def test_sizes_are_named_as_the_hub_names_them():
 
 
 def test_errors_lists_the_bad_records_with_file_line_code_and_sentence(made):
-    (bad,) = errors(made.workspace, limit=10)
+    (bad,) = made.workspace.errors(limit=10)["records"]
     assert (bad["id"], bad["dataset"], bad["file"]) == ("broken", "mix", "mix.json")
     assert bad["code"] == "missing_image"
     lines = (made.folder / "mix.json").read_bytes().splitlines()
     assert b'"broken"' in lines[bad["line"] - 1]
     assert "img/missing.png" in bad["message"]
-    assert errors(made.workspace, limit=0) == []
+    assert made.workspace.errors(limit=0)["records"] == []
 
 
 def test_explain_says_what_a_pruned_record_duplicates(made):

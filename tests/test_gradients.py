@@ -13,8 +13,8 @@ from clustering.sketch import CountSketch, Sketcher
 from curation.models.gradients import Gradient, Gradients
 from curation.models.vision_language import VisionLanguageModel
 from curation.models.vlm import load_vlm
-from curation.stages.gradients import Checkpoint, SampleGradients
-from curation.stages.grounding import AskedSamples
+from curation.steps.embed.gradients import Checkpoint, SampleGradients
+from curation.steps.ingest.dialogues import AskedSamples
 from schemas.columns import UID
 from schemas.errors import ConfigError
 from tests.test_grounding import ARCHITECTURES, POOL, picture
@@ -164,7 +164,7 @@ def test_a_gradient_that_is_not_finite_is_null_and_said(monkeypatch: pytest.Monk
         def of(self, prompts: list[Any]) -> list[Gradient | None]:
             return found
 
-    monkeypatch.setattr("curation.stages.gradients.gradients_of", lambda *_: Scripted())
+    monkeypatch.setattr("curation.steps.embed.gradients.gradients_of", lambda *_: Scripted())
     stage = SampleGradients(AskedSamples(10**6), (Checkpoint(vlm, 1.0),), "last-block", 2, 0)
     uids = pa.array([bytes([i] * 16) for i in range(5)], pa.binary(16))
     rows = stage.finish(pa.record_batch([uids], schema=pa.schema([UID])), [*[prompt] * 4, None]).to_pylist()

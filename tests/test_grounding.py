@@ -14,7 +14,7 @@ from PIL import Image
 
 from curation.models.prompts import Prompts
 from curation.models.vision_language import VisionLanguageModel
-from curation.stages.grounding import AskedSamples, Dialogue
+from curation.steps.ingest.dialogues import AskedSamples, Dialogue
 from schemas.columns import ERROR, IMAGE_REFS, TURNS
 from schemas.errors import ReadError
 from scorers.grounding import (

@@ -16,9 +16,8 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from clustering import hamming
 from clustering.hamming import collapse, near_codes, near_tuples
-from curation.images import to_rgb
-from curation.stages.look_alikes import LookAlikes
-from curation.stages.pool import Pool
+from curation.readers.images import to_rgb
+from curation.steps.prune.perceptual import LookAlikes
 from curation.workspace import Workspace
 from scorers.image_figures import HASH_GAP, HASH_SIDE, measure
 
@@ -234,7 +233,7 @@ def ingested(folder, images, records, questions=None):
 
 def look_alikes(workspace, *arguments):
     """Rows of the table, with positions in the pool for uids."""
-    pool = Pool(workspace.store)
+    pool = workspace.store
     uids = pool.read("checked", ["uid"])["uid"].to_pylist()
     rows = next(iter(LookAlikes(*arguments).run(pool))).batch.to_pylist()
     return [(uids.index(r["left"]), uids.index(r["right"]), r["bits"], r["flipped"]) for r in rows]
@@ -301,7 +300,7 @@ def test_images_with_equal_hashes_are_a_star_around_the_first(tmp_path):
 
 def test_100000_equal_hashes_make_as_many_pairs():
     codes = np.tile(np.arange(8, dtype=np.uint8), (100_000, 1, 1))
-    from curation.stages.look_alikes import _alike
+    from curation.steps.prune.perceptual import _alike
 
     left, right, bits = _alike(codes, *collapse(codes[:, 0]), 8)
     assert (left == 0).all()

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageFile
 
-from curation.images import BadImage, ImageRoots, decode, fetch, to_rgb
+from curation.readers.images import BadImage, ImageRoots, decode, fetch, to_rgb
 from schemas import errors
 from schemas.protocols import ImageAt
 

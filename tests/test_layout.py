@@ -22,7 +22,7 @@ PUBLIC = [
     "Engine",
     "ImageAt",
     "MapStage",
-    "PluginScorer",
+    "ColumnScorer",
     "Reader",
     "Record",
     "Scorer",

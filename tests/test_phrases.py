@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from curation.stages.phrases import regions
+from curation.steps.score.phrases import regions
 from scorers.phrases import BANK, MOST_PHRASES, REGIONS, Grounded, PhraseGrounding, beaten, phrases
 
 

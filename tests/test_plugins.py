@@ -11,9 +11,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from curation.commands.verify import verify
 from curation.generate.pool import write_pool
-from curation.plugins import GROUP, PluginRows, ScoreByPlugin, plugin_columns, plugin_stages, plugins
-from curation.verify import verify
+from curation.plugins import GROUP, Plugin, plugin_columns, plugins
+from curation.steps.score.columns import plugin_stages
 from curation.workspace import Workspace
 from schemas.errors import ConfigError
 
@@ -138,7 +139,9 @@ def test_vectors_are_read_only_where_a_scorer_asks_for_them(
     monkeypatch.syspath_prepend(tmp_path)
     (stage,) = plugin_stages(["odd"])
     assert [item.table for item in stage.source.inputs] == ["samples", "checked", "vectors"]
-    assert [item.table for item in PluginRows(("turns",)).inputs] == ["samples", "checked"]
+    package(tmp_path, "odd_two", SCORER.replace('"odd"', '"blind"').replace('"image")', '"source")'))
+    (stage,) = plugin_stages(["blind"])
+    assert [item.table for item in stage.source.inputs] == ["samples", "checked"]
 
 
 def test_an_unknown_scorer_names_those_that_there_are(
@@ -182,14 +185,11 @@ def test_a_worker_with_another_version_of_the_package_says_so(
 ) -> None:
     package(tmp_path, "odd_here", SCORER)
     monkeypatch.syspath_prepend(tmp_path)
-    (stage,) = plugin_stages(["odd"])
-    planned = ScoreByPlugin(
-        type(stage.plugin)("odd", "odd_here:Scorer", "odd_here 1.9"), stage.source, stage.name
-    )
+    planned = Plugin("odd", "odd_here:Scorer", "odd_here 1.9")
     with pytest.raises(
         ConfigError, match=r"is of odd_here 1\.9 where the run was planned, and of odd_here 2\.0 here"
     ):
-        planned.params()
+        _ = planned.scorer
 
 
 def test_two_packages_that_offer_one_scorer_are_named(

@@ -11,15 +11,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curation.annotate import LABELS, TABLE
+from curation.commands.annotate import LABELS, TABLE
+from curation.commands.probe_fit import Examples, examples, figures, parts_of, shifted, train
+from curation.commands.train_scorer import _read as read_labels
+from curation.commands.train_scorer import train_scorer
+from curation.commands.verify import verify
 from curation.generate.pool import write_pool
+from curation.models.probe import DESCRIPTION, WEIGHTS, StoredProbe, read_probe, write_probe
 from curation.models.spec import model_identity
-from curation.probe import DESCRIPTION, WEIGHTS, Examples, StoredProbe, examples, read_probe, write_probe
-from curation.probe_fit import figures, parts_of, shifted, train
-from curation.stages.probe import SamplesWithVectors, ScoreByProbe, builtin_probe, sampled
-from curation.train_scorer import _read as read_labels
-from curation.train_scorer import train_scorer
-from curation.verify import verify
+from curation.steps.score.probe import builtin_probe, probe_stage, sampled
 from curation.workspace import Workspace
 from schemas.errors import ConfigError, ModelUnavailable
 from scorers.agreement import best_threshold, calibration, f1, ranks, spearman
@@ -514,7 +514,7 @@ def test_samples_without_a_vector_are_null_with_a_reason() -> None:
 
 def test_scores_of_a_shard_do_not_depend_on_its_batches(tmp_path: Path) -> None:
     probe = write_probe(tmp_path, random_weights(), {"model": "x"}, 256, {})
-    stage = ScoreByProbe(SamplesWithVectors("vectors"), probe)
+    stage = probe_stage(probe, "vectors")
     rows = batch(64)
     whole = stage.finish(rows, [stage.prepare(sampled(rows))])
     for start in (2, 17, 63):
@@ -544,7 +544,7 @@ def test_the_shipped_scorer_fits_the_shipped_clip_and_says_what_it_is() -> None:
 
 
 def test_the_shipped_scorer_scores_by_default_and_is_explained(work: Path) -> None:
-    from curation.status import explain
+    from curation.commands.explain import explain
 
     workspace = Workspace(work)
     counts = workspace.score()

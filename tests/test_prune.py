@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from clustering.neighbours import across
-from curation.duplicate_groups import groups
+from curation.commands.explain import explain
+from curation.commands.groups import groups
 from curation.generate.pool import write_pool
-from curation.likeness import Likeness
-from curation.selection.duplicates import LINKAGES, Graph, component, leader, least_similar
-from curation.status import explain
-from curation.vectors_from import cluster_vectors
+from curation.steps.cluster.source import cluster_vectors
+from curation.steps.prune.linkage import LINKAGES, Graph, component, leader, least_similar
+from curation.steps.prune.similarity import Likeness
 from curation.workspace import Workspace
 from schemas.errors import ConfigError, CurateError
 

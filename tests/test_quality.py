@@ -16,7 +16,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from curation.generate.pool import write_pool
-from curation.stages.head import load_head
+from curation.steps.score.heads import load_head
 from curation.workspace import Workspace
 from schemas.errors import ConfigError
 from scorers.image_marks import marks
@@ -705,7 +705,7 @@ def test_every_sample_has_a_quality_and_bad_records_say_why_not(scored: Workspac
 
 
 def test_explain_shows_the_quality_and_flags_prune_nothing(scored: Workspace) -> None:
-    from curation.status import explain
+    from curation.commands.explain import explain
 
     uid = scored.store.read("selection")["uid"][0].as_py().hex()
     scores = explain(scored, uid)["matches"][0]["scores"]

@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from curation.images import ImageRoots, fetch
 from curation.readers import READERS, detect, reader
+from curation.readers.images import ImageRoots, fetch
 from curation.readers.records import canonical, json_record
 from curation.readers.shapes import SCHEMAS
 from schemas import errors

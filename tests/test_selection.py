@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.selection import SELECTORS, selector
-from curation.selection.apportion import apportion
-from curation.selection.decision import decide, wanted
-from curation.selection.order import random_keys
+from curation.selectors import SELECTORS, selector
+from curation.selectors.apportion import apportion
+from curation.selectors.decision import decide, wanted
+from curation.selectors.order import random_keys
 from schemas.errors import ConfigError, SchemaError
 from scorers.taxonomy import CAPABILITY_COLUMNS, STYLE_COLUMNS
 

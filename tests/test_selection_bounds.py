@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation.generate.pool import write_pool
-from curation.selection import selector
-from curation.selection.bounds import Limit, limits, select_within
-from curation.selection.nested import fill_within
-from curation.stages.select import Select
-from curation.where import Clause, clauses, first_failed
+from curation.selectors import selector
+from curation.steps.select.bounds import Limit, limits, select_within
+from curation.steps.select.budgeting import fill_within
+from curation.steps.select.filters import Clause, clauses, first_failed
+from curation.steps.select.select import Select
 from curation.workspace import Workspace
 from schemas.bounds import Bound
 from schemas.budget import Budget, Purse
@@ -479,7 +479,7 @@ def test_other_default_filters_are_another_selection(monkeypatch):
     params = stage.params()
     assert Select.again(params) == stage
     assert Select.again({**params, "of a later version": 1}).params() == params
-    monkeypatch.setattr("curation.stages.select.DEFAULTS", ("n_tokens > 0",))
+    monkeypatch.setattr("curation.steps.select.select.DEFAULTS", ("n_tokens > 0",))
     assert stage.params() != params
     assert replace(stage, default_filters=False).params() == {
         **params,

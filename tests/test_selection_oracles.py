@@ -11,19 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clustering.vectors import unit
-from curation.selection import selector
-from curation.selection.adapt import choose
-from curation.selection.apportion import nearest, whole_shares
-from curation.selection.coincide import kernel, kernel_sums, matching
-from curation.selection.cover import Coverage, lazy, stochastic
-from curation.selection.decision import decide
-from curation.selection.entropies import BINS, REACH, entropies
-from curation.selection.farthest import farthest_first, middle
-from curation.selection.grid import on_grid
-from curation.selection.less import influence, spec_with
-from curation.selection.mmssr import capability
-from curation.selection.similar import similar
-from curation.selection.strata import coverage_order, equal_width, percentiles
+from curation.selectors import selector
+from curation.selectors.adapt import choose
+from curation.selectors.apportion import nearest, whole_shares
+from curation.selectors.coincide import kernel, kernel_sums, matching
+from curation.selectors.cover import Coverage, lazy, stochastic
+from curation.selectors.decision import decide
+from curation.selectors.entropies import BINS, REACH, entropies
+from curation.selectors.farthest import farthest_first, middle
+from curation.selectors.grid import on_grid
+from curation.selectors.less import influence, spec_with
+from curation.selectors.mmssr import capability
+from curation.selectors.similar import similar
+from curation.selectors.strata import coverage_order, equal_width, percentiles
 from schemas.errors import ConfigError
 from scorers.taxonomy import CAPABILITY_COLUMNS
 from tests.test_selection import table

@@ -19,21 +19,20 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import save_file
 
-import curation.stages
+import curation.steps
 from benchmarks.kills import digests
-from curation import sampling, store
-from curation.chain import chain
-from curation.clusters import describe
-from curation.gather import gather
+from curation.commands.plan import DECISION_BYTES
+from curation.executor.planner import Planner
 from curation.generate.pool import write_pool
-from curation.journal import entries
-from curation.keys import is_whole, outputs
-from curation.planner import Planner
+from curation.steps.chain import chain
+from curation.storage import sampling, store
+from curation.storage.journal import entries
+from curation.storage.rows import gather
 from curation.workspace import Workspace
-from jobs.plan import DECISION_BYTES
 from jobs.spark import SparkEngine
 from jobs.tasks import PIECE_BYTES, pieces_of, unpacked
 from schemas.errors import ConfigError
+from schemas.stages import is_whole, outputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import SparkSession
 
-    from curation.keys import Stage
+    from schemas.stages import Stage
 
 pytestmark = pytest.mark.spark
 
@@ -145,14 +144,12 @@ def with_vectors_of_a_file(folder: Path) -> dict[str, Any]:
 
 RUNS: dict[str, Callable[[Workspace], Any]] = {
     "chain": Workspace.run,
-    "clusters": lambda made: describe(made, quality=True),
+    "clusters": lambda made: made.clusters(quality=True),
 }
 
 
 def stage_modules() -> list[ModuleType]:
-    return [
-        import_module(f"curation.stages.{found.name}") for found in iter_modules(curation.stages.__path__)
-    ]
+    return [import_module(f"curation.steps.{found.name}") for found in iter_modules(curation.steps.__path__)]
 
 
 def test_the_contract_covers_every_stage_there_is(contract: Contract) -> None:
@@ -228,7 +225,7 @@ def test_the_driver_takes_in_narrow_columns_and_bounded_samples_only(
         decisions.append(read[start:])
 
     monkeypatch.setattr(Planner, "_decide", deciding)
-    monkeypatch.setattr("curation.workspace.chain", bounded)
+    monkeypatch.setattr("curation.pipeline.pipeline.chain", bounded)
     Workspace.init(tmp_path, {"demo": pool / "pool.json"}, images=[pool], model="builtin")
     Workspace(tmp_path, ON_SPARK).select("30%")
     assert {type(value) for rows in collected for row in rows for value in row} == {int}

@@ -16,13 +16,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from curation import journal
-from curation.files import Remote, each, locate, names, put, walk
-from curation.gather import gather
+from curation.commands.verify import collect_garbage, verify
 from curation.generate.pool import write_pool
-from curation.lock import STALE, _machine, writer
-from curation.store import Store
-from curation.verify import collect_garbage, verify
+from curation.storage import journal
+from curation.storage.files import Remote, each, locate, names, put, walk
+from curation.storage.lock import STALE, _machine, locked
+from curation.storage.rows import gather
+from curation.storage.store import Store
 from curation.workspace import Workspace
 from schemas.errors import ConfigError, ExportError, WorkspaceError, WorkspaceLocked
 
@@ -179,7 +179,7 @@ def test_the_command_line_takes_a_url(remote: Workspace) -> None:
         check=True,
     )
     assert json.loads(done.stdout)["n_records"] == remote.counts("ingest")["n_read"]
-    with writer(remote.store.root, "curate select"):
+    with locked(remote.store.root, "curate select"):
         done = subprocess.run([*command, "gc"], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "this workspace is in use by process" in done.stderr
@@ -280,13 +280,13 @@ def test_each_process_writes_a_log_of_its_own(remote: Workspace) -> None:
 
 def test_a_second_writer_on_s3_is_told_who_holds_the_workspace(store: Store) -> None:
     with (
-        writer(store.root, "curate select"),
+        locked(store.root, "curate select"),
         pytest.raises(WorkspaceLocked, match=r"process \d+ on .* \(curate select, since"),
-        writer(store.root, "curate prune"),
+        locked(store.root, "curate prune"),
     ):
         pass
     assert not (store.root / "lock").exists()
-    with writer(store.root, "curate prune"):
+    with locked(store.root, "curate prune"):
         pass
 
 
@@ -297,7 +297,7 @@ def test_of_two_that_want_the_lock_at_once_one_gets_it(store: Store) -> None:
     def work() -> None:
         together.wait()
         try:
-            with writer(store.root, "x"):
+            with locked(store.root, "x"):
                 outcomes.append("held")
                 ended.wait()
         except WorkspaceLocked:
@@ -327,10 +327,10 @@ def test_a_lock_holds_as_long_as_its_process_seems_alive(
     holder = {"host": "h", "pid": pid, "time": 0, "command": "c", "machine": machine or _machine()}
     put(store.root / "lock", json.dumps({**holder, "heartbeat": time.time() - age}).encode())
     if is_held:
-        with pytest.raises(WorkspaceLocked, match=f"process {pid} on h"), writer(store.root, "x"):
+        with pytest.raises(WorkspaceLocked, match=f"process {pid} on h"), locked(store.root, "x"):
             pass
     else:
-        with writer(store.root, "x"):
+        with locked(store.root, "x"):
             assert json.loads((store.root / "lock").read_text())["command"] == "x"
 
 

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pytest
 
-from curation.lock import writer
-from curation.store import Store, key_of
-from curation.verify import collect_garbage, verify
+from curation.commands.verify import collect_garbage, verify
+from curation.storage.lock import locked
+from curation.storage.store import Store
 from schemas.columns import conform
 from schemas.errors import SchemaError, WorkspaceError, WorkspaceLocked
+from schemas.tables import key_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,8 +112,8 @@ def test_a_batch_that_is_not_as_declared_is_refused(batch: pa.RecordBatch, messa
 
 def test_a_second_writer_is_told_who_holds_the_workspace(store: Store) -> None:
     holder = (
-        "import sys, time\nfrom pathlib import Path\nfrom curation.lock import writer\n"
-        "with writer(Path(sys.argv[1]), 'curate embed'):\n    print('held', flush=True)\n    time.sleep(60)\n"
+        "import sys, time\nfrom pathlib import Path\nfrom curation.storage.lock import locked\n"
+        "with locked(Path(sys.argv[1]), 'curate embed'):\n    print('held', flush=True)\n    time.sleep(60)\n"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", holder, str(store.root)], stdout=subprocess.PIPE, text=True
@@ -121,13 +122,13 @@ def test_a_second_writer_is_told_who_holds_the_workspace(store: Store) -> None:
     assert process.stdout.readline() == "held\n"
     with (
         pytest.raises(WorkspaceLocked, match=rf"process {process.pid} on .* \(curate embed"),
-        writer(store.root, "x"),
+        locked(store.root, "x"),
     ):
         pass
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    with writer(store.root, "curate select"):
+    with locked(store.root, "curate select"):
         assert json.loads((store.root / "lock").read_text())["command"] == "curate select"
 
 

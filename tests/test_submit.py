@@ -29,8 +29,8 @@ from click.testing import CliRunner, Result
 from curation.models.spec import BUILTIN
 from jobs import pack
 from jobs.cli import cli
-from jobs.session import STEPS
 from schemas.errors import CurateError
+from schemas.stages import STEPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

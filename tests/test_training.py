@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
-from curation.training import clip_evaluation
-from curation.training.clip import Settings, train
-from curation.training.pairs import Pair, held_out, real_records, synthetic_pairs
+from training import clip_evaluation
+from training.clip import Settings, train
+from training.pairs import Pair, held_out, real_records, synthetic_pairs
 
 
 def test_a_training_that_goes_on_from_its_checkpoint_ends_with_the_same_weights(tmp_path: Path) -> None:

@@ -13,11 +13,11 @@ import pytest
 from curation.generate import KINDS
 from curation.models import vlm
 from curation.models.spec import BUILTINS
-from curation.training import rows as packed
-from curation.training import vlm_evaluation as evaluation
-from curation.training.questions import FACTS, SIMPLE, SKILLS, TRAINED, Question, Seen, drawn, rich, text_item
-from curation.training.vlm import Settings, answer_loss, image_tokens, new_model, processor_for, train
 from schemas.errors import ModelUnavailable
+from training import rows as packed
+from training import vlm_evaluation as evaluation
+from training.questions import FACTS, SIMPLE, SKILLS, TRAINED, Question, Seen, drawn, rich, text_item
+from training.vlm import Settings, answer_loss, image_tokens, new_model, processor_for, train
 
 if TYPE_CHECKING:
     from typing import Any

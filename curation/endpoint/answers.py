@@ -16,12 +16,12 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from curation.files import Remote, put
+from curation.storage.files import Remote, put
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from curation.files import Location
+    from curation.storage.files import Location
 
 FAN_OUT = 3  # hex digits of a folder's name: 4,096 folders
 

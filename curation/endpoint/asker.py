@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from curation.endpoint.answers import Answers
 from curation.endpoint.client import Client, Unanswered
-from curation.endpoint.dialect import greeting
+from curation.endpoint.greeting import greeting
 from curation.endpoint.requests import Request, answer_of
 from schemas.errors import EndpointUnavailable
 from scorers.questions import Malformed, Reply

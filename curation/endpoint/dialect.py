@@ -6,39 +6,21 @@ import asyncio
 import json
 from dataclasses import asdict, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from curation.endpoint.client import Client, Unanswered
-from curation.endpoint.requests import data_url, messages, structured
+from curation.endpoint.greeting import greeting
 from curation.endpoint.settings import Dialect, Endpoint, endpoint_of
-from curation.files import put
-from curation.store import key_of
-from scorers.questions import Question
+from curation.storage.files import put
+from schemas.tables import key_of
 
 if TYPE_CHECKING:
-    from curation.files import Location
-    from curation.progress import Progress
+    from curation.storage.files import Location
     from schemas.config import Config
+    from schemas.protocols import Progress
 
-GREY = 64  # px, side of the picture that is sent
 WEAKER = {"schema": "object", "object": "none"}
 FEWER = {20: 5, 5: 0}
-GREETING = Question(
-    name="greeting",
-    text='This only tries the line. Answer with the JSON object {"ok": 1} alone.',
-    reminder="",
-    columns=(),
-    read=lambda answer: {},
-    max_tokens=16,
-    usual_tokens=6,
-    schema={
-        "type": "object",
-        "properties": {"ok": {"type": "integer"}},
-        "required": ["ok"],
-        "additionalProperties": False,
-    },
-    logprobs=True,
-)
 
 
 def known_endpoint(config: Config, root: Location) -> Endpoint:
@@ -71,25 +53,6 @@ def resolve_endpoint(config: Config, root: Location, progress: Progress) -> Endp
         endpoint = asyncio.run(_negotiated(endpoint, auto=config.endpoint.structured == "auto"))
         put(path, (json.dumps(asdict(endpoint.dialect), sort_keys=True) + "\n").encode())
     return endpoint
-
-
-async def greeting(endpoint: Endpoint) -> dict[str, Any]:
-    """The body of a request that costs next to nothing and has all the parts of a real one."""
-    from PIL import Image
-
-    dialect = endpoint.dialect
-    text = GREETING.text
-    body = {
-        "model": endpoint.model,
-        "messages": messages(text, [data_url(Image.new("RGB", (GREY, GREY), "grey"), GREY)]),
-        dialect.limit: GREETING.max_tokens,
-        **structured(dialect, GREETING),
-    }
-    if dialect.temperature:
-        body["temperature"] = 0
-    if dialect.logprobs:
-        body |= {"logprobs": True, "top_logprobs": dialect.logprobs}
-    return body
 
 
 async def _negotiated(endpoint: Endpoint, *, auto: bool) -> Endpoint:

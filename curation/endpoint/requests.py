@@ -13,9 +13,8 @@ from io import BytesIO
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from curation.images import BadImage, decode, fetch, to_rgb
-from curation.stages.images import as_ingested
-from curation.store import key_of
+from curation.readers.images import BadImage, as_ingested, decode, fetch, to_rgb
+from schemas.tables import key_of
 from scorers.questions import SYSTEM, Answer, prompt
 
 if TYPE_CHECKING:

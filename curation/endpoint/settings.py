@@ -13,7 +13,7 @@ from schemas.errors import ConfigError, EndpointUnavailable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from curation.files import Location
+    from curation.storage.files import Location
     from schemas.config import Config
     from scorers.questions import Question
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from curation.store import Store
+    from curation.storage.store import Store
     from curation.writers.kept import Context
 
 LOADING = {

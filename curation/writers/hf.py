@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from curation.store import key_of
 from curation.writers.card import card
 from curation.writers.rows import features, tables, write_shards
+from schemas.tables import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,6 +62,6 @@ class Hf:
 
 def _fingerprint(context: Context, shard_bytes: int) -> str:
     """16 hex digits, as `datasets` has them: the same for the same rows."""
-    manifests = [context.store.manifest(table) for table in ("samples", "selection")]
+    manifests = [context.store.find(table) for table in ("samples", "selection")]
     read = [manifest.fingerprint for manifest in manifests if manifest]
     return key_of([read, context.scores.names, shard_bytes])[:16]

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from curation.files import each, is_url
-from curation.scores import IDS, current_tables
-from curation.store import ROW_GROUP, read_shard
+from curation.catalog import FACTS, IDS, current_tables
+from curation.storage.files import each, is_url
+from curation.storage.store import ROW_GROUP, read_shard
 from schemas.errors import ExportError, WorkspaceError
 
 if TYPE_CHECKING:
@@ -19,13 +19,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from curation.store import Manifest, Store
+    from curation.storage.store import Store
     from schemas.config import Config
 
 SAMPLE = ("uid", "dataset", "record_id", "record", "turns", "images", "n_tokens", "source")
 DECISION = ("rank", "cluster")
-# Tables that are facts or hold the cluster, which the selection holds too; the others are scores.
-NO_SCORES = ("checked", "clusters")
 # Rows a batch: what the Hub's viewer likes as a row group of images.
 BATCH = 100
 # Image bytes in memory at once, one image at least.
@@ -56,7 +54,7 @@ class Kept:
         found: dict[str, list[pa.Field]] = {}
         taken = {*IDS, *SAMPLE, *DECISION}
         for table in current_tables(self.store):
-            if table in NO_SCORES:
+            if table in FACTS:
                 continue
             schema = self.store.schema(table)
             found[table] = [field.remove_metadata() for field in schema if field.name not in taken]
@@ -87,7 +85,7 @@ class Kept:
     def _parts(self) -> Iterator[pa.Table]:
         """The kept rows of one row group of one shard after the other."""
         selection = self.store.read("selection", ["uid", "keep", *DECISION])
-        samples = self._manifest("samples")
+        samples = self.store.manifest("samples")
         tables = {table: [field.name for field in fields] for table, fields in self.scores().items()}
         scores = {table: self.store.iterate(table, ["uid", *names]) for table, names in tables.items()}
         start = 0
@@ -118,12 +116,6 @@ class Kept:
             for name in beside.column_names[1:]:
                 part = part.append_column(beside.schema.field(name), beside[name])
             yield part
-
-    def _manifest(self, table: str) -> Manifest:
-        found = self.store.manifest(table)
-        if found is None:
-            raise WorkspaceError(f"table {table} does not exist in {self.store.root}; run `curate select`")
-        return found
 
 
 def _beside(decided: pa.Table, narrow: dict[str, pa.Table | None]) -> pa.Table:
@@ -161,7 +153,7 @@ def image_bytes(refs: Sequence[dict[str, Any]]) -> list[bytes]:
     Raises:
         ExportError: a file is gone or has changed.
     """
-    from curation.images import BadImage, fetch
+    from curation.readers.images import BadImage, fetch
 
     found = []
     for ref, data in zip(refs, fetch(refs), strict=True):

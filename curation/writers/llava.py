@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curation.ids import positions, words
 from curation.readers.records import BadRecord, parse
+from curation.storage.ids import positions, words
 from curation.writers.card import card
 from curation.writers.kept import image_bytes, split
 from curation.writers.rows import conversations, llava_record
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from curation.store import Store
+    from curation.storage.store import Store
     from curation.writers.kept import Context
 
 # What a trainer reads, and what other formats call it; everything else of a record is carried along.

@@ -8,6 +8,7 @@ import click
 
 from jobs.flags import options
 from jobs.options import CLUSTER, RUNNING
+from jobs.show_endpoint import labelled, requests
 
 if TYPE_CHECKING:
     from jobs.session import Session
@@ -38,12 +39,6 @@ def annotate(session: Session, n: int, out: str | None) -> None:
         curate annotate --sample 2000 --out labels.parquet --dry-run
     """
     if session.dry_run:
-        from curation.endpoint.estimate import of_sample
-        from jobs.show_endpoint import requests
-
-        session.show(of_sample(session.workspace(), n), requests)
+        session.show(session.workspace().plan_annotate(n), requests)
     else:
-        from curation.annotate import annotate as label
-        from jobs.show_endpoint import labelled
-
-        session.show(label(session.workspace(), n, out), labelled)
+        session.show(session.workspace().annotate(n, out), labelled)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from jobs import show
 from jobs.flags import options
 from jobs.options import CLUSTER, EMBED, INGEST, PRUNE, RESOURCES, RUNNING, SCORE, SELECT, SPEAKING, UNTIL
 
@@ -32,11 +33,11 @@ def demo(session: Session, out: str, n: int, seed: int, budget: str) -> None:
         curate demo
         curate demo --out small --n 48 --json
     """
-    from curation.demo import run_demo
-    from jobs.show import demo as text
+    from curation.workspace import Workspace
 
     session.log()
-    session.show(run_demo(out, n=n, seed=seed, budget=budget, progress=session.progress()), text)
+    found = Workspace.demo(out, n=n, seed=seed, budget=budget, progress=session.progress())
+    session.show(found, show.demo)
 
 
 @click.command()
@@ -60,11 +61,10 @@ def init(
         curate init mixture.json --images . --model builtin
         curate init charts=more.json
     """
-    from jobs.datasets import initialise
-    from jobs.show import initialised
+    from curation.commands.init import initialise
 
     session.log()
-    session.show(initialise(session.folder, data, images, format_, model), initialised)
+    session.show(initialise(session.folder, data, images, format_, model), show.initialised)
 
 
 @click.command()
@@ -176,9 +176,7 @@ def export(session: Session, out: str, format_: str, *, overwrite: bool) -> None
         curate export --format hf --out subset
         curate export --format llava --out subset-llava
     """
-    from jobs.show import exported
-
-    session.show(session.workspace().export(out, format=format_, overwrite=overwrite), exported)
+    session.show(session.workspace().export(out, format=format_, overwrite=overwrite), show.exported)
 
 
 @click.command()

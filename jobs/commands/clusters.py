@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from jobs import show_clusters
 from jobs.flags import options
 from jobs.options import CLUSTER, RESOURCES, SPEAKING
 
@@ -39,9 +40,6 @@ def clusters(session: Session, against: tuple[str, ...], limit: int, *, quality:
         curate clusters --quality --against source --limit 10
         curate clusters --clusters auto --json
     """
-    from curation.clusters import describe
-    from jobs.show_clusters import clusters as text
-
-    found = describe(session.workspace(), quality=quality, against=against)
+    found = session.workspace().clusters(quality=quality, against=against)
     found["clusters"] = sorted(found["clusters"], key=lambda cluster: -cluster["size"])[:limit]
-    session.show(found, text)
+    session.show(found, show_clusters.clusters)

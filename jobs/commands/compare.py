@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from jobs.flags import options
 from jobs.options import RESOURCES, SELECT, SPEAKING
+from jobs.text import line, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,10 +44,7 @@ def compare(
         curate compare
         curate compare adapt top:alignment kcenter --budget 20% --random 3
     """
-    from curation.compare import compare as measure
-
-    path = None if out is None else Path(out)
-    session.show(measure(session.workspace(), names, n_random=n_random, truth=truth, out=path), shown)
+    session.show(session.workspace().compare(*names, n_random=n_random, truth=truth, out=out), shown)
 
 
 ROWS = {
@@ -70,8 +67,6 @@ ROWS = {
 
 def shown(tree: dict[str, Any]) -> Iterator[str]:
     """One column a selection, one row a figure; then the defects by kind."""
-    from jobs.show import line, table
-
     selections, random = tree["selections"], tree["random"]
     scores = [name for name in selections[0] if name.startswith("mean_") and name not in ROWS]
     labels = {**ROWS, **{name: f"mean {name.removeprefix('mean_')}" for name in scores}}

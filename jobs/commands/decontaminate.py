@@ -8,6 +8,7 @@ import click
 
 from jobs.flags import options
 from jobs.options import DECONTAMINATE, EMBED, RESOURCES, SPEAKING
+from jobs.show_leaks import leaks
 
 if TYPE_CHECKING:
     from jobs.session import Session
@@ -30,7 +31,4 @@ def decontaminate(session: Session, limit: int) -> None:
         curate decontaminate --against more.json
         curate decontaminate --against exam=more.json --leak-level image --leak-level text --tag
     """
-    from curation.decontaminate import decontaminate as find
-    from jobs.show_leaks import leaks
-
-    session.show(find(session.workspace(), limit=limit), leaks)
+    session.show(session.workspace().decontaminate(limit=limit), leaks)

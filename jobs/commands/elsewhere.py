@@ -10,6 +10,7 @@ import click
 from jobs.flags import options
 from jobs.session import Session
 from jobs.submission import OPTIONS, Submission
+from jobs.submit import plan, start, text
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
@@ -27,8 +28,6 @@ def submit(context: click.Context, /, **flags: Any) -> None:
         curate submit --master local[2] --dry-run -- select --budget 30%
         curate submit --master yarn --deploy-mode cluster --dry-run -- embed
     """
-    from jobs.submit import plan, start, text
-
     session = context.ensure_object(Session)
     curate = cast("click.Group", context.find_root().command)
     asked = Submission(session, curate, **flags)

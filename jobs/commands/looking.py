@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from jobs import show
 from jobs.flags import options
 from jobs.options import SELECT, SPEAKING
 from schemas.errors import WorkspaceError
@@ -29,13 +30,10 @@ def status(session: Session, limit: int, *, errors: bool) -> None:
         curate status
         curate status --errors --limit 5
     """
-    from jobs.look import bad_records, chain_status
-    from jobs.show import quarantined, state
-
     if errors:
-        session.show(bad_records(session.workspace(), limit), quarantined)
+        session.show(session.workspace().errors(limit), show.quarantined)
     else:
-        session.show(chain_status(session.workspace()), state)
+        session.show(session.workspace().status(), show.state)
 
 
 @click.command()
@@ -50,11 +48,8 @@ def verify(session: Session) -> None:
     Example:
         curate verify
     """
-    from jobs.look import problems
-    from jobs.show import verified
-
-    found = problems(session.workspace())
-    session.show(found, verified)
+    found = session.workspace().verify()
+    session.show(found, show.verified)
     if found["problems"]:
         raise WorkspaceError("delete the files that are named here; the next run computes them anew")
 
@@ -69,10 +64,7 @@ def gc(session: Session) -> None:
     Example:
         curate gc
     """
-    from jobs.look import collect
-    from jobs.show import collected
-
-    session.show(collect(session.workspace()), collected)
+    session.show(session.workspace().gc(), show.collected)
 
 
 @click.command()
@@ -86,10 +78,7 @@ def explain(session: Session, ident: str) -> None:
     Example:
         curate explain chart-7 --json
     """
-    from curation.status import explain as find
-    from jobs.show import explained
-
-    session.show(find(session.workspace(), ident), explained)
+    session.show(session.workspace().explain(ident), show.explained)
 
 
 @click.command()
@@ -105,10 +94,7 @@ def groups(session: Session, limit: int) -> None:
     Example:
         curate groups --limit 5
     """
-    from curation.duplicate_groups import groups as find
-    from jobs.show import grouped
-
-    session.show(find(session.workspace(), limit), grouped)
+    session.show(session.workspace().groups(limit), show.grouped)
 
 
 @click.command()
@@ -126,7 +112,6 @@ def models(session: Session, pattern: str) -> None:
         curate models
         curate models 'ViT-B-32*'
     """
-    from jobs.look import models as listed
-    from jobs.show import models as shown
+    from curation.workspace import Workspace
 
-    session.show(listed(pattern), shown)
+    session.show(Workspace.models(pattern), show.models)

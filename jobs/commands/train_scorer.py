@@ -8,6 +8,7 @@ import click
 
 from jobs.flags import options
 from jobs.options import EMBED, RESOURCES, SPEAKING
+from jobs.show_scorer import trained
 
 if TYPE_CHECKING:
     from jobs.session import Session
@@ -34,7 +35,4 @@ def train_scorer(session: Session, labels: str | None, out: str | None, folds: i
         curate train-scorer --labels labels.parquet
         curate score --capability probe
     """
-    from curation.train_scorer import train_scorer as train
-    from jobs.show_scorer import trained
-
-    session.show(train(session.workspace(), labels, out, folds=folds), trained)
+    session.show(session.workspace().train_scorer(labels, out, folds=folds), trained)

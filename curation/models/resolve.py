@@ -1,0 +1,116 @@
+"""Decide once, on the driver, how a model runs. Kept in the workspace, so that torch stays out of reruns."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curation.models.environment import resolve_environment, resolve_vlm_environment
+from curation.models.resolved import Model, Vlm
+from curation.models.spec import vlm_identity
+from curation.storage.files import put
+from schemas.errors import ConfigError, ModelUnavailable
+from schemas.tables import key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from curation.storage.files import Location
+    from schemas.config import Vlm as VlmSection
+    from schemas.protocols import Progress
+
+# bf16 weights are used where the smallest cosine to fp32 reaches this (DESIGN §7).
+AGREES = 0.999
+
+
+def resolve_model(spec: str, device: str, root: Location, progress: Progress) -> Model:
+    """The model as stages hold it. The first call for a model and environment loads it, later ones a file.
+
+    Raises:
+        ModelUnavailable: the weights are neither cached nor reachable.
+    """
+    from curation.models.encoder import model_identity
+
+    environment = resolve_environment(spec, device)
+    identity = model_identity(spec)
+    key = key_of([spec, identity, environment])
+    path = root / "models" / f"{key}.json"
+    try:
+        measured: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError:
+        progress.note(f"loading {spec}")
+        measured = _measure(spec, environment)
+        put(path, (json.dumps(measured, sort_keys=True) + "\n").encode())
+    device_kind = environment.pop("device")
+    environment.pop("dtype")
+    return Model(
+        spec,
+        measured["dim"],
+        device_kind,
+        measured["dtype"],
+        tuple(sorted(identity.items())),
+        tuple(sorted(environment.items())),
+    )
+
+
+def resolve_vlm(settings: VlmSection, device: str) -> Vlm:
+    """The vision-language model as stages hold it. Loads nothing.
+
+    Raises:
+        ConfigError: no model is named.
+        ModelUnavailable: the model's path is wrong.
+    """
+    if settings.model is None:
+        raise ConfigError("name a vision-language model: --vlm builtin, a folder, or ORG/NAME of the hub")
+    identity = vlm_identity(settings.model)
+    environment = resolve_vlm_environment(settings.model, device)
+    device_kind, dtype = environment.pop("device"), environment.pop("dtype")
+    return Vlm(
+        settings.model,
+        device_kind,
+        dtype,
+        settings.blind,
+        settings.max_tokens,
+        settings.batch,
+        tuple(sorted(identity.items())),
+        tuple(sorted(environment.items())),
+    )
+
+
+def resolve_checkpoints(
+    settings: VlmSection, checkpoints: Sequence[str], device: str
+) -> list[tuple[Vlm, float]]:
+    """The model at each `PATH[:LEARNING_RATE]` with its weight, or alone with weight 1.
+
+    Raises:
+        ConfigError: a learning rate is no positive number; otherwise as `resolve_vlm`.
+        ModelUnavailable: there is nothing at a path.
+    """
+    if not checkpoints:
+        return [(resolve_vlm(settings, device), 1.0)]
+    found = []
+    for checkpoint in checkpoints:
+        path, colon, rate = checkpoint.rpartition(":")
+        try:
+            weight = float(rate) if colon else 1.0
+        except ValueError:
+            path, colon, weight = checkpoint, "", 1.0
+        if not weight > 0:
+            raise ConfigError(f"{checkpoint!r}: the learning rate must be above 0")
+        named = path if colon else checkpoint
+        if not Path(named).is_dir():
+            raise ModelUnavailable(f"there is no folder {named} to read a checkpoint from")
+        found.append((resolve_vlm(settings.model_copy(update={"model": named}), device), weight))
+    return found
+
+
+def _measure(spec: str, environment: dict[str, str]) -> dict[str, Any]:
+    from curation.models.encoder import bf16_cosine, load_encoder
+
+    dtype, cosine = environment["dtype"], None
+    if dtype == "bfloat16":
+        cosine = bf16_cosine(spec)
+        dtype = "bfloat16" if cosine >= AGREES else "float32"
+    encoder = load_encoder(spec, device=environment["device"], dtype=dtype)
+    return {"dim": encoder.dim, "dtype": dtype, "bf16_cosine": cosine}

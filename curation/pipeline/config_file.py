@@ -1,0 +1,87 @@
+"""Writing curate.toml: new, or with more in it. What people wrote there stays as it is, comments too."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tomlkit
+
+from curation.storage.files import CONFIG_FILE, Remote, put
+from schemas.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from curation.storage.files import Location
+
+HEADER = """\
+# curate.toml: what this workspace works on. `curate run` does what it says; flags win over it.
+"""
+
+
+def write_config(
+    folder: Location,
+    datasets: Mapping[str, str | Path],
+    *,
+    images: Sequence[str | Path] = (),
+    model: str | None = None,
+    format: str = "auto",
+    anew: bool = False,
+) -> None:
+    """Create or extend `folder`/curate.toml. `images` and `format` hold for the datasets that are added.
+
+    `anew`: forget what is there.
+
+    Raises:
+        ConfigError: a dataset's name is taken, its path does not exist, or a setting is there already.
+    """
+    path = folder / CONFIG_FILE
+    tree = tomlkit.parse(path.read_text(encoding="utf-8") if path.exists() and not anew else HEADER)
+    held = tree.setdefault("datasets", tomlkit.table(is_super_table=True))
+    for name, data in datasets.items():
+        if name in held:
+            raise ConfigError(
+                f"{CONFIG_FILE} has a dataset {name!r} already; choose another: curate init NAME={data}"
+            )
+        if not Path(data).expanduser().exists():
+            raise ConfigError(f"{data} does not exist")
+    for root in images:
+        if not Path(root).expanduser().is_dir():
+            raise ConfigError(f"--images {root}: there is no such folder")
+    if model is not None:
+        _set_model(tree, model)
+    for name, data in datasets.items():
+        added: dict[str, Any] = {
+            "path": relative(data, folder),
+            **({} if format == "auto" else {"format": format}),
+        }
+        if images:
+            added["images"] = [relative(root, folder) for root in images]
+        held[name] = added
+    put(path, tomlkit.dumps(tree).encode())
+
+
+def set_keys(folder: Location, section: str, values: Mapping[str, Any]) -> None:
+    """Set keys of `section` in `folder`/curate.toml; everything else there stays as it is."""
+    path = folder / CONFIG_FILE
+    tree = tomlkit.parse(path.read_text(encoding="utf-8"))
+    tree.setdefault(section, tomlkit.table()).update(values)
+    put(path, tomlkit.dumps(tree).encode())
+
+
+def _set_model(tree: tomlkit.TOMLDocument, model: str) -> None:
+    embed = tree.setdefault("embed", tomlkit.table())
+    if embed.setdefault("model", model) != model:
+        raise ConfigError(f"{CONFIG_FILE} says embed.model = {embed['model']!r} already; change it there")
+
+
+def relative(path: str | Path, folder: Location) -> str:
+    """Relative paths are written relative to curate.toml, absolute where it lies at a URL; others stay."""
+    given = Path(path).expanduser()
+    if given.is_absolute():
+        return str(given)
+    if isinstance(folder, Remote):
+        return os.path.abspath(given)  # noqa: PTH100  # links stay, as in what is absolute already
+    return Path(os.path.relpath(given, folder)).as_posix()

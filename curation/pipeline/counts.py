@@ -1,0 +1,180 @@
+"""Counts of a finished step, spelled as `--json` spells them. Read from tables, never counted on the way."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from curation.catalog import score_table
+from curation.selectors import selector
+from curation.selectors.order import TIES
+from curation.steps.select.budgeting import image_costs
+from schemas.budget import Budget
+from schemas.stages import STEPS
+
+if TYPE_CHECKING:
+    from curation.storage.store import Store
+    from schemas.config import Config
+
+
+CLUSTERED = ("adapt", "visnec", "coincide", "dbp")  # strategies that share the budget between clusters
+DRAWN = ("adapt", "mmssr", "ccs")  # that draw lots inside their strata
+
+
+def counts(store: Store, config: Config, until: str) -> dict[str, Any]:
+    """What there is after step `until`; each step adds its own."""
+    steps = STEPS[: STEPS.index(until) + 1]
+    found = _ingested(store)
+    if "embed" in steps:
+        found["n_image_vectors"] = _rows(store, "image_vectors")
+        found["n_chunk_vectors"] = _rows(store, "chunk_vectors")
+        found["model"] = config.embed.model
+    if "score" in steps:
+        found.update(_rated(store, config))
+    if "cluster" in steps:
+        found["n_clusters"] = pc.count_distinct(store.read("clusters", ["cluster"])["cluster"]).as_py()
+    if "prune" in steps:
+        found.update(_pruned(store, found))
+    if "select" in steps:
+        found.update(_selected(store, config, found))
+    return found
+
+
+def _ingested(store: Store) -> dict[str, Any]:
+    checked = store.manifest("checked")
+    errors = pc.drop_null(store.read("checked", ["error"])["error"])
+    by_code = {
+        item["values"].as_py(): item["counts"].as_py() for item in pc.value_counts(errors.combine_chunks())
+    }
+    return {
+        "n_read": checked.rows,
+        "n_quarantined": len(errors),
+        "quarantined": dict(sorted(by_code.items())),
+        "n_images": _rows(store, "images"),
+    }
+
+
+def _rated(store: Store, config: Config) -> dict[str, Any]:
+    """Of the tables whose nulls have reasons and that the settings ask for: scored, null, and why by code."""
+    asked = {
+        "capability": ("capability_reason", config.capability.backend != "none"),
+        "judgement": ("judge_reason", config.endpoint.judge),
+    }
+    found: dict[str, Any] = {}
+    for table, (column, wanted) in asked.items():
+        if wanted and store.find(table) is not None:
+            reasons = pc.drop_null(store.read(table, [column])[column])
+            codes = Counter(reason.partition(":")[0] for reason in reasons.to_pylist())
+            found[f"n_{table}_scored"] = _rows(store, table) - len(reasons)
+            found[f"n_{table}_null"] = len(reasons)
+            found[f"{table}_null"] = dict(sorted(codes.items()))
+    return found
+
+
+def _pruned(store: Store, found: dict[str, Any]) -> dict[str, Any]:
+    pruned = store.manifest("pruned")
+    reasons = store.read("pruned", ["reason"])["reason"].combine_chunks()
+    by_reason = {item["values"].as_py(): item["counts"].as_py() for item in pc.value_counts(reasons)}
+    n_readable = found["n_read"] - found["n_quarantined"]
+    return {
+        "n_pruned": len(reasons),
+        "pruned": dict(sorted(by_reason.items())),
+        "n_candidates": n_readable - len(reasons),
+        **(_compared(store) if pruned.stage["params"]["semantic"] else {}),
+    }
+
+
+def _compared(store: Store) -> dict[str, Any]:
+    """How thorough the search was, and how many samples would stay at other values of eps."""
+    probes = store.read("probes").filter(pc.field("chosen")).to_pylist()[0]
+    curve = store.read("prune_curve").to_pylist()
+    return {
+        "probes": probes["probes"],
+        "probes_recall": probes["recall"],
+        "n_probed_pairs": probes["n_pairs"],
+        "n_full_lists": curve[0]["n_full"],
+        "curve": {row["eps"]: row["n_kept"] for row in curve},
+    }
+
+
+def _selected(store: Store, config: Config, found: dict[str, Any]) -> dict[str, Any]:
+    rows = store.read("selection", ["tier", "reason", "clause"])
+    reasons = Counter(rows["reason"].to_pylist())
+    n_readable = found["n_read"] - found["n_quarantined"]
+    budgets = Budget.parse_all(config.select.budget or "")
+    asked = None if budgets[0].is_cost else max(budget.samples(n_readable) for budget in budgets)
+    nested = {}
+    spelled = dict(zip(budgets, (config.select.budget or "").split(","), strict=True))
+    if len(budgets) > 1:
+        sizes = np.cumsum(np.bincount(rows["tier"].drop_null().to_numpy(), minlength=len(budgets)))
+        order = sorted(
+            budgets, key=lambda budget: budget.value if budget.is_cost else budget.samples(n_readable)
+        )
+        nested = {"nested": {spelled[one].strip(): int(n) for one, n in zip(order, sizes, strict=True)}}
+    strategy, scorers = _strategy(store), _scorers(store)
+    return {
+        "budget": config.select.budget,
+        "strategy": strategy,
+        "seed": config.run.seed,
+        "n_filtered": reasons["filtered"],
+        "n_left_out": reasons["dropped"] + reasons["target"],
+        "n_leaked": reasons["benchmark_leak"],
+        "filtered": dict(Counter(rows["clause"].drop_null().to_pylist()).most_common()),
+        "n_candidates": reasons["kept"] + reasons["over_budget"],
+        "n_selected": reasons["kept"],
+        **nested,
+        "used": _used(store, budgets[0]) if budgets[0].is_cost else None,
+        "n_without_score": _without_score(store),
+        "shortfall": max(asked - reasons["kept"], 0) if asked is not None else 0,
+        "scorers": scorers,
+        "signals": _signals(strategy, scorers),
+    }
+
+
+def _used(store: Store, budget: Budget) -> int:
+    """What the picks cost; of several budgets, those of the largest."""
+    kept = store.read("selection", ["keep"])["keep"]
+    if budget.unit == "bytes":
+        shared = image_costs(store, np.flatnonzero(kept.to_numpy()))
+        return int(shared.costs[np.unique(shared.things)].sum())
+    column = budget.column or "n_tokens"
+    costs = score_table(store, [column])[column].to_arrow()
+    return int(pc.sum(costs.filter(kept.combine_chunks())).as_py() or 0)
+
+
+def _without_score(store: Store) -> int:
+    """Picks of a strategy that goes by one column, which have no value there."""
+    if _strategy(store).partition(":")[0] not in ("top", "top-per-cluster"):
+        return 0
+    rows = store.read("selection", ["keep", "score"])
+    return int(pc.sum(rows["score"].is_null().filter(rows["keep"])).as_py() or 0)
+
+
+def _signals(strategy: str, scorers: dict[str, int]) -> list[str]:
+    """What decided: `cluster`, score columns, `chance`.
+
+    `needs` names score columns only; that a strategy looks at clusters or draws lots stands in its name.
+    """
+    chosen = selector(strategy)
+    by_cluster = ["cluster"] if chosen.name.endswith("per-cluster") or chosen.name in CLUSTERED else []
+    by_chance = ["chance"] if chosen.name.startswith("random") or chosen.name in DRAWN else []
+    named = [name for name in dict.fromkeys([*scorers, *chosen.needs]) if name not in (*TIES, "cluster")]
+    return [*by_cluster, *named, *by_chance]
+
+
+def _strategy(store: Store) -> str:
+    return str(store.manifest("selection").stage["params"]["strategy"])
+
+
+def _scorers(store: Store) -> dict[str, int]:
+    """Of how many strata each column decided, the commonest first."""
+    scorers = store.read("strata", ["scorer"])["scorer"].drop_null().to_pylist()
+    return dict(Counter(scorers).most_common())
+
+
+def _rows(store: Store, table: str) -> int:
+    manifest = store.find(table)
+    return manifest.rows if manifest else 0

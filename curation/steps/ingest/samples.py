@@ -1,0 +1,153 @@
+"""What is known of a sample once its images were decoded: `checked` (readable or why not) and `hygiene`."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from curation.storage.rows import gather, places
+from curation.storage.store import read_shard
+from schemas import columns
+from schemas.columns import CHECKED
+from schemas.stages import Aligned, Input, Linked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from schemas.stages import Task
+
+DERIVED = ("image_bytes", "images_hash", "pixels_hash", "shown_hash", "text_hash")
+SAMPLE_COLUMNS = [name for name in CHECKED.names if name not in DERIVED] + ["turns"]
+IMAGE_COLUMNS = columns.IMAGES.names
+MARK = re.compile(r"\s*<image>\s*")
+
+
+@dataclass(frozen=True)
+class SampleImages:
+    """Samples of a batch, and the figures of their images: image j of sample i is row offsets[i] + j."""
+
+    rows: pa.RecordBatch
+    offsets: NDArray[np.int64]  # (n + 1,)
+    images: pa.Table
+
+
+@dataclass(frozen=True)
+class SamplesWithImages:
+    """Source: samples with the figures of each of their images."""
+
+    inputs: ClassVar[tuple[Input, ...]] = (
+        Aligned("samples"),
+        Aligned("image_places"),
+        Linked("images", through="image_places"),
+    )
+    batch: ClassVar[int] = 1024
+
+    def plan(self, task: Task) -> Iterator[pa.RecordBatch]:
+        samples = read_shard(task.path("samples"), SAMPLE_COLUMNS)
+        where = read_shard(task.path("image_places"))
+        joined = samples.append_column(where.schema.field(0), where.column(0))
+        yield from joined.combine_chunks().to_batches(max_chunksize=self.batch)
+
+    def load(self, task: Task, rows: pa.RecordBatch) -> Iterator[SampleImages]:
+        offsets, shards, numbers = places(rows["places"])
+        if len(shards):
+            images = gather(task.inputs["images"], shards, numbers, IMAGE_COLUMNS)
+        else:
+            images = columns.IMAGES.empty_table().select(IMAGE_COLUMNS)
+        yield SampleImages(rows, offsets, images)
+
+
+@dataclass(frozen=True)
+class Check:
+    """`checked`: the narrow facts of each sample, and its error: its own or that of its first bad image."""
+
+    source: ClassVar[SamplesWithImages] = SamplesWithImages()
+    name: ClassVar[str] = "checked"
+    version: ClassVar[int] = 3
+    shape: ClassVar[str] = "map"
+    writes: ClassVar[pa.Schema] = CHECKED
+
+    def params(self) -> dict[str, Any]:
+        return {}
+
+    def prepare(self, piece: SampleImages) -> pa.RecordBatch:
+        rows, offsets = piece.rows, piece.offsets
+        sizes = np.concatenate([[0], np.cumsum(piece.images["n_bytes"].to_numpy())])
+        image_bytes = (sizes[offsets[1:]] - sizes[offsets[:-1]]).astype(np.int64)
+        error, message = _first_errors(piece)
+        kept = {
+            name: rows[name] for name in CHECKED.names if name not in {*DERIVED, "error", "error_message"}
+        }
+        pixels = _joined(piece, "pixels_hash")
+        facts = {
+            **kept,
+            "image_bytes": pa.array(image_bytes),
+            "images_hash": _hashes(_joined(piece, "sha256")),
+            "pixels_hash": _hashes(pixels),
+            "shown_hash": _hashes_of_all(rows, pixels),
+            "text_hash": _hashes_of_texts(rows["turns"]),
+            "error": error,
+            "error_message": message,
+        }
+        return pa.record_batch([facts[name] for name in CHECKED.names], schema=CHECKED)
+
+    def finish(self, rows: pa.RecordBatch, prepared: list[pa.RecordBatch]) -> pa.RecordBatch:
+        return prepared[0]
+
+
+def _joined(piece: SampleImages, column: str) -> list[bytes | None]:
+    """Of each sample the hashes of its images, in order; None without images, or where one has no hash."""
+    hashes = piece.images[column].to_pylist()
+    own = [hashes[start:end] for start, end in itertools.pairwise(piece.offsets.tolist())]
+    return [b"".join(each) if each and None not in each else None for each in own]
+
+
+def _hashes(joined: list[bytes | None]) -> pa.Array:
+    return pa.array([each and _digest(each) for each in joined], pa.binary(16))
+
+
+def _hashes_of_all(rows: pa.RecordBatch, pixels: list[bytes | None]) -> pa.Array:
+    """Null where a sample has an image and no pixels."""
+    found = []
+    for turns, n_images, shown in zip(
+        rows["turns"].to_pylist(), rows["n_images"].to_pylist(), pixels, strict=True
+    ):
+        texts = json.dumps([(turn["role"], turn["text"]) for turn in turns], ensure_ascii=False)
+        whole = texts.encode("utf-8", "surrogatepass") + b"\0" + (shown or b"")
+        found.append(None if n_images and shown is None else _digest(whole))
+    return pa.array(found, pa.binary(16))
+
+
+def _hashes_of_texts(turns: pa.Array) -> pa.Array:
+    texts = [
+        [(turn["role"], MARK.sub("", turn["text"])) for turn in each or ()] for each in turns.to_pylist()
+    ]
+    kept = [json.dumps(each, ensure_ascii=False) if any(text for _, text in each) else None for each in texts]
+    found = [each and _digest(each.encode("utf-8", "surrogatepass")) for each in kept]
+    return pa.array(found, pa.binary(16))
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def _first_errors(piece: SampleImages) -> tuple[pa.Array, pa.Array]:
+    """Errors of the samples, with those of their first undecodable image filled in."""
+    error, message = piece.rows["error"].to_pylist(), piece.rows["error_message"].to_pylist()
+    bad = np.flatnonzero(~piece.images["error"].combine_chunks().is_null().to_numpy(zero_copy_only=False))
+    # n: undecodable images of the batch. Backwards, so that the first of a sample wins.
+    for row in bad[::-1]:
+        sample = int(np.searchsorted(piece.offsets, row, side="right")) - 1
+        nth = int(row - piece.offsets[sample]) + 1
+        error[sample] = piece.images["error"][int(row)].as_py()
+        message[sample] = f"image {nth}: {piece.images['error_message'][int(row)].as_py()}"
+    return pa.array(error, pa.string()), pa.array(message, pa.string())

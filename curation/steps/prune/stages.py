@@ -1,0 +1,96 @@
+"""From clusters to `pruned`: neighbours, pictures that look alike, and which samples go."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from curation.catalog import ALWAYS, tables_for
+from curation.plugins import plugin_columns
+from curation.steps.cluster.source import cluster_vectors
+from curation.steps.prune.decide import BEST, Prune, Pruning
+from curation.steps.prune.neighbours import FindNeighbours
+from curation.steps.prune.perceptual import LookAlikes
+from curation.steps.prune.similarity import IDENTITY, Likeness
+from curation.steps.prune.visits import ClusteredFirsts, Firsts, FitProbes, Visit
+from schemas.budget import Budget
+from schemas.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from curation.steps.context import Context
+    from schemas import config
+    from schemas.stages import Stage
+
+# Bits of 64 that mirrored images may differ in where --perceptual does not say.
+FLIP_BITS = 6
+
+
+def prune_stages(context: Context) -> list[Stage]:
+    """The stages from clusters to `pruned`.
+
+    Raises:
+        ConfigError: settings that do not go together.
+    """
+    settings = context.config.prune
+    of_images = settings.key in ("joint", "image")
+    by_text = settings.key != "image"
+    by_hash = of_images and (settings.perceptual != "off" or settings.flip)
+    radius = FLIP_BITS * settings.hash_bits // 64 if settings.perceptual == "off" else settings.perceptual
+    _demand_sense(settings, of_images=of_images)
+    likeness = Likeness(settings.key, cluster_vectors(context)[1], settings.exact)
+    # Remembered down to a fixed floor, so that another eps is only another decision.
+    floor = min(settings.min_similarity, 1 - settings.eps)
+    stages: list[Stage] = []
+    if settings.semantic:
+        probes = FitProbes(likeness, floor, settings.probes, settings.recall)
+        visits = Visit(ClusteredFirsts(likeness), floor)
+        stages += [Firsts(likeness), probes, visits, FindNeighbours(likeness, floor, settings.neighbours)]
+    if by_hash:
+        stages.append(LookAlikes(radius, settings.hash_bits, settings.flip, by_text))
+    how = Pruning(
+        identity=likeness.identity,
+        by_bytes=IDENTITY[settings.key]["bytes"],
+        by_text=by_text,
+        eps=settings.eps,
+        text_eps=settings.text_eps,
+        linkage=settings.linkage,
+        keep=settings.keep,
+        to=settings.to,
+        semantic=settings.semantic,
+        by_hash=by_hash,
+        unflipped=settings.perceptual != "off",
+        bits=settings.hash_bits,
+        most=settings.neighbours,
+        floor=floor,
+        seed=context.config.run.seed,
+        tables=_tables_of(settings.keep, context.config.score.plugins),
+    )
+    return [*stages, Prune(how)]
+
+
+def _demand_sense(settings: config.Prune, *, of_images: bool) -> None:
+    if settings.flip and not of_images:
+        raise ConfigError(f"--flip compares images; --key {settings.key} does not")
+    if settings.to is not None and not settings.semantic:
+        raise ConfigError("--prune-to needs to know how similar samples are; leave out --no-semantic")
+    if settings.to is not None and Budget.parse(settings.to).is_cost:
+        raise ConfigError(f"--prune-to keeps a number of samples or a share of them, not {settings.to}")
+
+
+def _tables_of(keep: str, scorers: Sequence[str]) -> tuple[str, ...]:
+    """The tables that a rule looks at, besides `checked`."""
+    if keep in ("hard", "easy"):
+        return ("clusters",)
+    if not keep.startswith(BEST):
+        return ()
+    name = keep.removeprefix(BEST)
+    plugged = plugin_columns(scorers)
+    held = (plugged[name],) if name in plugged else tables_for([name])
+    return (*ALWAYS, "clusters", *held)
+
+
+def named_columns(config: config.Config) -> list[str]:
+    """The columns of the score table that the settings name."""
+    keep = config.prune.keep
+    return [keep.removeprefix(BEST)] if keep.startswith(BEST) else []

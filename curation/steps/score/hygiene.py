@@ -1,0 +1,16 @@
+"""`hygiene`: plain figures of text and images, no model."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from curation.steps.ingest.samples import SamplesWithImages
+from curation.steps.score.scored import Scored
+from scorers.hygiene import Hygiene
+
+
+def hygiene_stage() -> Scored:
+    """See `scorers.hygiene`."""
+    scorer = Hygiene()
+    settings = {"py3langid": version("py3langid")}
+    return Scored("hygiene", scorer.version, scorer.writes, SamplesWithImages(), scorer.score, settings)

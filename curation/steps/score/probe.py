@@ -1,0 +1,151 @@
+"""`capability` by a light model: trained by `curate train-scorer`, or shipped with curate (`builtin`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import pyarrow as pa
+
+from curation.models.probe import BUILTIN_FOLDER, FOLDER, StoredProbe, read_probe
+from curation.models.resolve import resolve_model
+from curation.models.spec import model_identity
+from curation.progress import Silent
+from curation.steps.embed.stages import embedding_with
+from curation.steps.score.scored import Scored
+from curation.storage.files import is_url, locate
+from curation.storage.rows import side_by_side, vectors
+from schemas.errors import ConfigError, ModelUnavailable
+from schemas.stages import Aligned, Input
+from scorers.probe import Probe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from curation.steps.context import Context
+    from curation.storage.files import Location
+    from schemas.stages import Stage, Task
+
+BUILTIN = "builtin"
+PREFIX = "builtin_"  # of the tables that the built-in CLIP fills where `--model` is another one
+RETRAIN = "python -m training.capability --data ../shared/data"
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """A batch of samples as `scorers.probe.Probe` reads it."""
+
+    turns: pa.ListArray
+    n_images: NDArray[np.integer]
+    image: NDArray[np.float32]
+    text: NDArray[np.float32]
+    usable: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class SamplesWithVectors:
+    """Source: samples with their vectors from `table`."""
+
+    table: str
+    batch: ClassVar[int] = 1024
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """See `schemas.stages.Source`."""
+        return (Aligned("samples"), Aligned("checked"), Aligned(self.table))
+
+    def plan(self, task: Task) -> Iterator[pa.RecordBatch]:
+        read = {"samples": ["uid", "turns", "n_images"], "checked": ["error"], self.table: ["image", "text"]}
+        yield from side_by_side(task, read, self.batch)
+
+    def load(self, task: Task, rows: pa.RecordBatch) -> Iterator[Sampled]:
+        yield sampled(rows)
+
+
+def sampled(rows: pa.RecordBatch) -> Sampled:
+    """Rows with the columns turns, n_images, error, image and text."""
+    return Sampled(
+        rows["turns"],
+        rows["n_images"].to_numpy(),
+        vectors(rows["image"]),
+        vectors(rows["text"]),
+        rows["error"].is_null().to_numpy(zero_copy_only=False),
+    )
+
+
+@dataclass(frozen=True)
+class Probing:
+    """A trained scorer, whose weights are read at the first batch of a process."""
+
+    stored: StoredProbe
+
+    def score(self, piece: Sampled) -> pa.RecordBatch:
+        """See `scorers.probe`."""
+        return Probe(self.stored.weights).score(piece)
+
+
+def probe_stage(probe: StoredProbe, table: str) -> Scored:
+    """`capability` by `probe`, from the vectors in `table`."""
+    source, settings = SamplesWithVectors(table), {"probe": probe.identity}
+    return Scored("capability", Probe.version, Probe.writes, source, Probing(probe).score, settings)
+
+
+def probe_capability(context: Context) -> list[Stage]:
+    """The backend `probe`: the model of `capability.probe`, on the vectors of `--model`.
+
+    Raises:
+        ConfigError: there is no such model, or it was trained on vectors of another encoder.
+    """
+    folder = _folder(context.config.capability.probe, context.root)
+    probe = read_probe(folder)
+    if probe is None:
+        raise ConfigError(
+            f"there is no trained scorer in {folder}; train one with `curate train-scorer`, "
+            "or name its folder with --probe"
+        )
+    probe.require(dict(context.model().identity))
+    return [probe_stage(probe, "vectors")]
+
+
+def _folder(named: str | None, root: Location) -> Location:
+    """Where the scorer lies: a name that is relative is so to curate.toml."""
+    if named is None:
+        return root / FOLDER
+    return locate(named) if is_url(named) or Path(named).is_absolute() else root.parent / named
+
+
+def builtin_capability(context: Context) -> list[Stage]:
+    """The backend `builtin`: the shipped model, on vectors of the built-in CLIP, whatever `--model` is.
+
+    Raises:
+        ModelUnavailable: it was trained on another built-in CLIP than the one that is here.
+    """
+    probe = builtin_probe()
+    if context.model().spec == BUILTIN:
+        return [probe_stage(probe, "vectors")]
+    encoder = resolve_model(BUILTIN, context.config.run.device, context.root, Silent())
+    embedded = embedding_with(context.config, encoder, PREFIX)
+    return [*embedded, probe_stage(probe, f"{PREFIX}vectors")]
+
+
+def builtin_probe() -> StoredProbe:
+    """The model that is shipped with the package.
+
+    Raises:
+        ModelUnavailable: it is not there, or was trained on another built-in CLIP.
+    """
+    probe = read_probe(BUILTIN_FOLDER)
+    if probe is None:
+        raise ModelUnavailable(f"the built-in capability probe is missing; make it by `{RETRAIN}`")
+    try:
+        probe.require(model_identity(BUILTIN))
+    except ConfigError as error:
+        raise ModelUnavailable(
+            f"the built-in capability probe does not fit the built-in CLIP; train it anew by `{RETRAIN}`, "
+            "or take --capability none"
+        ) from error
+    return probe

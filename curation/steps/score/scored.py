@@ -1,0 +1,52 @@
+"""The one stage of all scorers that need no more than a batch: a source loads it, `score` makes columns of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pyarrow as pa
+
+from schemas.columns import UID
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from schemas.stages import Source
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A table of scores beside the uids of the rows that its source plans.
+
+    Args:
+        name: of the table.
+        version: of the scorer.
+        columns: what `score` writes.
+        source: loads one piece a batch, which holds the batch's rows, in order.
+        score: a function that pickles: of a module, or a method of a small value.
+        settings: what stands in the keys of the shards: everything else that the scores follow from.
+    """
+
+    name: str
+    version: int
+    columns: pa.Schema
+    source: Source
+    score: Callable[[Any], pa.RecordBatch]
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    shape: ClassVar[str] = "map"
+
+    @property
+    def writes(self) -> pa.Schema:
+        return pa.schema([UID, *self.columns])
+
+    def params(self) -> dict[str, Any]:
+        return self.settings
+
+    def prepare(self, piece: Any) -> pa.RecordBatch:
+        return self.score(piece)
+
+    def finish(self, rows: pa.RecordBatch, prepared: list[pa.RecordBatch]) -> pa.RecordBatch:
+        (scores,) = prepared
+        return pa.record_batch([rows["uid"], *scores.columns], schema=self.writes)

@@ -1,0 +1,70 @@
+"""The stage that chooses, as the settings ask for it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from curation.catalog import ALWAYS, tables_for
+from curation.plugins import plugin_columns
+from curation.selectors import selector
+from curation.selectors.decision import wanted
+from curation.selectors.less import spec_with
+from curation.steps.select.columns import derived
+from curation.steps.select.listed import listed
+from curation.steps.select.select import Select
+from schemas.errors import BudgetError
+
+if TYPE_CHECKING:
+    from curation.steps.context import Context
+    from schemas.config import Config
+    from schemas.stages import Stage
+
+
+def select_stages(context: Context) -> list[Stage]:
+    """The stage of `selection`."""
+    return [select_stage(context.config)]
+
+
+def select_stage(config: Config) -> Select:
+    """The stage that the settings ask for.
+
+    Raises:
+        CurateError: there is no budget, a setting is wrong, or a list cannot be read.
+    """
+    settings = config.select
+    if settings.budget is None:
+        raise BudgetError(
+            'say how much to keep: --budget 30%, or budget = "30%" under [select] in curate.toml'
+        )
+    strategy = spec_with(settings.strategy, settings.target)
+    stage = Select(
+        settings.budget,
+        strategy,
+        config.run.seed,
+        (),
+        settings.where,
+        settings.default_filters,
+        settings.at_least,
+        settings.at_most,
+        listed(settings.must_keep),
+        listed(settings.must_drop),
+        leaves_out_leaks(config),
+    )
+    return replace(stage, tables=_tables(stage, config))
+
+
+def leaves_out_leaks(config: Config) -> bool:
+    """Whether the settings name benchmarks whose leaks are not to be selected."""
+    return bool(config.decontaminate.against) and not config.decontaminate.tag
+
+
+def _tables(stage: Select, config: Config) -> tuple[str, ...]:
+    """The scores that the stage may look at: those of every run, and of the others what it names or wishes."""
+    made = {"grounding": config.vlm.model is not None, "capability": config.capability.backend != "none"}
+    plugged = plugin_columns(config.score.plugins)
+    wishes = wanted(selector(stage.strategy))
+    optional = tables_for([name for name in wishes if name not in derived(wishes)])
+    named = tables_for([name for name in stage.columns if name not in plugged])
+    named += tuple(plugged[name] for name in stage.columns if name in plugged)
+    return tuple(dict.fromkeys((*ALWAYS, *named, *(table for table in optional if made.get(table)))))
