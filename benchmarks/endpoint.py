@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.report import alternate, arguments, show
+from curation.endpoint.address import Endpoint
 from curation.endpoint.asker import asker, close_askers
 from curation.endpoint.requests import Request
-from curation.endpoint.settings import Endpoint
 from curation.steps.score.endpoint import sample_of, submit
 from scorers.judgement import Judgement
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clustering.runs import places
 from clustering.vectors import checked, cosines, margin
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 # Numbers of a block of products: 4 MB stay in the cache.
 BLOCK = 1 << 20

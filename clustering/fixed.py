@@ -11,21 +11,18 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clustering.processor import n_threads
 from clustering.vectors import checked
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from numpy.typing import NDArray
 
 # Rows are multiples of 1 / ONE, digits multiples of a row's largest number / MOST.
 ONE = 32767

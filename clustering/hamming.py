@@ -9,19 +9,16 @@ comparing everything takes 6 and the tables here 1.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from math import comb
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from numpy.typing import NDArray
-
-    Codes = NDArray[np.uint8]
-    Ints = NDArray[np.int64]
+Codes = NDArray[np.uint8]
+Ints = NDArray[np.int64]
 
 Found: TypeAlias = "tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]"
 Blocks: TypeAlias = "list[tuple[int, int, int]]"  # first bit, bits, how many of them may differ

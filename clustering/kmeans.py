@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from clustering.fixed import BLOCK, ONE, Centres, Rows, crew
+from clustering.fixed import BLOCK, ONE, Centres, Crew, Rows, crew
 from clustering.seeding import plus_plus
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from clustering.fixed import Crew
 
 MOST_CLUSTERS = 10_000
 # A cluster that is too large is split into pieces of about this share of what is allowed, in at most so many

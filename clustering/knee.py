@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clustering.fixed import Rows
 from clustering.kmeans import fit
-
-if TYPE_CHECKING:
-    from clustering.fixed import Rows
 
 # Rows that are scanned at most, and numbers of clusters that are tried.
 SCANNED = 16_384

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from clustering.processor import n_threads
-from clustering.products import LOWEST, Coarse, Precision, products
+from clustering.products import LOWEST, Coarse, Precision, Products, products
 from clustering.runs import places
 from clustering.vectors import DENSE_SHARE, checked, cosines, margin
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from concurrent.futures import Future
-
-    from numpy.typing import NDArray
-
-    from clustering.products import Products
-
-    Ints: TypeAlias = NDArray[np.int64]
-    Floats: TypeAlias = NDArray[np.float32]
-    Codes: TypeAlias = NDArray[Any]
-    Entries: TypeAlias = tuple[Ints, Ints, Floats]  # row, other row, similarity
+Ints: TypeAlias = NDArray[np.int64]
+Floats: TypeAlias = NDArray[np.float32]
+Codes: TypeAlias = NDArray[Any]
+Entries: TypeAlias = tuple[Ints, Ints, Floats]  # row, other row, similarity
 
 BLOCK = 1024
 # Rows of the right that `across` prepares at once.

@@ -8,20 +8,17 @@ kind in a second as float32 ones.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clustering.processor import has_bf16_instructions
 from clustering.vectors import margin
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    Ints = NDArray[np.int64]
-    Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float32]
 
 Precision = Literal["auto", "float32", "bfloat16"]
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
-
-    from clustering.fixed import Rows
+from clustering.fixed import Rows
 
 # Rows whose distances to all clusters are held at once.
 BLOCK = 1024

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from clustering.fixed import Crew, Rows
+from clustering.fixed import Crew, Rows
 
 # Rows a centroid among which starts are looked for, and rows at least.
 POINTS = 16

@@ -9,12 +9,8 @@ whatever the order of the additions. Decisions are therefore the same bits every
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from numpy.typing import NDArray
 
 GRID = 2.0**25
 # Rows gathered at once by `cosines`: two float64 copies of 256 x 1,024 stay in the cache.

@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from schemas.stages import Engine, MapStage, Source
 
 __all__ = [
+    "ColumnScorer",
     "CurateError",
     "Encoder",
     "Engine",
     "ImageAt",
     "MapStage",
-    "ColumnScorer",
     "Reader",
     "Record",
     "Scorer",

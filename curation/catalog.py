@@ -1,4 +1,4 @@
-"""The tables, one row each: what a row is, what it holds, which flag makes it, what of it samples are chosen by.
+"""The tables, one row each: what a row is, what it holds, which flag makes it, and what is chosen by.
 
 From here follow the score table, what exports carry, which tables a new dataset makes anew, and
 docs/data-model.md.
@@ -6,6 +6,7 @@ docs/data-model.md.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Literal
@@ -14,6 +15,7 @@ import pyarrow as pa
 
 from schemas.columns import CHECKED
 from schemas.errors import ConfigError
+from schemas.stages import Pool
 from scorers import COLUMN_SCORERS
 from scorers.alignment import Alignment
 from scorers.grounding import Grounding
@@ -24,11 +26,7 @@ from scorers.synthetic import Synthetic
 from scorers.taxonomy import WRITES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     import polars as pl
-
-    from schemas.stages import Pool
 
 
 @dataclass(frozen=True)

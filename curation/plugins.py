@@ -7,6 +7,7 @@ until one of its scorers is asked for.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import entry_points
@@ -15,12 +16,10 @@ from typing import TYPE_CHECKING, Any
 from curation.catalog import PLUGIN
 from schemas.columns import SAMPLES
 from schemas.errors import ConfigError
+from schemas.protocols import ColumnScorer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from importlib.metadata import EntryPoint
-
-    from schemas.protocols import ColumnScorer
 
 GROUP = "curation.scorers"
 VECTORS = ("image", "text")

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from schemas.protocols import Bar, Progress
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 class Silent:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from curation.commands.annotate import annotate
 from curation.commands.clusters import clusters
@@ -23,14 +24,9 @@ from curation.commands.verify import collect_garbage, verify
 from curation.models.catalogue import catalogue
 from curation.pipeline.pipeline import Pipeline
 from curation.progress import Silent
-from curation.storage.files import locate
+from curation.storage.files import Location, locate
 from curation.storage.lock import locked
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from curation.storage.files import Location
-    from schemas.protocols import Progress
+from schemas.protocols import Progress
 
 
 class Workspace(Pipeline):

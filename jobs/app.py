@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-UNPACKED = "curate_src"  # where the archive of the code lies in a container (jobs/pack.py)
+UNPACKED = "curate_src"  # as jobs.pack has it, which cannot be imported yet
 
 
 def find_packages() -> None:

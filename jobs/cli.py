@@ -12,7 +12,7 @@ import click
 
 from jobs.commands import COMMANDS
 from jobs.session import Session
-from jobs.spelling import FLAGS
+from jobs.spelling import flag_of
 from schemas.errors import CurateError
 
 INTERRUPTED = "stopped. Finished shards are kept; the same command continues where it stopped."
@@ -35,7 +35,7 @@ class Boundary(click.Group):
             _show_traceback(ctx)
             sentence = _sentence(error)
             for key in ctx.ensure_object(Session).overrides:
-                sentence = sentence.replace(f"{key}:", f"{FLAGS[key]}:")
+                sentence = sentence.replace(f"{key}:", f"{flag_of(key)[0]}:")
             click.echo(f"curate: {sentence}", err=True)
             sys.exit(1)
         except KeyboardInterrupt:

@@ -7,14 +7,11 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from schemas.errors import EngineUnavailable
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 # What is sent to stop it, and how many seconds that gets.
 STEPS_TO_STOP = ((signal.SIGINT, 15.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))

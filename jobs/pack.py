@@ -16,6 +16,7 @@ from pathlib import Path
 
 from schemas.errors import CurateError
 
+UNPACKED = "curate_src"  # the folder of a container that the code is unpacked to
 PACKAGES = ("schemas", "scorers", "clustering", "curation", "jobs")
 ROOT = Path(__file__).resolve().parents[1]
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip can state

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import logging
 import shlex
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +15,10 @@ from jobs.show import plan, result
 from jobs.spelling import spelled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from curation.storage.store import Store
     from curation.workspace import Workspace
-    from schemas.config import Run
     from schemas.protocols import Progress
+    from schemas.settings import Run
     from schemas.stages import Engine
 
 
@@ -52,6 +50,8 @@ class Session:
 
     def log(self) -> None:
         """Warnings to stderr; with --debug everything that curate itself says."""
+        import logging
+
         logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
         for name in ("schemas", "scorers", "clustering", "curation", "jobs"):
             logging.getLogger(name).setLevel(logging.DEBUG if self.debug else logging.WARNING)

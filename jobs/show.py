@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
 
 from curation.progress import duration
 from jobs.show_endpoint import requests
 from jobs.text import Tree, line, size, table
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
 
 MOST_SIGNALS = 5  # named of what a strategy decided by
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 from jobs.text import line, table
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 BAR = 30  # characters of the longest bar of the curve
 

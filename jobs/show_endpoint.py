@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from curation.progress import duration
 from jobs.text import line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from jobs.text import Tree
 
 

@@ -14,31 +14,30 @@ import sys
 import time
 import uuid
 from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from curation.executor.memory import MemoryLimit
+from curation.storage.store import Store
+from jobs.java import require_java
 from jobs.tasks import DONE, PIECES, PIECES_A_BATCH, GroupTask, MapTask, Scatter
 from schemas import errors
 from schemas.config import parse_bytes
+from schemas.settings import Run
+from schemas.stages import GroupStage, MapStage, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    import numpy as np
-    from numpy.typing import NDArray
     from pyspark.sql import SparkSession
 
-    from curation.storage.store import Store
-    from schemas.config import Run
-    from schemas.stages import GroupStage, MapStage, Task
-
-    Advance = Callable[[int], None]
+Advance = Callable[[int], None]
 
 POLL = 0.5  # seconds between looks at the status tracker
 SETTLED = 2.0  # seconds at most until the tracker knows of the end of a job that has ended
@@ -68,7 +67,6 @@ def session(master: str | None, conf: Mapping[str, str]) -> tuple[SparkSession, 
         return active, False
     if SparkContext._active_spark_context is not None:
         return SparkSession.builder.getOrCreate(), False
-    from jobs.java import require_java
 
     require_java()
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,45 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from curation.storage.files import CONFIG_FILE, locate
-from jobs.flags import mode
 from jobs.masters import KNOWN, Master, parse_master
-from jobs.options import SPEAKING
 from jobs.session import Session
 from schemas.errors import ConfigError, WorkspaceError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from schemas.config import Config
 
 IMAGE = "spark.kubernetes.container.image"
 TAKEN = {"run.master": "--master", "run.spark_conf": "--spark-conf"}  # submit's own to set
-
-OPTIONS = (
-    click.option("--master", metavar="URL", help=f"{KNOWN}. Default: run.master of curate.toml."),
-    click.option(
-        "--deploy-mode",
-        type=click.Choice(["client", "cluster"]),
-        default="client",
-        show_default=True,
-        help="Where the driver runs: here, or on a node (YARN, Kubernetes).",
-    ),
-    click.option(
-        "--env",
-        type=click.Choice(["none", "archive", "image"]),
-        help="What nodes compute in: what they have, this environment packed up, or a container image. "
-        "Default: what --archive or --image say, else none.",
-    ),
-    click.option("--image", metavar="NAME", help="The container image (Kubernetes)."),
-    click.option(
-        "--archive", metavar="PATH", help="An environment that is packed already (venv-pack or conda-pack)."
-    ),
-    click.option("--name", metavar="NAME", help="Of the application. Default: curate COMMAND."),
-    click.option("--conf", multiple=True, metavar="KEY=VALUE", help="A setting of Spark; repeats."),
-    mode("dry_run", "--dry-run", help="Show the command and the files; pack and start nothing."),
-    *SPEAKING,
-)
 
 
 @dataclass(frozen=True)
@@ -107,6 +78,7 @@ class Submission:
         Raises:
             WorkspaceError: there is no workspace, or the driver will run here and cannot reach it.
         """
+        from curation.storage.files import CONFIG_FILE, locate
         from curation.workspace import Workspace
 
         overrides = self.overrides

@@ -9,21 +9,19 @@ import os
 import re
 import shlex
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from jobs import launch, pack
-from jobs.app import UNPACKED
 from jobs.java import require_java
 from jobs.masters import DRIVER_ENV
+from jobs.pack import UNPACKED
 from jobs.submission import IMAGE, Submission
 from schemas.errors import EngineUnavailable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 ENVIRONMENT = "environment"  # the folder of the unpacked environment
 IN_IMAGE = "local:///opt/curate/app.py"  # jobs/app.py in a container image (docs/cluster.md)

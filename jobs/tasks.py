@@ -6,28 +6,23 @@ import gc
 import os
 import pickle
 import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from curation.executor.local import run_tasks
+from curation.executor.memory import MemoryLimit
 from curation.executor.shuffle import scatter
+from curation.storage.store import Store
 from schemas.errors import ConfigError
+from schemas.stages import GroupStage, MapStage
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from curation.executor.memory import MemoryLimit
-    from curation.storage.store import Store
-    from schemas.stages import GroupStage, MapStage
-
-    Batches = Iterator[pa.RecordBatch]
+Batches = Iterator[pa.RecordBatch]
 
 DONE = "number int, rows long"
 PIECES = "bin int, number int, piece binary"

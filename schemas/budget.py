@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
@@ -12,8 +13,6 @@ import numpy as np
 from schemas.errors import BudgetError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from numpy.typing import ArrayLike, NDArray
 
 Unit = Literal["fraction", "samples", "tokens", "bytes", "column"]

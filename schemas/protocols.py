@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from contextlib import AbstractContextManager
-    from pathlib import Path
-
     import numpy as np
     import polars as pl
     import pyarrow as pa
@@ -170,7 +169,7 @@ class Scorer(Protocol):
 
 
 class ColumnScorer(Scorer, Protocol):
-    """A scorer that needs no more than columns of a sample: built in, or behind a `curation.scorers` entry point.
+    """A scorer of columns of a sample: built in, or behind an entry point `curation.scorers`.
 
     `score` gets the readable samples of a batch with the columns of `reads`, and returns a row for each. A
     row's values must follow from that row alone: batches are cut by shard.

@@ -5,12 +5,11 @@ A map has one shard in and one out. A fit or decide sees whole tables, narrowly.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeGuard, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
     import numpy as np
     import pyarrow as pa
     from numpy.typing import NDArray

@@ -1,14 +1,15 @@
 """One file a scorer: a batch in, scores out. Kernels on arrays and Arrow batches; only `schemas` is imported.
 
-A new scorer is one file here and one line below, or an entry point `curation.scorers` of another package. One
-that says which columns of a sample it `reads` is run by `curate score` as it is; another has a stage that makes
-its batches, in `curation/steps/score/`.
+A new scorer is one file here and one line below, or an entry point `curation.scorers` of another package.
+One that says which columns of a sample it `reads` is run by `curate score` as it is; another has a stage that
+makes its batches, in `curation/steps/score/`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
+from schemas.protocols import ColumnScorer, Scorer
 from scorers.alignment import Alignment
 from scorers.capability import Capability
 from scorers.grounding import Grounding
@@ -19,9 +20,6 @@ from scorers.phrases import PhraseGrounding
 from scorers.probe import Probe
 from scorers.synthetic import Synthetic
 from scorers.text_flags import TextFlags
-
-if TYPE_CHECKING:
-    from schemas.protocols import ColumnScorer, Scorer
 
 SCORERS: dict[str, type[Scorer]] = {
     "hygiene": Hygiene,

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from numpy.typing import NDArray
 
 # Thresholds that are tried for a style; one outside would rest on few rows.
 THRESHOLDS = np.arange(0.3, 0.71, 0.05)

@@ -6,18 +6,15 @@ are written anew: mmSSR's repository has its wording for one capability and no d
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
+
+import pyarrow as pa
 
 from scorers.questions import Answer, Malformed, Question, Reply, beginning, digit, json_object, points, rows
 from scorers.taxonomy import CAPABILITIES, CAPABILITY_COLUMNS, STYLE_COLUMNS, STYLES, WRITES, column
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import pyarrow as pa
 
 KEYS = {
     name.removeprefix("cap_"): name for name in CAPABILITY_COLUMNS

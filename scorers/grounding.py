@@ -15,17 +15,16 @@ Token figures come from logits in float32; a sample's figures are means over its
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import torch
-    from numpy.typing import NDArray
 
 # Answer tokens whose logits are held at once in float32: 150,000 words make 300 MB of 512.
 TOKENS_AT_ONCE = 512

@@ -7,9 +7,9 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from PIL import Image
 
 # Sharpness is measured at this longest side, so that it compares between images of different sizes.

@@ -7,17 +7,13 @@ patterns are RE2's, run by Arrow over a batch at once: 15 times as fast as Pytho
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
+from numpy.typing import NDArray
 
 VERSION = 1  # raised with any change to what a feature is
 PLACEHOLDER = "<image>"

@@ -5,15 +5,13 @@ mmE5 has its generator revise what it finds wanting and publishes no scale; here
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
 from scorers.questions import Answer, Malformed, Question, Reply, json_object, points, rows
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 JUDGEMENTS = {
     "relevance": "question and answer are about what the images show, and the answer answers the question",

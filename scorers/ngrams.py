@@ -6,22 +6,18 @@ Texts are compared by their words alone: case, marks, white space and how a char
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scorers.quality.words import words
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    Ints = NDArray[np.int64]
-    Hashes = NDArray[np.uint64]
+Ints = NDArray[np.int64]
+Hashes = NDArray[np.uint64]
 
 # Words of the shortest text that is compared: what is shorter recurs by chance.
 LEAST_WORDS = 8

@@ -9,16 +9,13 @@ do not compare, ranks do.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
+from numpy.typing import NDArray
 
 FOUND = 0.9  # share of the bank that a phrase must beat
 MOST_PHRASES, MOST_WORDS = 8, 4

@@ -9,16 +9,14 @@ squared weights as penalty; so scores keep to their range, and a mean score agre
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from scorers.instructions import FEATURES, features
 from scorers.taxonomy import CAPABILITY_COLUMNS, MOST, STYLE_COLUMNS, WRITES
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 OUTPUTS = (*CAPABILITY_COLUMNS, *STYLE_COLUMNS)
 N_CAPABILITIES = len(CAPABILITY_COLUMNS)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
 
 SYSTEM = "You rate instances of instruction data on which multimodal large language models are trained."
 NAMES = {"user": "Question", "assistant": "Answer"}

@@ -14,19 +14,16 @@ So 0.5 to 1 is a sample without a flag, and 0 one whose answer is a refusal, an 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import pyarrow as pa
 
 from scorers import text_flags
 from scorers.hygiene import Measured
 from scorers.quality.found import Finding
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from scorers.quality.truncation import Lexicon
+from scorers.quality.truncation import Lexicon
 
 # A luminance that deviates by less than one level of 256 shows nothing.
 BLANK_CONTRAST = 1 / 255

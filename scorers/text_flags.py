@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
 from scorers.quality import echoes, emptiness, garbage, openings, repetition, truncation
 from scorers.quality.diversity import mtld
-from scorers.quality.found import Finding
+from scorers.quality.found import Finding, Found
 from scorers.quality.language import language, mismatch
 from scorers.quality.refusals import refusal
 from scorers.quality.words import spans
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from scorers.quality.found import Found
 
 PLACEHOLDER = "<image>"
 FLAGS = (

@@ -20,8 +20,9 @@ from click.testing import CliRunner, Result
 
 from curation.commands.plan import history
 from curation.generate.pool import write_pool
-from jobs import session
+from curation.steps.chain import STAGES
 from jobs.cli import cli
+from jobs.spelling import declared, flag_of
 from schemas.config import Config
 from schemas.stages import STEPS
 from scorers.taxonomy import CAPABILITY_COLUMNS, STYLE_COLUMNS
@@ -151,17 +152,13 @@ def test_every_key_of_the_config_has_a_flag() -> None:
         if section != "datasets"
         for key in field.annotation.model_fields
     }
-    flags = {
-        cell.cell_contents
-        for parameter in cli.commands["run"].params
-        for cell in getattr(parameter.callback, "__closure__", None) or ()
-        if isinstance(cell.cell_contents, str) and "." in cell.cell_contents
-    }
-    assert flags == keys
+    assert set(declared()) == keys
+    flags = {name for parameter in cli.commands["run"].params for name in parameter.opts}
+    assert {flag_of(key)[0] for key in keys} <= flags
 
 
 def test_the_steps_are_those_of_the_chain() -> None:
-    assert session.STEPS == STEPS
+    assert tuple(STAGES) == STEPS
 
 
 # --- examples ----------------------------------------------------------------------------------------------

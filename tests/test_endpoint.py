@@ -19,11 +19,11 @@ import pytest
 from PIL import Image
 
 from curation.commands.verify import collect_garbage
+from curation.endpoint.address import endpoint_of
 from curation.endpoint.answers import Answers
 from curation.endpoint.asker import asker, close_askers
 from curation.endpoint.dialect import known_endpoint, resolve_endpoint
 from curation.endpoint.retry import backoff, of_status, retry_after
-from curation.endpoint.settings import endpoint_of
 from curation.executor.keys import keys_of
 from curation.generate.pool import write_pool
 from curation.progress import Silent
@@ -38,7 +38,7 @@ from tests.scripted_server import Body, Out, Script, Server, answer, good, image
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from curation.endpoint.settings import Endpoint
+    from curation.endpoint.address import Endpoint
     from curation.executor.planner import Planner
 
 KEY = "sk-very-secret-0123456789"

@@ -17,12 +17,12 @@ from curation import _demand_siblings
 ROOT = Path(__file__).parent.parent
 PACKAGES = {"schemas", "scorers", "clustering", "curation", "jobs"}
 PUBLIC = [
+    "ColumnScorer",
     "CurateError",
     "Encoder",
     "Engine",
     "ImageAt",
     "MapStage",
-    "ColumnScorer",
     "Reader",
     "Record",
     "Scorer",

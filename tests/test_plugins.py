@@ -132,16 +132,16 @@ def test_a_row_s_score_does_not_depend_on_the_batch(installed: Path, monkeypatch
         assert stage.prepare(rows.slice(i, 1)).equals(whole.slice(i, 1))
 
 
+@pytest.mark.parametrize(
+    ("reads", "tables"), [("image", ["samples", "checked", "vectors"]), ("source", ["samples", "checked"])]
+)
 def test_vectors_are_read_only_where_a_scorer_asks_for_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads: str, tables: list[str]
 ) -> None:
-    package(tmp_path, "odd_one", SCORER)
+    package(tmp_path, f"odd_{reads}", SCORER.replace('"image"', f'"{reads}"'))
     monkeypatch.syspath_prepend(tmp_path)
     (stage,) = plugin_stages(["odd"])
-    assert [item.table for item in stage.source.inputs] == ["samples", "checked", "vectors"]
-    package(tmp_path, "odd_two", SCORER.replace('"odd"', '"blind"').replace('"image")', '"source")'))
-    (stage,) = plugin_stages(["blind"])
-    assert [item.table for item in stage.source.inputs] == ["samples", "checked"]
+    assert [item.table for item in stage.source.inputs] == tables
 
 
 def test_an_unknown_scorer_names_those_that_there_are(

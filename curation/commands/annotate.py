@@ -7,40 +7,36 @@ import io
 import json
 import time
 from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from curation.catalog import score_table
+from curation.endpoint.address import Endpoint
 from curation.endpoint.asker import asker
 from curation.endpoint.dialect import resolve_endpoint
+from curation.pipeline.pipeline import Pipeline
 from curation.selectors.per_cluster import RandomPerCluster
 from curation.steps.chain import STAGES
+from curation.steps.context import Context
 from curation.steps.score.endpoint import submit
 from curation.storage.files import is_url, put
 from curation.storage.lock import locked
 from curation.storage.rows import gather, located
 from schemas.columns import UID
 from schemas.errors import ConfigError, EndpointUnavailable
+from schemas.stages import Stage
 from schemas.tables import key_of
 from scorers.capability import Capability
+from scorers.questions import Reply
 from scorers.taxonomy import CAPABILITY_COLUMNS, WRITES
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from concurrent.futures import Future
-
-    from numpy.typing import NDArray
-
-    from curation.endpoint.settings import Endpoint
-    from curation.pipeline.pipeline import Pipeline
-    from curation.steps.context import Context
-    from schemas.stages import Stage
-    from scorers.questions import Reply
 
 TABLE = "labels"
 LABELS = pa.schema([UID, *WRITES])

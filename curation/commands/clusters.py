@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from clustering.quality import adjusted_rand, purity
 from curation.catalog import score_table
+from curation.pipeline.pipeline import Pipeline
 from curation.steps.chain import chain
 from curation.steps.cluster.cluster_quality import MeasureClusters
 from curation.steps.cluster.skills import NameSkills
 from curation.steps.cluster.source import cluster_vectors
 from curation.storage.lock import locked
 from curation.storage.rows import record_ids
+from curation.storage.store import Store
 from schemas.errors import ConfigError
 from scorers.taxonomy import CAPABILITIES, CAPABILITY_COLUMNS, STYLE_COLUMNS, STYLES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import polars as pl
-
-    from curation.pipeline.pipeline import Pipeline
-    from curation.storage.store import Store
 
 # Columns that are no columns: the one of several with the highest score.
 DOMINANT = {

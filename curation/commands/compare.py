@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from curation.catalog import column_tables, demand_tables, score_table
 from curation.commands.plot import plot
+from curation.pipeline.pipeline import Pipeline
 from curation.selectors import SELECTORS, selector
 from curation.selectors.grid import IMAGE, TEXT, joint_vectors
 from curation.selectors.measures import MEASURED, balance, coverage, defects, mean_scores, redundancy
@@ -24,14 +27,9 @@ from schemas.errors import BudgetError, ConfigError
 from schemas.stages import Pool
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import polars as pl
-    from numpy.typing import NDArray
 
-    from curation.pipeline.pipeline import Pipeline
-
-    Ints = NDArray[np.int64]
+Ints = NDArray[np.int64]
 
 CURRENT = "selection"  # the name of the one that `curate select` made
 RANDOM = "random"

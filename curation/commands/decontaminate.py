@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.executor.memory import peak_gb
 from curation.pipeline.config_file import relative, set_keys
+from curation.pipeline.pipeline import Pipeline
 from curation.readers.sources import parse_dataset
 from curation.steps.chain import chain
 from curation.steps.decontaminate.leaks import LEVELS, TEXT
 from curation.steps.decontaminate.stages import SECTION, benchmark_paths, leak_stages, store_of
-from curation.storage.files import CONFIG_FILE
+from curation.storage.files import CONFIG_FILE, Location
 from curation.storage.lock import locked
+from curation.storage.store import Store
 from schemas.config import load
 from schemas.errors import ConfigError
-
-if TYPE_CHECKING:
-    from curation.pipeline.pipeline import Pipeline
-    from curation.storage.files import Location
-    from curation.storage.store import Store
 
 
 def decontaminate(workspace: Pipeline, *, limit: int = 20) -> dict[str, Any]:
@@ -142,7 +139,6 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
 
 def _spelled(workspace: Pipeline) -> Pipeline:
     """The workspace with the paths that flags gave relative to curate.toml, as they will stand there."""
-
     base, given = workspace.base, dict(workspace.overrides)
     held = load(base / CONFIG_FILE).decontaminate
     for name, spell in (("against", _relative), ("images", relative)):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from curation.commands.export import export
 from curation.commands.init import add_datasets
@@ -13,15 +14,11 @@ from curation.generate.pool import write_pool
 from curation.pipeline.config_file import set_keys
 from curation.pipeline.pipeline import Pipeline
 from curation.storage.files import CONFIG_FILE
+from curation.storage.store import Store
 from schemas.budget import Budget
 from schemas.config import load
 from schemas.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from curation.storage.store import Store
-    from schemas.protocols import Progress
+from schemas.protocols import Progress
 
 # Small, so that a demo that was stopped visibly continues where it stopped.
 SHARD_ROWS = 128

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from curation.commands.annotate import clustering, rows_of, sample
+from curation.endpoint.address import Endpoint, is_asked
 from curation.endpoint.answers import Answers
 from curation.endpoint.dialect import known_endpoint
 from curation.endpoint.requests import Request
-from curation.endpoint.settings import is_asked
 from curation.executor.keys import keys_of
+from curation.executor.planner import State
+from curation.pipeline.pipeline import Pipeline
 from curation.steps.score.endpoint import Ask, endpoint_capability, judgement_stages, sample_of
+from schemas.stages import Stage
 from scorers.capability import Capability
 from scorers.hygiene import count_tokens
-from scorers.questions import SYSTEM, prompt
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from curation.endpoint.settings import Endpoint
-    from curation.executor.planner import State
-    from curation.pipeline.pipeline import Pipeline
-    from schemas.stages import Stage
-    from scorers.questions import Question
+from scorers.questions import SYSTEM, Question, prompt
 
 # A side of the squares that Qwen2-VL makes a token of; other models take more or fewer of an image.
 PATCH = 28  # px

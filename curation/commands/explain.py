@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.catalog import HASHES, all_tables
 from curation.commands.decontaminate import leaks_of
+from curation.pipeline.pipeline import Pipeline
+from curation.storage.store import Store
 from schemas.errors import CurateError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from curation.pipeline.pipeline import Pipeline
-    from curation.storage.store import Store
 
 HEX = re.compile(r"[0-9a-f]{4,32}")
 FACTS = ("dataset", "key", "file", "line", "source", "n_images", "n_turns", "n_tokens")

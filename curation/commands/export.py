@@ -7,33 +7,29 @@ import os
 import platform
 import shutil
 import time
+from collections.abc import Iterator, Mapping
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.executor.keys import keys_of
 from curation.pipeline.counts import counts
+from curation.pipeline.pipeline import Pipeline
 from curation.pipeline.remembered import remembered, shareable
 from curation.readers.sources import resolved
 from curation.steps.select.select import LISTS, Select, settings
 from curation.storage.files import is_url, put
 from curation.storage.lock import locked
+from curation.storage.store import Store
 from curation.writers import writer
 from curation.writers.kept import Context, Kept
+from schemas.config import Config
 from schemas.errors import ExportError, WorkspaceError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    import pyarrow as pa
-
-    from curation.pipeline.pipeline import Pipeline
-    from curation.storage.store import Store
-    from schemas.config import Config
-    from schemas.protocols import Bar
-    from schemas.tables import Manifest
+from schemas.protocols import Bar
+from schemas.tables import Manifest
 
 SUMMARY = "curate.json"
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from curation.pipeline.pipeline import Pipeline
 from curation.storage.rows import record_ids
 from schemas.errors import WorkspaceError
-
-if TYPE_CHECKING:
-    from curation.pipeline.pipeline import Pipeline
 
 
 def groups(workspace: Pipeline, limit: int) -> dict[str, Any]:

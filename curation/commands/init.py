@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from curation.pipeline.config_file import write_config
 from curation.pipeline.pipeline import Pipeline
 from curation.readers import reader
 from curation.readers.sources import parse_dataset, resolved
-from curation.storage.files import CONFIG_FILE, locate
+from curation.storage.files import CONFIG_FILE, Location, locate
 from schemas.config import load
 from schemas.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from curation.storage.files import Location
 
 
 def initialise(

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
+from curation.steps.score.probe import sampled
+from curation.storage.store import Store
 from schemas.errors import ConfigError
 from scorers.agreement import best_threshold, calibration, f1, macro, spearman
-from scorers.probe import N_CAPABILITIES, OUTPUTS, Weights, fit
+from scorers.probe import N_CAPABILITIES, OUTPUTS, Weights, fit, present, rows_of
 from scorers.taxonomy import CAPABILITY_COLUMNS, MOST, STYLE_COLUMNS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from numpy.typing import NDArray
-
-    from curation.storage.store import Store
-
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)  # of the penalty; cross-validation decides
 LEAST = 50  # labelled samples below which nothing is fitted
@@ -163,11 +160,6 @@ class Examples:
 
 def examples(store: Store, labels: Mapping[bytes, NDArray[np.float32]], table: str = "vectors") -> Examples:
     """The readable samples that `labels` names by uid, in pool order; vectors are those of `table`."""
-    import pyarrow as pa
-
-    from curation.steps.score.probe import sampled
-    from scorers.probe import present, rows_of
-
     parts, held, groups = [], [], []
     samples = store.iterate("samples", ["uid", "turns", "n_images", "images"])
     known = zip(store.iterate("checked", ["error"]), store.iterate(table, ["image", "text"]), strict=True)

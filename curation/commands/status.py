@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow.compute as pc
 
+from curation.pipeline.pipeline import Pipeline
 from curation.steps.select.select import settings
+from curation.storage.store import Store
 from schemas.errors import ModelUnavailable
 from schemas.stages import STEPS
-
-if TYPE_CHECKING:
-    from curation.pipeline.pipeline import Pipeline
-    from curation.storage.store import Store
 
 
 def status(workspace: Pipeline) -> dict[str, Any]:

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from curation.commands.annotate import TABLE
 from curation.commands.probe_fit import examples, train
 from curation.models.probe import FOLDER, write_probe
+from curation.pipeline.pipeline import Pipeline
 from curation.readers.records import BadRecord, kind, parse, text_of
+from curation.storage.store import Store
 from schemas.errors import ConfigError
 from scorers.probe import OUTPUTS
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from numpy.typing import NDArray
-
-    from curation.pipeline.pipeline import Pipeline
-    from curation.storage.store import Store
-
-    Labels = dict[bytes, NDArray[np.float32]]
+Labels = dict[bytes, NDArray[np.float32]]
 
 RANGES = {name: 5.0 if name.startswith("cap_") else 1.0 for name in OUTPUTS}
 

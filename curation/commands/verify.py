@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from curation.catalog import ON_REQUEST, all_tables, current_tables
-from curation.storage.files import Remote, each, walk
+from curation.storage.files import Location, Remote, each, walk
 from curation.storage.ids import words
-
-if TYPE_CHECKING:
-    from curation.storage.files import Location
-    from curation.storage.store import Store
+from curation.storage.store import Store
 
 
 def verify(store: Store) -> list[str]:

@@ -14,14 +14,10 @@ import os
 import re
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-from curation.storage.files import Remote, put
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from curation.storage.files import Location
+from curation.storage.files import Location, Remote, put
 
 FAN_OUT = 3  # hex digits of a folder's name: 4,096 folders
 

@@ -9,20 +9,16 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from curation.endpoint.address import Endpoint
 from curation.endpoint.answers import Answers
 from curation.endpoint.client import Client, Unanswered
 from curation.endpoint.greeting import greeting
-from curation.endpoint.requests import Request, answer_of
+from curation.endpoint.requests import Request, Sample, answer_of
+from curation.endpoint.retry import Failure
 from schemas.errors import EndpointUnavailable
-from scorers.questions import Malformed, Reply
-
-if TYPE_CHECKING:
-    from curation.endpoint.requests import Sample
-    from curation.endpoint.retry import Failure
-    from curation.endpoint.settings import Endpoint
-    from scorers.questions import Question
+from scorers.questions import Malformed, Question, Reply
 
 # Refusals in a row after which it is not the samples that are at fault.
 MOST_REFUSALS = 20

@@ -7,16 +7,13 @@ import json
 import logging
 import random
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
+from curation.endpoint.address import Endpoint
 from curation.endpoint.requests import kept
 from curation.endpoint.retry import MOST_PATIENCE, Failure, backoff, of_status
 from schemas.errors import EndpointUnavailable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from curation.endpoint.settings import Endpoint
 
 LOG = logging.getLogger(__name__)
 SLOW_DOWN = 429

@@ -6,18 +6,15 @@ import asyncio
 import json
 from dataclasses import asdict, replace
 from functools import partial
-from typing import TYPE_CHECKING
 
+from curation.endpoint.address import Dialect, Endpoint, endpoint_of
+from curation.endpoint.asker import close_askers
 from curation.endpoint.client import Client, Unanswered
 from curation.endpoint.greeting import greeting
-from curation.endpoint.settings import Dialect, Endpoint, endpoint_of
-from curation.storage.files import put
+from curation.storage.files import Location, put
+from schemas.config import Config
+from schemas.protocols import Progress
 from schemas.tables import key_of
-
-if TYPE_CHECKING:
-    from curation.storage.files import Location
-    from schemas.config import Config
-    from schemas.protocols import Progress
 
 WEAKER = {"schema": "object", "object": "none"}
 FEWER = {20: 5, 5: 0}
@@ -43,8 +40,6 @@ def resolve_endpoint(config: Config, root: Location, progress: Progress) -> Endp
         ConfigError: none is named.
         EndpointUnavailable: it cannot be reached, or refuses.
     """
-    from curation.endpoint.asker import close_askers
-
     close_askers(stopped=True)  # what an earlier run gave up may be well again
     endpoint = known_endpoint(config, root)
     path = _path(config, endpoint, root)

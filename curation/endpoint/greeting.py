@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from curation.endpoint.address import Endpoint
 from curation.endpoint.requests import data_url, messages, structured
-from curation.endpoint.settings import Endpoint
 from scorers.questions import Question
 
 GREY = 64  # px, side of the picture that is sent

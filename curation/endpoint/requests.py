@@ -7,23 +7,20 @@ known without decoding an image, and stays answered when a library encodes JPEG 
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from io import BytesIO
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from curation.endpoint.address import Dialect, Endpoint
 from curation.readers.images import BadImage, as_ingested, decode, fetch, to_rgb
 from schemas.tables import key_of
-from scorers.questions import SYSTEM, Answer, prompt
+from scorers.questions import SYSTEM, Answer, Question, prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from PIL import Image
-
-    from curation.endpoint.settings import Dialect, Endpoint
-    from scorers.questions import Question
 
 QUALITY = 85  # of JPEG
 ENCODING = 1  # raised when images are scaled or encoded in another way: what was answered is asked anew

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+import random
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    import random
-    from collections.abc import Mapping
+from typing import Literal
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0  # seconds
 # Seconds that a server may ask to be left alone; beyond them it is the user who decides.

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
 
 from curation.executor.local import LocalEngine
 from curation.executor.memory import MemoryLimit
 from curation.plugins import offered
+from curation.storage.store import Store
 from schemas.config import parse_bytes
 from schemas.errors import EngineUnavailable
+from schemas.settings import Run
+from schemas.stages import Engine
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from curation.storage.store import Store
-    from schemas.config import Run
-    from schemas.stages import Engine
-
-    EngineOf = Callable[[Run, Store], Engine]
+EngineOf = Callable[[Run, Store], Engine]
 
 GROUP = "curation.engines"
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
+from curation.readers.sources import FoundSpan
+from curation.storage.store import Store
 from schemas.stages import (
     Aligned,
     Linked,
@@ -15,13 +18,6 @@ from schemas.stages import (
     is_whole,
 )
 from schemas.tables import key_of
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from curation.readers.sources import FoundSpan
-    from curation.storage.store import Store
-    from schemas.stages import MapStage, Stage
 
 
 def keys_of(stage: Stage, store: Store, spans: Sequence[FoundSpan] = ()) -> dict[str, list[str]]:

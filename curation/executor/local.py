@@ -5,25 +5,22 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from curation.executor.memory import MemoryLimit
-from schemas.stages import Isolating
+from curation.executor.shuffle import Regrouped, scatter
+from curation.storage.store import Store
+from schemas.stages import GroupStage, Isolating, MapStage, Task
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-
-    import numpy as np
-    import pyarrow as pa
-    from numpy.typing import NDArray
-
-    from curation.storage.store import Store
-    from schemas.stages import GroupStage, MapStage, Task
-
-    Advance = Callable[[int], None]
+Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -75,8 +72,6 @@ class LocalEngine:
         advance: Advance,
     ) -> None:
         """Regroup the rows by bin on disk, then run the bins one after the other and commit them."""
-        from curation.executor.shuffle import Regrouped, scatter
-
         with Regrouped(self.store.root / "tmp", set(keys)) as regrouped:
             for task in tasks:
                 for number, part in scatter(stage, task, bins):

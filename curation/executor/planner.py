@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from curation.catalog import may_be_old
 from curation.executor.keys import fixed_key, keys_of
+from curation.readers.sources import FoundSpan
+from curation.storage.store import Store
 from schemas.errors import NotDeterministic, ReadError, TooManyErrors
+from schemas.protocols import Progress
 from schemas.stages import (
+    Engine,
     GroupStage,
     Linked,
     MapStage,
     PoolStage,
+    Stage,
     Task,
     Whole,
     is_group,
@@ -21,16 +27,7 @@ from schemas.stages import (
     outputs,
     reads,
 )
-from schemas.tables import ShardRef
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from curation.readers.sources import FoundSpan
-    from curation.storage.store import Store
-    from schemas.protocols import Progress
-    from schemas.stages import Engine, Stage
-    from schemas.tables import Manifest
+from schemas.tables import Manifest, ShardRef
 
 
 @dataclass(frozen=True)

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import TracebackType
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from curation.storage.files import Remote
+from curation.storage.files import Location, Remote
 from curation.storage.store import read_shard
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import TracebackType
-
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from curation.storage.files import Location
-    from schemas.stages import GroupStage, Task
+from schemas.stages import GroupStage, Task
 
 
 class Regrouped:

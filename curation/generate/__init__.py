@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import random
+from collections.abc import Callable
 
 from curation.generate.arithmetic import exercises
 from curation.generate.charts import chart
@@ -12,10 +13,6 @@ from curation.generate.sample import Sample
 from curation.generate.scenes import scene
 from curation.generate.shapes import placed_shapes
 from curation.generate.tables import table
-
-if TYPE_CHECKING:
-    import random
-    from collections.abc import Callable
 
 KINDS: dict[str, Callable[[random.Random], Sample]] = {
     "charts": chart,

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import random
 
 from curation.generate import words
 from curation.generate.sample import Sample
-
-if TYPE_CHECKING:
-    import random
 
 
 def exercises(rng: random.Random) -> Sample:

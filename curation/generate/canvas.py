@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 if TYPE_CHECKING:
-    import random
-
     from PIL.Image import Image as Picture
     from PIL.ImageDraw import ImageDraw as Pen
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import math
+import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from curation.generate import words
-from curation.generate.canvas import COLOURS, contrasting, fit_font, font, ink_on, jitter, page
+from curation.generate.canvas import COLOURS, Colour, contrasting, fit_font, font, ink_on, jitter, page
 from curation.generate.sample import Sample, article, draw_turns, listed
 
 if TYPE_CHECKING:
-    import random
-
     from PIL.Image import Image
     from PIL.ImageDraw import ImageDraw
-
-    from curation.generate.canvas import Colour
 
 FAMILIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "month": (words.MONTHS, ("Rainfall", "Sales", "Visitors", "Sunny hours", "Bookings", "Energy use")),

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import random
 
 from curation.generate.canvas import COLOURS, contrasting, jitter, page
 from curation.generate.figures import THINGS, plural
 from curation.generate.sample import NUMBERS, Sample, draw_turns, listed
-
-if TYPE_CHECKING:
-    import random
 
 
 def crowd(rng: random.Random) -> Sample:

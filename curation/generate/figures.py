@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from curation.generate.canvas import Colour
+
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
-
-    from curation.generate.canvas import Colour
 
 Figure = Callable[
     ["ImageDraw", float, float, float, "Colour"], None

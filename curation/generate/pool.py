@@ -5,18 +5,16 @@ from __future__ import annotations
 import io
 import json
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 from PIL import Image, ImageEnhance
 
 from curation.generate import KINDS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from curation.generate.sample import Sample
+from curation.generate.sample import Sample
 
 Record = dict[str, Any]
 
@@ -109,7 +107,6 @@ def _is_new(sample: Sample, thumbs: list[bytes]) -> bool:
     if sample.image is None:
         return True
     # n up to a few thousand pictures a pool: numpy compares one with all earlier ones at once
-    import numpy as np
 
     thumb = sample.image.resize((THUMB, THUMB), Image.Resampling.BOX).tobytes()
     if thumbs:

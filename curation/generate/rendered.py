@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import random
 
 from PIL import Image, ImageDraw
 
 from curation.generate import words
 from curation.generate.canvas import COLOURS, contrasting, fit_font, font, ink_on, jitter, page, size
 from curation.generate.sample import Sample, article, draw_turns, listed
-
-if TYPE_CHECKING:
-    import random
 
 
 def rendered_text(rng: random.Random) -> Sample:

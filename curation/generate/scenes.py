@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw
@@ -12,8 +13,6 @@ from curation.generate.props import DARK, GLASS, INDOOR, OUTDOOR, Prop
 from curation.generate.sample import Sample, article, draw_turns, listed
 
 if TYPE_CHECKING:
-    import random
-
     from PIL.Image import Image as Picture
     from PIL.ImageDraw import ImageDraw as Pen
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from curation.generate.canvas import COLOURS, contrasting, jitter, page
 from curation.generate.figures import SHAPES
 from curation.generate.sample import Sample, article, draw_turns, listed
-
-if TYPE_CHECKING:
-    import random
 
 ROWS, COLUMNS = ("top", "middle", "bottom"), ("left", "centre", "right")
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING
 
 from curation.generate import words
-from curation.generate.canvas import COLOURS, contrasting, fit_font, ink_on, jitter, page
+from curation.generate.canvas import COLOURS, Colour, contrasting, fit_font, ink_on, jitter, page
 from curation.generate.sample import Sample, draw_turns, listed
 
 if TYPE_CHECKING:
-    import random
-
     from PIL.Image import Image
     from PIL.ImageDraw import ImageDraw
-
-    from curation.generate.canvas import Colour
 
 HEADS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "Name": (words.NAMES, ("Age", "Score", "Height", "Points", "Hours", "Laps", "Books")),

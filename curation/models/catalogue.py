@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from curation.models.spec import BUILTINS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from curation.models.weights import downloaded, preferred
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,6 @@ def _hub() -> Iterator[Listed]:
 
 def _cached_bytes(config: dict[str, str]) -> int | None:
     from huggingface_hub import try_to_load_from_cache
-
-    from curation.models.weights import downloaded, preferred
 
     if not config.get("hf_hub"):
         path = downloaded(config["url"])

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from curation.generate import KINDS
+from curation.models import weights
 from curation.models.spec import OFFLINE_CHOICE, ModelSpec, model_identity, parse_spec
+from curation.models.tokens import Tokens
+from curation.models.weights import config_of, preprocess_of_tag
 from schemas.errors import ModelUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from numpy.typing import NDArray
     from PIL.Image import Image
-
-    from curation.models.tokens import Tokens
 
 __all__ = ["OpenClipEncoder", "bf16_cosine", "load_encoder", "model_identity"]
 
@@ -170,8 +171,6 @@ def _reason(error: Exception) -> str:
 
 def _located(spec: ModelSpec) -> tuple[str, str | None]:
     """Return open_clip's name of the model and the path of its weights, all files being on disk."""
-    from curation.models import weights
-
     if spec.form in ("builtin", "hub", "folder"):
         where = weights.folder(spec)
         if spec.form == "hub":
@@ -184,9 +183,6 @@ def _located(spec: ModelSpec) -> tuple[str, str | None]:
 def _assembled(spec: ModelSpec, name: str, weights: str | None, device: str, dtype: str) -> OpenClipEncoder:
     import open_clip
     import torch
-
-    from curation.models.tokens import Tokens
-    from curation.models.weights import config_of, preprocess_of_tag
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(RANDOM_SEED)
@@ -227,8 +223,6 @@ def bf16_cosine(model: str, device: str = "cpu") -> float:
     Raises:
         ModelUnavailable: as `load_encoder`.
     """
-    from curation.generate import KINDS
-
     samples = [draw(random.Random(seed)) for seed in range(4) for draw in KINDS.values()]
     texts = [sample.caption for sample in samples]
     images = [sample.image for sample in samples if sample.image is not None]

@@ -8,24 +8,22 @@ not see each other, so one backward pass of the sum of their losses yields the g
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clustering.sketch import CountSketch, Sketcher
+from curation.models.prompts import Prompt
+from curation.models.vision_language import VisionLanguageModel
 from schemas.errors import ConfigError
 from scorers.grounding import TOKENS_AT_ONCE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     import torch
-    from numpy.typing import NDArray
-
-    from curation.models.prompts import Prompt
-    from curation.models.vision_language import VisionLanguageModel
 
 LAST_BLOCK, ADAPTERS = "last-block", "lora"
 

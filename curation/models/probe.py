@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from curation.storage.files import put
+from curation.storage.files import Location, put
 from schemas.errors import ConfigError, ModelUnavailable
 from schemas.tables import key_of
 from scorers.probe import OUTPUTS, Weights, names
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from curation.storage.files import Location
 
 FOLDER = "probe"  # in `.curate`: where `curate train-scorer` leaves what the backend `probe` takes
 BUILTIN_FOLDER = Path(__file__).parent / "builtin" / "capability"

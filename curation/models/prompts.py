@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from schemas.errors import ModelUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import torch
     from PIL import Image
 

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from curation.models.encoder import bf16_cosine, load_encoder, model_identity
 from curation.models.environment import resolve_environment, resolve_vlm_environment
 from curation.models.resolved import Model, Vlm
 from curation.models.spec import vlm_identity
-from curation.storage.files import put
+from curation.storage.files import Location, put
 from schemas.errors import ConfigError, ModelUnavailable
+from schemas.protocols import Progress
+from schemas.settings import Vlm as VlmSection
 from schemas.tables import key_of
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from curation.storage.files import Location
-    from schemas.config import Vlm as VlmSection
-    from schemas.protocols import Progress
 
 # bf16 weights are used where the smallest cosine to fp32 reaches this (DESIGN §7).
 AGREES = 0.999
@@ -30,8 +27,6 @@ def resolve_model(spec: str, device: str, root: Location, progress: Progress) ->
     Raises:
         ModelUnavailable: the weights are neither cached nor reachable.
     """
-    from curation.models.encoder import model_identity
-
     environment = resolve_environment(spec, device)
     identity = model_identity(spec)
     key = key_of([spec, identity, environment])
@@ -106,8 +101,6 @@ def resolve_checkpoints(
 
 
 def _measure(spec: str, environment: dict[str, str]) -> dict[str, Any]:
-    from curation.models.encoder import bf16_cosine, load_encoder
-
     dtype, cosine = environment["dtype"], None
     if dtype == "bfloat16":
         cosine = bf16_cosine(spec)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from threading import Lock
-from typing import TYPE_CHECKING
 
+from clustering.processor import has_bf16_instructions
+from curation.models.encoder import load_encoder
+from curation.models.environment import resolve_environment, resolve_vlm_environment
+from curation.models.vision_language import Blind, VisionLanguageModel
+from curation.models.vlm import load_vlm
 from schemas.errors import EngineUnavailable
-
-if TYPE_CHECKING:
-    from curation.models.vision_language import Blind, VisionLanguageModel
-    from schemas.protocols import Encoder
+from schemas.protocols import Encoder
 
 _loading = Lock()
 
@@ -78,10 +79,6 @@ class Vlm:
 
 @lru_cache(maxsize=2)
 def _load_vlm(vlm: Vlm) -> VisionLanguageModel:
-    from curation.models.environment import resolve_vlm_environment
-    from curation.models.vision_language import VisionLanguageModel
-    from curation.models.vlm import load_vlm
-
     _require(dict(vlm.environment), resolve_vlm_environment(vlm.spec, vlm.device), vlm.dtype, vlm.device)
     model, processor = load_vlm(vlm.spec, vlm.device, vlm.dtype)
     return VisionLanguageModel(model, processor, blind=vlm.blind, most=vlm.most, batch=vlm.batch)
@@ -89,9 +86,6 @@ def _load_vlm(vlm: Vlm) -> VisionLanguageModel:
 
 @lru_cache(maxsize=2)
 def _load(model: Model) -> Encoder:
-    from curation.models.encoder import load_encoder
-    from curation.models.environment import resolve_environment
-
     here = resolve_environment(model.spec, model.device)
     _require(dict(model.environment), here, model.dtype, model.device)
     return load_encoder(model.spec, device=model.device, dtype=model.dtype)
@@ -103,8 +97,6 @@ def _require(decided: dict[str, str], here: dict[str, str], dtype: str, device: 
     Raises:
         EngineUnavailable: naming what differs here from what the driver decided.
     """
-    from clustering.processor import has_bf16_instructions
-
     differs = [f"{name} {here[name]}, not {value}" for name, value in decided.items() if here[name] != value]
     if dtype == "bfloat16" and device == "cpu" and not has_bf16_instructions():
         differs.append("a processor without bf16 instructions")

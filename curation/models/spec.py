@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from schemas.errors import ModelUnavailable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 BUILTINS = {kind: Path(__file__).parent / "builtin" / kind for kind in ("clip", "vlm")}
 BUILTIN = BUILTINS["clip"]

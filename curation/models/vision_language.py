@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from curation.models.prompts import PLACEHOLDER, Prompts
+from curation.models.prompts import PLACEHOLDER, Prompt, Prompts
 from schemas.errors import ModelUnavailable
 from scorers.grounding import (
     CUT_OFF,
@@ -23,12 +24,8 @@ from scorers.grounding import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     import torch
     from PIL import Image
-
-    from curation.models.prompts import Prompt
 
 Blind = Literal["drop", "zero", "noise", "other"]
 NOISE_SEED = 0

@@ -5,14 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from curation.models.spec import BUILTIN, OFFLINE_CHOICE, ModelSpec, builtin_sha256, close_matches
 from schemas.errors import ModelUnavailable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 PATIENCE = 10.0  # seconds until the hub counts as unreachable; the promise to the user is 20
 CONFIG_NAME = "open_clip_config.json"

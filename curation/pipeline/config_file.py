@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import tomlkit
 
-from curation.storage.files import CONFIG_FILE, Remote, put
+from curation.storage.files import CONFIG_FILE, Location, Remote, put
 from schemas.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from curation.storage.files import Location
 
 HEADER = """\
 # curate.toml: what this workspace works on. `curate run` does what it says; flags win over it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
@@ -12,13 +12,10 @@ from curation.catalog import score_table
 from curation.selectors import selector
 from curation.selectors.order import TIES
 from curation.steps.select.budgeting import image_costs
+from curation.storage.store import Store
 from schemas.budget import Budget
+from schemas.config import Config
 from schemas.stages import STEPS
-
-if TYPE_CHECKING:
-    from curation.storage.store import Store
-    from schemas.config import Config
-
 
 CLUSTERED = ("adapt", "visnec", "coincide", "dbp")  # strategies that share the budget between clusters
 DRAWN = ("adapt", "mmssr", "ccs")  # that draw lots inside their strata

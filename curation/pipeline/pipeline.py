@@ -1,19 +1,21 @@
-"""A workspace as commands see it: its settings, its tables, and running the chain as far as it is asked for."""
+"""A workspace as commands see it: its settings, its tables, and running the chain as far as asked."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+from curation.endpoint.address import is_asked
 from curation.endpoint.dialect import resolve_endpoint
-from curation.endpoint.settings import is_asked
-from curation.executor.engines import engine
+from curation.executor.engines import EngineOf, engine
 from curation.executor.memory import peak_gb
 from curation.executor.planner import Planner, State
 from curation.models.resolve import resolve_model
+from curation.models.resolved import Model
 from curation.pipeline.config_file import write_config
 from curation.pipeline.counts import counts
 from curation.pipeline.remembered import remember
@@ -22,23 +24,15 @@ from curation.readers.sources import find_spans, resolved
 from curation.steps.chain import chain
 from curation.steps.context import Context
 from curation.steps.decontaminate.stages import BENCHMARKS, benchmark_paths
-from curation.storage.files import CONFIG_FILE, FOLDER, Remote, locate
+from curation.storage.files import CONFIG_FILE, FOLDER, Location, Remote, locate
 from curation.storage.lock import locked
 from curation.storage.store import Store
 from schemas.config import Config, load, parse_bytes
 from schemas.errors import ConfigError, ReadError, TooManyErrors, WorkspaceError
 from schemas.protocols import Progress
-from schemas.stages import STEPS
+from schemas.stages import STEPS, Stage
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from curation.executor.engines import EngineOf
-    from curation.models.resolved import Model
-    from curation.storage.files import Location
-    from schemas.stages import Stage
-
-    Own = TypeVar("Own", bound="Pipeline")
+Own = TypeVar("Own", bound="Pipeline")
 
 # Settings that decide what a vector or a hash is: those of a benchmark are the pool's.
 SHARED = ("images", "run", "embed")

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 from curation.storage.files import put
-from schemas.config import Config, Run, parse
-
-if TYPE_CHECKING:
-    from curation.storage.store import Store
+from curation.storage.store import Store
+from schemas.config import Config, parse
+from schemas.settings import Run
 
 FILE = "selected.json"
 

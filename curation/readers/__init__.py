@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from curation.readers.detection import KNOWN, format_of
 from curation.readers.hf_disk import HfDisk
@@ -16,11 +16,7 @@ from curation.readers.parquet import Parquet
 from curation.readers.sharegpt import sharegpt
 from curation.readers.webdataset import WebDataset
 from schemas.errors import ReadError
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from schemas.protocols import Reader
+from schemas.protocols import Reader
 
 READERS: dict[str, Reader] = {
     "llava": JsonReader("llava", llava),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from curation.readers import scanner
 from curation.readers.hf_disk import HfDisk
@@ -13,9 +13,6 @@ from curation.readers.listing import data_files
 from curation.readers.records import BadRecord, parse
 from curation.readers.shapes import schema_of
 from schemas.errors import ReadError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 KNOWN = (
     "LLaVA JSON, OpenAI messages, ShareGPT, Parquet, a dataset saved with save_to_disk, WebDataset (tar), "

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from pathlib import Path
+from typing import ClassVar
+
+import pyarrow as pa
 
 from curation.readers.rows import cells, check_columns, image_columns, records
 from schemas.errors import ReadError
 from schemas.protocols import Record, Span
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    import pyarrow as pa
 
 _SPLITS = "dataset_dict.json"
 _STATE = "state.json"
@@ -69,8 +67,6 @@ def batches(file: Path) -> Iterator[tuple[int, pa.RecordBatch]]:
     Raises:
         ReadError: the file is no Arrow stream, or stops early.
     """
-    import pyarrow as pa
-
     first = 0
     try:
         with pa.memory_map(str(file)) as mapped, pa.ipc.open_stream(mapped) as stream:

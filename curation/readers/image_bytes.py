@@ -6,9 +6,14 @@ import os
 import stat
 import threading
 from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pyarrow as pa
+
+from curation.readers.hf_disk import batches
+from curation.readers.row_groups import PAGE_ROWS, group_rows, open_parquet
 from schemas.errors import (
     BAD_IMAGE_FIELD,
     IMAGE_CHANGED,
@@ -18,11 +23,6 @@ from schemas.errors import (
     TRUNCATED_IMAGE,
     ReadError,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    import pyarrow as pa
 
 MAX_IMAGE_BYTES = 512 << 20
 # Threads that read a row group take turns, else each would decode all of it, and hold a part.
@@ -153,9 +153,6 @@ def _cells(path: str, column: str, rows: list[int]) -> Iterator[tuple[int, pa.Sc
 
 def _runs(path: str, column: str, rows: list[int]) -> Iterator[tuple[int, pa.Array]]:
     """(first row, bytes of the images in a run of rows), for the runs that hold some of `rows`."""
-    from curation.readers.hf_disk import batches
-    from curation.readers.row_groups import PAGE_ROWS, group_rows, open_parquet
-
     with Path(path).open("rb") as handle:
         parquet = handle.read(4) == b"PAR1"
     if not parquet:

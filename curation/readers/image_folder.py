@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from curation.readers.listing import legible
 from curation.readers.records import PLACEHOLDER
 from schemas.errors import NOT_AN_IMAGE, ReadError
 from schemas.protocols import ImageAt, Record, Span
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 

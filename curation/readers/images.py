@@ -25,11 +25,10 @@ from schemas.errors import (
     ZERO_BYTE_IMAGE,
     ReadError,
 )
+from schemas.protocols import ImageAt
 
 if TYPE_CHECKING:
     from PIL import Image
-
-    from schemas.protocols import ImageAt
 
 __all__ = ["FORMATS", "BadImage", "ImageRoots", "decode", "fetch", "to_rgb"]
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from pathlib import Path
+from typing import IO
 
 from curation.readers import scanner
 from curation.readers.listing import data_files
@@ -14,10 +16,6 @@ from curation.readers.records import Schema, json_record
 from curation.readers.scanner import CHUNK_BYTES, MAX_RECORD_BYTES, Commas, Newlines, Piece, Separators
 from schemas.errors import BAD_JSON, ReadError
 from schemas.protocols import Record, Span
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 SUFFIXES = (".json", ".jsonl", ".ndjson")
 _LINE_SUFFIXES = (".jsonl", ".ndjson")

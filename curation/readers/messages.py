@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from curation.readers.records import (
     PLACEHOLDER,
@@ -18,9 +18,7 @@ from curation.readers.records import (
     turn_text,
 )
 from schemas.errors import BAD_IMAGE_FIELD, BAD_TURN
-
-if TYPE_CHECKING:
-    from schemas.protocols import ImageAt
+from schemas.protocols import ImageAt
 
 _IMAGE_PARTS = ("image_url", "image")
 

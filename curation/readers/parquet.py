@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from curation.readers.listing import data_files
 from curation.readers.row_groups import PAGE_ROWS, group_rows, identity, open_parquet, unreadable
 from curation.readers.rows import cells, check_columns, image_columns, records
 from schemas.protocols import Record, Span
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    import pyarrow as pa
-    import pyarrow.parquet as pq
 
 _TEXT_ROWS = 1024
 
@@ -125,7 +123,5 @@ def _all_or_none(table: pq.ParquetFile, group: int, column: str) -> bool | None:
 
 
 def _count_structs(values: pa.Array) -> int:
-    import pyarrow as pa
-
     structs = values if pa.types.is_struct(values.type) else values.flatten()
     return int(len(structs) - structs.null_count)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from schemas.errors import ReadError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    import pyarrow as pa
-    import pyarrow.parquet as pq
 
 PAGE_ROWS = 16  # rows of an image column decoded at once
 _BUFFER = 1 << 20  # bytes read at once; without it, a column of a whole row group
@@ -24,9 +22,6 @@ def open_parquet(file: Path, metadata: pq.FileMetaData | None = None) -> pq.Parq
     Raises:
         ReadError: it is no Parquet, or its end is missing.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     try:
         return pq.ParquetFile(file, metadata=metadata, pre_buffer=False, buffer_size=_BUFFER)
     except (pa.ArrowInvalid, OSError) as error:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import base64
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from curation.readers.records import BadRecord, Images, record_of
 from curation.readers.shapes import SCHEMAS, schema_of
 from schemas.errors import BAD_IMAGE_FIELD, BAD_JSON, ReadError
 from schemas.protocols import ImageAt, Record
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import pyarrow as pa
 
 IMAGE_COLUMNS = ("image", "images")
 TURN_COLUMNS = ("conversations", "messages")
@@ -43,7 +42,6 @@ def check_columns(names: list[str], file: str) -> None:
 
 def image_columns(schema: pa.Schema) -> list[str]:
     """The columns of `schema` that hold images as structs (HF `Image`), alone or in lists."""
-    import pyarrow as pa
 
     def of_image(kind: pa.DataType) -> bool:
         kind = kind.value_type if _is_list(kind) else kind
@@ -57,9 +55,6 @@ def cells(column: str, values: pa.Array, *, embedded: bool | None = None) -> Cel
 
     `embedded` says for a column read without its bytes whether every struct has them; None looks.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     nested = _is_list(values.type)
     structs = values.flatten() if nested else values
     there = structs.is_valid().to_pylist()
@@ -140,8 +135,6 @@ def _rows(texts: pa.RecordBatch) -> Iterator[tuple[dict[str, Any], list[str]]]:
 
 def _strings(values: pa.Array) -> list[str | None]:
     """A path that is not UTF-8 leads nowhere, but may name an image that the file holds."""
-    import pyarrow as pa
-
     try:
         found: list[str | None] = values.to_pylist()
     except UnicodeDecodeError:
@@ -174,8 +167,6 @@ def _images(columns: list[Cells], at: int, container: str, row: int) -> Images:
 
 
 def _is_list(kind: pa.DataType) -> bool:
-    import pyarrow as pa
-
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 

@@ -7,13 +7,11 @@ commas, backslashes) and drops what stands inside strings; only the commas betwe
 from __future__ import annotations
 
 import re
-from typing import IO, TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Generator, Iterator
+from typing import IO, NamedTuple, Protocol
 
-if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
-
-    import numpy as np
-    from numpy.typing import NDArray
+import numpy as np
+from numpy.typing import NDArray
 
 CHUNK_BYTES = 4 << 20
 MAX_RECORD_BYTES = 64 << 20  # longer than any record; more means a bracket or a quote that never closes
@@ -77,8 +75,6 @@ class Newlines:
     ended_well = True
 
     def feed(self, chunk: bytes) -> list[int]:
-        import numpy as np
-
         return np.flatnonzero(np.frombuffer(chunk, np.uint8) == _NEWLINE[0]).tolist()
 
     def missing_end(self) -> bool:
@@ -102,8 +98,6 @@ class Commas:
         self._escaped = False  # the last chunk ended in a backslash that escapes the first byte of the next
 
     def feed(self, chunk: bytes) -> list[int]:
-        import numpy as np
-
         classes = np.frombuffer(bytearray(chunk.translate(_TABLE)), np.uint8)
         self._drop_escapes(chunk, classes)
         at = np.flatnonzero(classes != 0)
@@ -137,8 +131,6 @@ class Commas:
 
     def _drop_escapes(self, chunk: bytes, classes: NDArray[np.uint8]) -> None:
         """Clear the class of every backslash and of every byte that one escapes."""
-        import numpy as np
-
         if self._escaped:
             classes[0] = 0
             self._escaped = False

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from curation.readers.llava import llava
 from curation.readers.messages import messages
+from curation.readers.records import Schema
 from curation.readers.sharegpt import sharegpt
-
-if TYPE_CHECKING:
-    from curation.readers.records import Schema
 
 SCHEMAS: dict[str, Schema] = {"llava": llava, "messages": messages, "sharegpt": sharegpt}
 

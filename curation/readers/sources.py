@@ -5,24 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from curation.readers import reader
+from curation.readers import detect, reader
 from curation.readers.listing import legible
-from curation.storage.files import Remote, is_url, put
-from schemas.config import NAME
+from curation.storage.files import Location, Remote, is_url, put
+from schemas.config import Config
 from schemas.errors import ConfigError, ReadError
-from schemas.protocols import Span
+from schemas.protocols import Progress, Reader, Span
+from schemas.settings import NAME
 from schemas.tables import key_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from curation.storage.files import Location
-    from schemas.config import Config
-    from schemas.protocols import Progress, Reader, Span
 
 
 @dataclass(frozen=True)
@@ -84,8 +79,6 @@ def find_spans(config: Config, root: Location, base: Location, progress: Progres
 
 
 def _reader(name: str, path: Path) -> Reader:
-    from curation.readers import detect
-
     return detect(path) if name == "auto" else reader(name)
 
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import re
 import tarfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, ClassVar
+from pathlib import Path
+from typing import IO, ClassVar
 
 from curation.readers.listing import data_files, legible
 from curation.readers.records import PLACEHOLDER, BadRecord, Images, Turns, parse, record_of
 from curation.readers.shapes import SCHEMAS, schema_of
 from schemas.errors import BAD_ARCHIVE, BAD_JSON, NO_TURNS, ReadError
 from schemas.protocols import ImageAt, Record, Span
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 _BLOCK = tarfile.BLOCKSIZE
 _NAME = re.compile(r"(?:\./)*(?P<key>(?:.*/)?[^./][^./]*)\.(?P<suffix>[^/]+)", re.DOTALL)

@@ -7,9 +7,9 @@ after the colon of the spec, or None, and returns a selector.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from difflib import get_close_matches
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING
 
 from curation.selectors.adapt import Adapt
 from curation.selectors.ccs import CoverageCentric
@@ -26,11 +26,7 @@ from curation.selectors.top import Top
 from curation.selectors.visnec import VisNec
 from curation.selectors.weighted import Weighted
 from schemas.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from schemas.protocols import Selector
+from schemas.protocols import Selector
 
 GROUP = "curation.selectors"
 

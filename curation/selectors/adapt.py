@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from curation.selectors.apportion import apportion
 from curation.selectors.decision import Deciding, Decision
@@ -23,7 +24,6 @@ from scorers.taxonomy import CAPABILITY_COLUMNS
 
 if TYPE_CHECKING:
     import polars as pl
-    from numpy.typing import NDArray
 
 # The paper's pool, which needs a VLM. Perplexity as its logarithm, as its code loads it.
 GROUNDED = ("nll", "image_grounding", "el2n", "answer_entropy")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clustering.vectors import unit
 from curation.selectors.apportion import apportion
@@ -22,7 +23,6 @@ from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
     import polars as pl
-    from numpy.typing import NDArray
 
 COPY = 0.9  # centres that are nearer than this are taken for one
 CHUNK = 2048

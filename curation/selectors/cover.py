@@ -7,16 +7,12 @@ holds their sums without rounding: what is kept up to date by differences is wha
 from __future__ import annotations
 
 import heapq
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from numpy.typing import NDArray
-
-    from curation.selectors.similar import Similar
+from curation.selectors.similar import Similar
 
 
 class Coverage:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from curation.selectors.decision import Deciding, Decision
 from curation.selectors.order import TIES, demand, numbers, pick_order
@@ -15,9 +16,8 @@ from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
     import polars as pl
-    from numpy.typing import NDArray
 
-NEAR = "neighbours"  # list of struct<uid, similarity>: the stored pairs of a row (`curation.steps.select.columns`)
+NEAR = "neighbours"  # list of struct<uid, similarity>: stored pairs (`curation.steps.select.columns`)
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.protocols import Selector
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import numpy as np
     import polars as pl
-    from numpy.typing import NDArray
-
-    from schemas.protocols import Selector
 
 
 @dataclass(frozen=True)

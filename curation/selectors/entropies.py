@@ -7,12 +7,8 @@ decides; here the edges are fixed at -4 … 4, and only the shape counts.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from numpy.typing import NDArray
 
 BINS = 49
 REACH = 4.0

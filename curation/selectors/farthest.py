@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from curation.selectors.decision import Deciding, Decision
 from curation.selectors.grid import IMAGE, TEXT, joint_vectors
@@ -14,7 +15,6 @@ from curation.selectors.spec import Plain
 
 if TYPE_CHECKING:
     import polars as pl
-    from numpy.typing import NDArray
 
 # Products held at once: 64 MB of float32.
 HELD = 2**24

@@ -8,18 +8,19 @@ threads it, and what is decided by comparing them is decided the same everywhere
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from clustering.vectors import joint
 from curation.selectors.order import demand
+from curation.storage.rows import vectors
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import polars as pl
-    from numpy.typing import NDArray
 
 GRID = np.float32(2.0**11)
 IMAGE, TEXT = "image_vector", "text_vector"
@@ -39,10 +40,6 @@ def vectors_of(table: pl.DataFrame, columns: Sequence[str]) -> list[NDArray[np.f
     Raises:
         SchemaError: a column is missing.
     """
-    import pyarrow as pa
-
-    from curation.storage.rows import vectors
-
     demand(table, columns)
     found = []
     for name in columns:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from curation.selectors.decision import Deciding, Decision
 from curation.selectors.order import TIES, demand, numbers, pick_order
@@ -13,7 +14,6 @@ from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
     import polars as pl
-    from numpy.typing import NDArray
 
 INFLUENCE = "influence"
 SPACES = ("embedding", "gradient")

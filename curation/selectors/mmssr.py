@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from curation.selectors.apportion import apportion
 from curation.selectors.decision import Deciding, Decision
@@ -22,7 +23,6 @@ from scorers.taxonomy import CAPABILITY_COLUMNS, STYLE_COLUMNS
 
 if TYPE_CHECKING:
     import polars as pl
-    from numpy.typing import NDArray
 
 HAS_STYLE = 0.5
 NO_STYLE = "no style"

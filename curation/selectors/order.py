@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from schemas.errors import SchemaError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import polars as pl
-    from numpy.typing import NDArray
 
 TIES = ("content_hash", "uid")
 UID_BYTES = 16

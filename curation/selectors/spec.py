@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar, Self
 
 from schemas.errors import ConfigError
-
-if TYPE_CHECKING:
-    from typing import Self
 
 
 class Plain:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from curation.selectors.decision import Deciding, Decision
 from curation.selectors.order import TIES, demand, numbers, pick_order
 from curation.selectors.spec import column_and_direction
 
 if TYPE_CHECKING:
-    from typing import Self
-
     import polars as pl
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from curation.catalog import demand_tables, is_score
 from curation.steps.cluster.stages import cluster_stages
+from curation.steps.context import Context
 from curation.steps.decontaminate.stages import leak_stages
 from curation.steps.embed.stages import embed_stages
 from curation.steps.ingest.stages import ingest_stages
@@ -14,13 +15,7 @@ from curation.steps.score.stages import score_stages
 from curation.steps.select.columns import demand_made
 from curation.steps.select.stages import select_stage, select_stages
 from curation.storage.store import Store
-from schemas.stages import is_map, outputs
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from curation.steps.context import Context
-    from schemas.stages import Stage
+from schemas.stages import Stage, is_map, outputs
 
 # Every step after those that it reads. Leaks are looked for wherever copies are.
 STAGES: dict[str, Callable[[Context], list[Stage]]] = {

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from curation.models.resolved import Model
-    from curation.storage.files import Location
-    from schemas.config import Config
+from curation.models.resolved import Model
+from curation.storage.files import Location
+from schemas.config import Config
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ import os
 import re
 import uuid
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +21,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from schemas.errors import CurateError, WorkspaceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from concurrent.futures import Future
-
     import pyarrow as pa
 
 # A workspace is a folder with these two.

@@ -12,14 +12,13 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from curation.storage.files import Remote, each, names, put
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from curation.storage.files import Location
 
 # Seconds of events that wait in memory for the next object.

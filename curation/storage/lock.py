@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 import uuid
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +20,6 @@ from curation.storage.journal import flush
 from schemas.errors import WorkspaceError, WorkspaceLocked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from curation.storage.files import Location
 
 LOG = logging.getLogger(__name__)

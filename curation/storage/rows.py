@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from curation.storage.files import each, is_url
 from curation.storage.ids import positions
-from curation.storage.store import ROW_GROUP, read_shard
-from schemas.stages import Aligned, Input
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from numpy.typing import NDArray
-
-    from curation.storage.store import Store
-    from schemas.stages import Task
+from curation.storage.store import ROW_GROUP, Store, read_shard
+from schemas.stages import Aligned, Input, Task
 
 
 def side_by_side(

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from curation.storage.ids import hashed
 from curation.storage.rows import gather
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    import pyarrow as pa
-    from numpy.typing import NDArray
-
-    from schemas.stages import Pool
+from schemas.stages import Pool
 
 
 def sample(

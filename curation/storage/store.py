@@ -12,23 +12,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation.storage import journal
-from curation.storage.files import Remote, each, names, opened, put, walk
+from curation.storage.files import Location, Remote, each, names, opened, put, walk
 from schemas.columns import conform
 from schemas.errors import WorkspaceError
 from schemas.tables import Manifest, ShardRef
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from curation.storage.files import Location
 
 # Rows a row group. Fixed, because it is part of the bytes; small, because gathers read single groups.
 ROW_GROUP = 128

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from curation.writers.hf import Hf
 from curation.writers.llava import Llava
 from curation.writers.parquet import Parquet
 from schemas.errors import ExportError
-
-if TYPE_CHECKING:
-    from schemas.protocols import Writer
+from schemas.protocols import Writer
 
 WRITERS: dict[str, Writer] = {
     "hf": Hf(),

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from curation.storage.store import Store
+from curation.writers.kept import Context
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     import polars as pl
-
-    from curation.storage.store import Store
-    from curation.writers.kept import Context
 
 LOADING = {
     "hf": 'from datasets import load_from_disk\n\ndataset = load_from_disk("FOLDER")',

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pyarrow as pa
 
 from curation.writers.card import card
+from curation.writers.kept import Context
 from curation.writers.rows import features, tables, write_shards
 from schemas.tables import key_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    import pyarrow as pa
-
-    from curation.writers.kept import Context
 
 
 @dataclass(frozen=True)

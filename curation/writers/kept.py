@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from curation.catalog import FACTS, IDS, current_tables
+from curation.readers.images import BadImage, fetch
 from curation.storage.files import each, is_url
-from curation.storage.store import ROW_GROUP, read_shard
+from curation.storage.store import ROW_GROUP, Store, read_shard
+from schemas.config import Config
 from schemas.errors import ExportError, WorkspaceError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from numpy.typing import NDArray
-
-    from curation.storage.store import Store
-    from schemas.config import Config
 
 SAMPLE = ("uid", "dataset", "record_id", "record", "turns", "images", "n_tokens", "source")
 DECISION = ("rank", "cluster")
@@ -153,8 +149,6 @@ def image_bytes(refs: Sequence[dict[str, Any]]) -> list[bytes]:
     Raises:
         ExportError: a file is gone or has changed.
     """
-    from curation.readers.images import BadImage, fetch
-
     found = []
     for ref, data in zip(refs, fetch(refs), strict=True):
         if isinstance(data, BadImage):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -12,16 +14,10 @@ import pyarrow.parquet as pq
 
 from curation.readers.records import BadRecord, parse
 from curation.storage.ids import positions, words
+from curation.storage.store import Store
 from curation.writers.card import card
-from curation.writers.kept import image_bytes, split
+from curation.writers.kept import Context, image_bytes, split
 from curation.writers.rows import conversations, llava_record
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from curation.storage.store import Store
-    from curation.writers.kept import Context
 
 # What a trainer reads, and what other formats call it; everything else of a record is carried along.
 TURN_AND_IMAGE_KEYS = frozenset({"id", "image", "images", "conversations", "messages", "system"})

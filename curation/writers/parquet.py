@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from curation.writers.card import card
-from curation.writers.kept import BATCH
+from curation.writers.kept import BATCH, Context
 from curation.writers.rows import features, tables, write_shards
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    import pyarrow as pa
-
-    from curation.writers.kept import Context
 
 
 @dataclass(frozen=True)
@@ -29,8 +26,6 @@ class Parquet:
 
     def write(self, out: Path, batches: Iterator[pa.RecordBatch], context: Context) -> dict[str, Any]:
         """Write data/train-NNNNN-of-NNNNN.parquet and README.md under `out`."""
-        import pyarrow.parquet as pq
-
         # Its metadata tells `datasets` which columns are images.
         schema = features(context.scores).arrow_schema
         folder = out / "data"

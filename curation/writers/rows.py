@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -11,9 +13,6 @@ from curation.readers.shapes import schema_of
 from curation.writers.kept import image_bytes, split
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
-
     from datasets import Features
 
 # LLaVA's trainers know these names and no others.

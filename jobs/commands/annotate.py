@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.flags import options
+from jobs.flags import command
 from jobs.options import CLUSTER, RUNNING
 from jobs.show_endpoint import labelled, requests
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jobs.session import Session
 
 
-@click.command()
+@command(*CLUSTER, *RUNNING)
 @click.option(
     "--sample",
     "n",
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     help="How many samples to label.",
 )
 @click.option("--out", metavar="FILE", help="Write the labels here too: a .parquet or .jsonl file.")
-@options(CLUSTER, RUNNING)
 @click.pass_obj
 def annotate(session: Session, n: int, out: str | None) -> None:
     """Label a diverse sample through an endpoint.

@@ -7,21 +7,20 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs import show
-from jobs.flags import options
+from jobs.flags import command
 from jobs.options import CLUSTER, EMBED, INGEST, PRUNE, RESOURCES, RUNNING, SCORE, SELECT, SPEAKING, UNTIL
 
 if TYPE_CHECKING:
     from jobs.session import Session
 
 
-@click.command()
+@command(*SPEAKING)
 @click.option("--out", default="demo", show_default=True, metavar="DIR", help="The folder to work in.")
 @click.option(
     "--n", default=1200, show_default=True, type=click.IntRange(min=24), help="Records to generate."
 )
 @click.option("--seed", default=0, show_default=True, help="Seed of the pool.")
 @click.option("--budget", default="30%", show_default=True, help="How much to keep.")
-@options(SPEAKING)
 @click.pass_obj
 def demo(session: Session, out: str, n: int, seed: int, budget: str) -> None:
     """Run the whole chain on a generated pool with planted defects.
@@ -40,12 +39,11 @@ def demo(session: Session, out: str, n: int, seed: int, budget: str) -> None:
     session.show(found, show.demo)
 
 
-@click.command()
+@command(*SPEAKING)
 @click.argument("data", nargs=-1, required=True, metavar="[NAME=]DATA...")
 @click.option("--images", multiple=True, metavar="DIR", help="Where the records' image paths start; repeats.")
 @click.option("--format", "format_", default="auto", show_default=True, help="Format of the data.")
 @click.option("--model", metavar="MODEL", help="The encoder, to stand in curate.toml.")
-@options(SPEAKING)
 @click.pass_obj
 def init(
     session: Session, data: tuple[str, ...], images: tuple[str, ...], format_: str, model: str | None
@@ -67,8 +65,7 @@ def init(
     session.show(initialise(session.folder, data, images, format_, model), show.initialised)
 
 
-@click.command()
-@options(INGEST, RUNNING)
+@command(*INGEST, *RUNNING)
 @click.pass_obj
 def ingest(session: Session) -> None:
     """Read and check every record and image.
@@ -83,8 +80,7 @@ def ingest(session: Session) -> None:
     session.run("ingest")
 
 
-@click.command()
-@options(EMBED, RUNNING)
+@command(*EMBED, *RUNNING)
 @click.pass_obj
 def embed(session: Session) -> None:
     """Embed each distinct image and text once.
@@ -97,8 +93,7 @@ def embed(session: Session) -> None:
     session.run("embed")
 
 
-@click.command()
-@options(SCORE, RUNNING)
+@command(*SCORE, *RUNNING)
 @click.pass_obj
 def score(session: Session) -> None:
     """Score alignment, hygiene and synthetic quality.
@@ -113,8 +108,7 @@ def score(session: Session) -> None:
     session.run("score")
 
 
-@click.command()
-@options(CLUSTER, RUNNING)
+@command(*CLUSTER, *RUNNING)
 @click.pass_obj
 def cluster(session: Session) -> None:
     """Group the samples into skill clusters.
@@ -127,8 +121,7 @@ def cluster(session: Session) -> None:
     session.run("cluster")
 
 
-@click.command()
-@options(PRUNE, RUNNING)
+@command(*PRUNE, *RUNNING)
 @click.pass_obj
 def prune(session: Session) -> None:
     """Find exact and near-duplicates.
@@ -143,8 +136,7 @@ def prune(session: Session) -> None:
     session.run("prune")
 
 
-@click.command()
-@options(SELECT, RUNNING)
+@command(*SELECT, *RUNNING)
 @click.pass_obj
 def select(session: Session) -> None:
     """Choose a subset of exactly the budget.
@@ -160,11 +152,10 @@ def select(session: Session) -> None:
     session.run("select")
 
 
-@click.command()
+@command(*SELECT, *RESOURCES, *SPEAKING)
 @click.option("--out", required=True, metavar="DIR", help="Where to write; a new folder.")
 @click.option("--format", "format_", default="hf", show_default=True, help="hf, parquet or llava.")
 @click.option("--overwrite", is_flag=True, help="Replace what an earlier export left in the folder.")
-@options(SELECT, RESOURCES, SPEAKING)
 @click.pass_obj
 def export(session: Session, out: str, format_: str, *, overwrite: bool) -> None:
     """Write the selected samples for a trainer.
@@ -179,9 +170,8 @@ def export(session: Session, out: str, format_: str, *, overwrite: bool) -> None
     session.show(session.workspace().export(out, format=format_, overwrite=overwrite), show.exported)
 
 
-@click.command()
+@command(*SELECT, *RUNNING)
 @UNTIL
-@options(SELECT, RUNNING)
 @click.pass_obj
 def run(session: Session, until: str) -> None:
     """Do what curate.toml says, up to a step.

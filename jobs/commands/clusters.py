@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs import show_clusters
-from jobs.flags import options
+from jobs.flags import command
 from jobs.options import CLUSTER, RESOURCES, SPEAKING
 
 if TYPE_CHECKING:
     from jobs.session import Session
 
 
-@click.command()
+@command(*CLUSTER, *RESOURCES, *SPEAKING)
 @click.option("--quality", is_flag=True, help="Also WSS, silhouette and stability: three more fits.")
 @click.option(
     "--against", multiple=True, metavar="COLUMN", help="Purity and ARI against a column, as source; repeats."
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     type=click.IntRange(min=0),
     help="How many clusters to list, the largest first.",
 )
-@options(CLUSTER, RESOURCES, SPEAKING)
 @click.pass_obj
 def clusters(session: Session, against: tuple[str, ...], limit: int, *, quality: bool) -> None:
     """Say what the skill clusters are about.

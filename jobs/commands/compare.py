@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobs.flags import options
+from jobs.flags import command
 from jobs.options import RESOURCES, SELECT, SPEAKING
 from jobs.text import line, table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Any
-
     from jobs.session import Session
 
 
-@click.command()
+@command(*SELECT, *RESOURCES, *SPEAKING)
 @click.argument("names", nargs=-1, metavar="[A B...]")
 @click.option(
     "--random",
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
 )
 @click.option("--truth", multiple=True, metavar="[NAME=]FILE", help="truth.json of planted defects; repeats.")
 @click.option("--out", metavar="DIR", help="Where to write compare.json and a plot, compare.svg.")
-@options(SELECT, RESOURCES, SPEAKING)
 @click.pass_obj
 def compare(
     session: Session, names: tuple[str, ...], n_random: int, truth: tuple[str, ...], out: str | None

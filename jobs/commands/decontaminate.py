@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.flags import options
+from jobs.flags import command
 from jobs.options import DECONTAMINATE, EMBED, RESOURCES, SPEAKING
 from jobs.show_leaks import leaks
 
@@ -14,11 +14,10 @@ if TYPE_CHECKING:
     from jobs.session import Session
 
 
-@click.command()
+@command(*DECONTAMINATE, *EMBED, *RESOURCES, *SPEAKING)
 @click.option(
     "--limit", default=20, show_default=True, type=click.IntRange(min=0), help="How many pairs to list."
 )
-@options(DECONTAMINATE, EMBED, RESOURCES, SPEAKING)
 @click.pass_obj
 def decontaminate(session: Session, limit: int) -> None:
     """Find samples that leak a benchmark.

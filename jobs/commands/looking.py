@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs import show
-from jobs.flags import options
+from jobs.flags import command
 from jobs.options import SELECT, SPEAKING
 from schemas.errors import WorkspaceError
 
@@ -15,12 +15,11 @@ if TYPE_CHECKING:
     from jobs.session import Session
 
 
-@click.command()
+@command(*SELECT, *SPEAKING)
 @click.option("--errors", is_flag=True, help="List the records in quarantine instead.")
 @click.option(
     "--limit", default=20, show_default=True, type=click.IntRange(min=0), help="How many records to list."
 )
-@options(SELECT, SPEAKING)
 @click.pass_obj
 def status(session: Session, limit: int, *, errors: bool) -> None:
     """Show what is done, stale or missing.
@@ -36,8 +35,7 @@ def status(session: Session, limit: int, *, errors: bool) -> None:
         session.show(session.workspace().status(), show.state)
 
 
-@click.command()
-@options(SPEAKING)
+@command(*SPEAKING)
 @click.pass_obj
 def verify(session: Session) -> None:
     """Check every table.
@@ -54,8 +52,7 @@ def verify(session: Session) -> None:
         raise WorkspaceError("delete the files that are named here; the next run computes them anew")
 
 
-@click.command()
-@options(SPEAKING)
+@command(*SPEAKING)
 @click.pass_obj
 def gc(session: Session) -> None:
     """Remove files that no table refers to.
@@ -67,9 +64,8 @@ def gc(session: Session) -> None:
     session.show(session.workspace().gc(), show.collected)
 
 
-@click.command()
+@command(*SPEAKING)
 @click.argument("ident", metavar="ID")
-@options(SPEAKING)
 @click.pass_obj
 def explain(session: Session, ident: str) -> None:
     """Say what became of one sample, and why.
@@ -81,11 +77,10 @@ def explain(session: Session, ident: str) -> None:
     session.show(session.workspace().explain(ident), show.explained)
 
 
-@click.command()
+@command(*SPEAKING)
 @click.option(
     "--limit", default=20, show_default=True, type=click.IntRange(min=0), help="How many groups to list."
 )
-@options(SPEAKING)
 @click.pass_obj
 def groups(session: Session, limit: int) -> None:
     """List the groups of duplicates, largest first.
@@ -97,9 +92,8 @@ def groups(session: Session, limit: int) -> None:
     session.show(session.workspace().groups(limit), show.grouped)
 
 
-@click.command()
+@command(*SPEAKING)
 @click.argument("pattern", default="*")
-@options(SPEAKING)
 @click.pass_obj
 def models(session: Session, pattern: str) -> None:
     """List the models that --model and --vlm take.

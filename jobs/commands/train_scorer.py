@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.flags import options
+from jobs.flags import command
 from jobs.options import EMBED, RESOURCES, SPEAKING
 from jobs.show_scorer import trained
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jobs.session import Session
 
 
-@click.command("train-scorer")
+@command(*EMBED, *RESOURCES, *SPEAKING, name="train-scorer")
 @click.option(
     "--labels", metavar="FILE", help="Parquet or JSONL with uid or id and cap_* or style_* columns."
 )
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 @click.option(
     "--folds", type=click.IntRange(min=2), default=5, show_default=True, help="Parts of cross-validation."
 )
-@options(EMBED, RESOURCES, SPEAKING)
 @click.pass_obj
 def train_scorer(session: Session, labels: str | None, out: str | None, folds: int) -> None:
     """Fit a light scorer to labels of capabilities and styles.

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 # The type-token ratio at which a stretch is used up (McCarthy & Jarvis, MTLD, vocd-D, and HD-D,
 # Behavior Research Methods 42, 2010).

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from scorers.quality.found import Found
 from scorers.quality.words import spans
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    Words = Sequence[tuple[str, int, int]]
+Words = Sequence[tuple[str, int, int]]
 
 # An answer is an echo where the question makes up this share of it, or it of the question.
 ECHO_SHARE = 0.75

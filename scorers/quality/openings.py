@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from scorers.quality.words import spans
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 # Three words say "the image shows" and "in this picture"; four also hold what is shown.
 OPENING_WORDS = 3

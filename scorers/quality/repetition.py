@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 import zlib
 from collections import defaultdict
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from scorers.quality.found import Found
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 # A loop of words: this often, and this many words in all.
 REPEATS, LOOPED_WORDS = 5, 8

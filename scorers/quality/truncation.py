@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping
 from itertools import accumulate
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from scorers.quality.found import Found
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
 
 LEAST_WORDS = 3  # a shorter answer is a phrase, and ends where it likes
 # A last word is a piece of one where the pool knows longer words that begin with it, this many, and the word

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from clustering.assignment import Assignment
 from clustering.fixed import Rows
 from clustering.kmeans import fit, root_k
-from clustering.knee import scan
+from clustering.knee import Curve, scan
+from curation.steps.cluster.source import ClusterVectors
 from curation.storage.files import each, is_url
 from curation.storage.ids import words
 from curation.storage.rows import gather, vector_array, vectors
@@ -21,16 +24,7 @@ from curation.storage.sampling import smallest
 from curation.storage.store import read_shard
 from schemas.columns import UID, vector
 from schemas.errors import ConfigError
-from schemas.stages import Aligned, Input, Output, Whole
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
-
-    from clustering.knee import Curve
-    from curation.steps.cluster.source import ClusterVectors
-    from schemas.stages import Pool, Task
+from schemas.stages import Aligned, Input, Output, Pool, Task, Whole
 
 CENTROID = pa.field("centroid", pa.int32())  # row of `centroids`
 CLUSTER = pa.field("cluster", pa.int32())

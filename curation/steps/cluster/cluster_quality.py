@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from clustering.assignment import assign
 from clustering.fixed import Rows
 from clustering.kmeans import fit
 from clustering.quality import adjusted_rand, silhouette
+from curation.steps.cluster.source import ClusterVectors
 from curation.storage.rows import gather
 from curation.storage.sampling import smallest
-from schemas.stages import Output
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
-
-    from curation.steps.cluster.source import ClusterVectors
-    from schemas.stages import Pool
+from schemas.stages import Output, Pool
 
 FIGURES = pa.schema(
     [

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from clustering.vectors import cosines
 from curation.storage.ids import hashed
 from curation.storage.rows import gather, vectors
-from schemas.stages import Output
+from schemas.stages import Output, Pool
 from scorers.taxonomy import CAPABILITIES, CAPABILITY_COLUMNS, STYLE_COLUMNS, STYLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     import polars as pl
-    from numpy.typing import NDArray
-
-    from schemas.stages import Pool
 
 NEAR = pa.struct([pa.field("cluster", pa.int32()), pa.field("similarity", pa.float32())])
 SKILLS = pa.schema(

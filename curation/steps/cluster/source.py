@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from clustering.vectors import joint
 from curation.readers.sources import resolved
@@ -15,14 +18,7 @@ from curation.steps.embed.gradients import gradient_stage
 from curation.steps.embed.vector_file import find
 from curation.storage.rows import vectors
 from schemas.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import pyarrow as pa
-    from numpy.typing import NDArray
-
-    from schemas.stages import Stage
+from schemas.stages import Stage
 
 FILE = "file:"
 

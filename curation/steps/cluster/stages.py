@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from curation.steps.cluster.centroids import BoundClusters, CentroidsAndVectors, FitClusters, NearestCentroids
 from curation.steps.cluster.source import cluster_vectors
-
-if TYPE_CHECKING:
-    from curation.steps.context import Context
-    from schemas.stages import Stage
+from curation.steps.context import Context
+from schemas.stages import Stage
 
 
 def cluster_stages(context: Context) -> list[Stage]:

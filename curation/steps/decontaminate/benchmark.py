@@ -6,13 +6,14 @@ process: some 2 kB an image and 16 bytes an n-gram.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from curation.steps.prune.perceptual import TELLING, bytes_of, telling
 from curation.storage.files import locate
@@ -21,12 +22,7 @@ from curation.storage.store import Store
 from schemas.tables import key_of
 from scorers.ngrams import Phrases
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    Ints = NDArray[np.int64]
+Ints = NDArray[np.int64]
 
 HASH_BYTES = 8
 # The tables that follow from a benchmark and are compared with the pool.

@@ -5,34 +5,38 @@ The benchmark is held in memory (`curation.steps.decontaminate.benchmark`), the 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from clustering.hamming import near_codes
-from curation.steps.decontaminate.benchmark import describe, held_images, held_phrases, texts_of
+from clustering.neighbours import across
+from curation.steps.decontaminate.benchmark import (
+    Benchmark,
+    Images,
+    describe,
+    held_images,
+    held_phrases,
+    texts_of,
+)
 from curation.steps.embed.texts import TURNS
 from curation.steps.prune.perceptual import TELLING, bytes_of, telling
 from curation.storage.ids import positions
 from curation.storage.rows import ShardRows, places, vectors
 from curation.storage.store import read_shard
 from schemas.columns import UID
-from schemas.stages import Aligned, Input, Output
+from schemas.stages import Aligned, Input, Output, Pool, Task
 from scorers.ngrams import COMMON
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     import polars as pl
-    from numpy.typing import NDArray
 
-    from curation.steps.decontaminate.benchmark import Benchmark, Images
-    from schemas.stages import Pool, Task
-
-    Ints = NDArray[np.int64]
-    Pairs = tuple[Ints, Ints, NDArray[np.float32]]  # row of a shard, item of the benchmark, similarity
+Ints = NDArray[np.int64]
+Pairs = tuple[Ints, Ints, NDArray[np.float32]]  # row of a shard, item of the benchmark, similarity
 
 IMAGE, PERCEPTUAL, EMBEDDING, TEXT = "image", "perceptual", "embedding", "text"
 LEVELS = (IMAGE, PERCEPTUAL, EMBEDDING, TEXT)  # the surest first
@@ -112,7 +116,6 @@ class FindImages:
 
     def prepare(self, piece: tuple[pa.RecordBatch, NDArray[np.float32]]) -> pa.Array:
         # Every command imports this module, most for its name alone.
-        from clustering.neighbours import across
 
         rows, own = piece
         images = pa.Table.from_batches([rows])

@@ -6,22 +6,17 @@ once, resumed where it was stopped, and looked at like any other (`curate -C .cu
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from curation.readers.sources import parse_dataset, resolved
+from curation.steps.context import Context
 from curation.steps.decontaminate.benchmark import Benchmark
 from curation.steps.decontaminate.leaks import FindImages, FindTexts, Leaks
-from curation.storage.files import CONFIG_FILE, FOLDER
+from curation.storage.files import CONFIG_FILE, FOLDER, Location
 from curation.storage.store import Store
+from schemas.config import Config
 from schemas.errors import ConfigError
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from curation.steps.context import Context
-    from curation.storage.files import Location
-    from schemas.config import Config
-    from schemas.stages import Stage
+from schemas.stages import Stage
 
 BENCHMARKS = "benchmarks"  # in the workspace's own folder
 SECTION = "decontaminate"

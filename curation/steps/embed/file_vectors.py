@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 
 from clustering.vectors import unit
 from curation.steps.embed.vector_file import UID as BY_UID
+from curation.steps.embed.vector_file import VectorFile
 from curation.storage.rows import ShardRows, vector_array
 from schemas.columns import UID, vector
-
-if TYPE_CHECKING:
-    from curation.steps.embed.vector_file import VectorFile
 
 REASON = pa.field("vector_reason", pa.string())
 NOT_READABLE = "quarantined"

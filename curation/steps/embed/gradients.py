@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 
+from curation.models.gradients import Gradient, Gradients
+from curation.models.prompts import Prompt
 from curation.models.resolve import resolve_checkpoints
+from curation.models.resolved import Vlm
 from curation.readers.images import decode, to_rgb
-from curation.steps.ingest.dialogues import AskedSamples
+from curation.steps.ingest.dialogues import AskedSamples, Dialogue
 from curation.storage.rows import vector_array
 from schemas.columns import UID, vector
+from schemas.config import Config
 from scorers.grounding import CUT_OFF, NO_ANSWER, NOT_FINITE, UNREADABLE
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from curation.models.gradients import Gradient, Gradients
-    from curation.models.prompts import Prompt
-    from curation.models.resolved import Vlm
-    from curation.steps.ingest.dialogues import AskedSamples, Dialogue
-    from schemas.config import Config
 
 GRAND = pa.field(
     "gradient_norm", pa.float32(), metadata={"unit": "nats", "range": "[0, inf)", "better": "neither"}
@@ -122,8 +118,6 @@ def _why(prompt: Prompt) -> str:
 @lru_cache(maxsize=4)
 def gradients_of(vlm: Vlm, layers: str, dims: int, seed: int) -> Gradients:
     """The model with its maps, once a process."""
-    from curation.models.gradients import Gradients
-
     return Gradients(vlm.load(), layers=layers, dims=dims, seed=seed)
 
 

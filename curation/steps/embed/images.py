@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from curation.models.resolved import Model
 from curation.steps.ingest.images import Decoded, DistinctImages
 from curation.storage.rows import vector_array
 from schemas.columns import SHA256, vector
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from curation.models.resolved import Model
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from curation.models.resolved import Model
+from curation.steps.context import Context
 from curation.steps.embed.images import EmbedImages
 from curation.steps.embed.texts import Chunks, DistinctChunks, EmbedTexts
 from curation.steps.embed.vectors import Embedded, MeanVectors
 from curation.steps.ingest.distinct import Distinct
 from curation.steps.ingest.images import DistinctImages
-
-if TYPE_CHECKING:
-    from curation.models.resolved import Model
-    from curation.steps.context import Context
-    from schemas.config import Config
-    from schemas.stages import Stage
+from schemas.config import Config
+from schemas.stages import Stage
 
 
 def embed_stages(context: Context) -> list[Stage]:
@@ -23,7 +19,7 @@ def embed_stages(context: Context) -> list[Stage]:
 
 
 def embedding_with(config: Config, encoder: Model, prefix: str = "") -> list[Stage]:
-    """The stages from `checked` to `vectors` by any encoder, the names of all their tables behind `prefix`."""
+    """The stages from `checked` to `vectors` by any encoder, their tables named behind `prefix`."""
     images = DistinctImages(config.embed.batch, config.images.max_pixels)
     chunks, index, places = (f"{prefix}{name}" for name in ("chunks", "distinct_chunks", "chunk_places"))
     return [

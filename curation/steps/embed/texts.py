@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from curation.models.resolved import Model
 from curation.storage.rows import ShardRows, vector_array
 from curation.storage.store import read_shard
 from schemas.columns import vector
-from schemas.stages import Aligned, Input
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
-
-    from curation.models.resolved import Model
-    from schemas.stages import Task
+from schemas.stages import Aligned, Input, Task
 
 LENGTH_STEP = 16  # tokens
 CHUNKS = pa.schema(

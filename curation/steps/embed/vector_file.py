@@ -6,17 +6,15 @@ import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from schemas.errors import ConfigError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 ID = "id"
 UID = "uid"

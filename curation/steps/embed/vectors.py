@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from clustering.vectors import unit
 from curation.storage.rows import gather, places, vector_array, vectors
 from curation.storage.store import read_shard
 from schemas.columns import UID, vector
-from schemas.stages import Aligned, Input, Linked
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
-
-    from schemas.stages import Task
+from schemas.stages import Aligned, Input, Linked, Task
 
 
 @dataclass(frozen=True)

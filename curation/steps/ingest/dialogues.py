@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import pyarrow as pa
 
 from curation.readers.images import as_ingested, fetch
 from curation.storage.rows import side_by_side
-from schemas.stages import Aligned, Input
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from schemas.stages import Task
+from schemas.stages import Aligned, Input, Task
 
 
 @dataclass(frozen=True)

@@ -6,21 +6,16 @@ changes no shard before it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from curation.storage.ids import first_equal
-from schemas.stages import Output
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
-
-    from schemas.stages import Pool
+from schemas.stages import Output, Pool
 
 PLACES = pa.field(
     "places",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import version
@@ -13,16 +14,12 @@ from curation.readers.images import BadImage, as_ingested, decode, fetch, to_rgb
 from curation.storage.store import read_shard
 from schemas.columns import IMAGES
 from schemas.errors import EXTREME_ASPECT, STAGE_FAILED
-from schemas.stages import Aligned, Input
+from schemas.stages import Aligned, Input, Task
 from scorers.image_figures import measure
 from scorers.image_marks import marks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from PIL import Image
-
-    from schemas.stages import Task
 
 MOST_ASPECT = 200
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
@@ -14,13 +15,9 @@ from curation.readers.images import BadImage, ImageRoots, fetch
 from curation.readers.sources import SpanOfFile
 from schemas import errors
 from schemas.columns import SAMPLES
+from schemas.protocols import ImageAt, Record
+from schemas.stages import Input, Task
 from scorers.hygiene import count_tokens
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from schemas.protocols import ImageAt, Record
-    from schemas.stages import Input, Task
 
 # Images hashed at once: bounds the bytes in memory.
 FETCH = 32

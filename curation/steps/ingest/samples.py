@@ -6,24 +6,19 @@ import hashlib
 import itertools
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from curation.storage.rows import gather, places
 from curation.storage.store import read_shard
 from schemas import columns
 from schemas.columns import CHECKED
-from schemas.stages import Aligned, Input, Linked
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
-
-    from schemas.stages import Task
+from schemas.stages import Aligned, Input, Linked, Task
 
 DERIVED = ("image_bytes", "images_hash", "pixels_hash", "shown_hash", "text_hash")
 SAMPLE_COLUMNS = [name for name in CHECKED.names if name not in DERIVED] + ["turns"]

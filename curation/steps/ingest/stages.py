@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from curation.steps.context import Context
 from curation.steps.ingest.distinct import Distinct
 from curation.steps.ingest.images import DistinctImages, Figures
 from curation.steps.ingest.records import Ingest
 from curation.steps.ingest.samples import Check
-
-if TYPE_CHECKING:
-    from curation.steps.context import Context
-    from schemas.stages import Stage
+from schemas.stages import Stage
 
 
 def ingest_stages(context: Context) -> list[Stage]:

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from curation.catalog import score_table
-from curation.steps.prune.linkage import LINKAGES, Graph, least_similar
+from curation.steps.prune.linkage import LINKAGES, Graph, Kept, least_similar
 from curation.steps.prune.perceptual import texts_of
 from curation.storage.ids import first_equal, hashed, positions
 from schemas.budget import Budget
 from schemas.columns import UID
 from schemas.errors import ConfigError
-from schemas.stages import Output
+from schemas.stages import Output, Pool
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
-
-    from curation.steps.prune.linkage import Kept
-    from schemas.stages import Pool
-
-    Ints = NDArray[np.int64]
+Ints = NDArray[np.int64]
 
 EXACT = "exact_duplicate"
 PIXELS = "pixel_duplicate"
@@ -64,7 +58,7 @@ BEST = "best:"
 
 @dataclass(frozen=True)
 class Pruning:
-    """How duplicates are told, and which of them stay. See `schemas.config.Prune`."""
+    """How duplicates are told, and which of them stay. See `schemas.settings.Prune`."""
 
     identity: str  # column of `checked` that equal samples share
     by_bytes: str  # column that those of them share whose files are equal as well

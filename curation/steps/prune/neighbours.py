@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from clustering.bins import balance
 from clustering.neighbours import nearest
 from clustering.vectors import checked, cosines
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
-
-    from curation.steps.prune.similarity import Likeness
-    from schemas.stages import Pool
+from curation.steps.prune.similarity import Likeness
+from schemas.stages import Pool
 
 NEIGHBOURS = pa.schema(
     [

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from clustering.hamming import collapse, near_tuples
 from curation.storage.ids import first_equal
 from curation.storage.rows import places
-from schemas.stages import Output
+from schemas.stages import Output, Pool
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
-
-    from schemas.stages import Pool
-
-    Ints = NDArray[np.int64]
-    Rows = tuple[Ints, Ints, NDArray[np.int32]]  # left, right, bits
+Ints = NDArray[np.int64]
+Rows = tuple[Ints, Ints, NDArray[np.int32]]  # left, right, bits
 
 LOOK_ALIKES = pa.schema(
     [
@@ -33,7 +28,8 @@ LOOK_ALIKES = pa.schema(
 )
 HASHES = {64: "phash", 256: "phash256"}
 TELLING = ("phash", "contrast", "border", "error")
-# As `curation.steps.select.filters.DEFAULTS`: under it an image is one tone, and its hash that of rounding errors.
+# As `curation.steps.select.filters.DEFAULTS`: under it an image is one tone, its hash that of rounding
+# errors.
 LEAST_CONTRAST = 0.01
 # A median sets 32 of 64 bits. Where far fewer are set most coefficients are equal: the image varies in one
 # direction alone, and all such images have hashes that differ in 8 bits at most.

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from clustering.neighbours import NOTHING, across
 from clustering.runs import places
+from curation.steps.prune.similarity import Likeness
 from curation.storage.rows import gather
 from curation.storage.sampling import smallest
 from curation.storage.store import read_shard
+from schemas.stages import Pool
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from curation.steps.prune.similarity import Likeness
-    from schemas.stages import Pool
-
-    Ints = NDArray[np.int64]
+Ints = NDArray[np.int64]
 
 SAMPLED = 1024
 COUNTED = 8

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
+from curation.steps.cluster.source import ClusterVectors
 from curation.storage.rows import vectors
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import pyarrow as pa
-    from numpy.typing import NDArray
-
-    from curation.steps.cluster.source import ClusterVectors
 
 # Each key: whether images and texts are compared.
 KEYS: dict[str, tuple[bool, bool]] = {

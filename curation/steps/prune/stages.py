@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from curation.catalog import ALWAYS, tables_for
 from curation.plugins import plugin_columns
 from curation.steps.cluster.source import cluster_vectors
+from curation.steps.context import Context
 from curation.steps.prune.decide import BEST, Prune, Pruning
 from curation.steps.prune.neighbours import FindNeighbours
 from curation.steps.prune.perceptual import LookAlikes
 from curation.steps.prune.similarity import IDENTITY, Likeness
 from curation.steps.prune.visits import ClusteredFirsts, Firsts, FitProbes, Visit
 from schemas.budget import Budget
+from schemas.config import Config
 from schemas.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from curation.steps.context import Context
-    from schemas import config
-    from schemas.stages import Stage
+from schemas.settings import Prune as Settings
+from schemas.stages import Stage
 
 # Bits of 64 that mirrored images may differ in where --perceptual does not say.
 FLIP_BITS = 6
@@ -69,7 +66,7 @@ def prune_stages(context: Context) -> list[Stage]:
     return [*stages, Prune(how)]
 
 
-def _demand_sense(settings: config.Prune, *, of_images: bool) -> None:
+def _demand_sense(settings: Settings, *, of_images: bool) -> None:
     if settings.flip and not of_images:
         raise ConfigError(f"--flip compares images; --key {settings.key} does not")
     if settings.to is not None and not settings.semantic:
@@ -90,7 +87,7 @@ def _tables_of(keep: str, scorers: Sequence[str]) -> tuple[str, ...]:
     return (*ALWAYS, "clusters", *held)
 
 
-def named_columns(config: config.Config) -> list[str]:
+def named_columns(config: Config) -> list[str]:
     """The columns of the score table that the settings name."""
     keep = config.prune.keep
     return [keep.removeprefix(BEST)] if keep.startswith(BEST) else []

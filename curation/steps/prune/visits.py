@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from clustering.assignment import Assignment
-from curation.steps.prune.recall_sample import SampledPairs
+from curation.steps.prune.recall_sample import Places, SampledPairs
+from curation.steps.prune.similarity import Likeness
 from curation.storage.ids import first_equal
 from curation.storage.rows import vectors
 from curation.storage.store import read_shard
 from schemas.columns import UID
-from schemas.stages import Aligned, Input, Output, Whole
+from schemas.stages import Aligned, Input, Output, Pool, Task, Whole
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from numpy.typing import NDArray
-
-    from curation.steps.prune.recall_sample import Places
-    from curation.steps.prune.similarity import Likeness
-    from schemas.stages import Pool, Task
-
-    Ints = NDArray[np.int64]
+Ints = NDArray[np.int64]
 
 # Centroids besides its own that a sample visits at most.
 MOST = 16

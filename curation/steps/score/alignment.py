@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from curation.steps.score.scored import Scored
 from curation.storage.rows import side_by_side, vectors
 from curation.storage.sampling import sample
 from curation.storage.store import read_shard
 from schemas.columns import UID, vector
-from schemas.stages import Aligned, Input, Output, Whole
+from schemas.stages import Aligned, Input, Output, Pool, Task, Whole
 from scorers.alignment import Alignment, Bank, mismatch_statistics
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from schemas.stages import Pool, Task
 
 BATCH = 1024  # rows that are held against the bank at once
 MISMATCH = pa.schema(

@@ -6,16 +6,12 @@ A backend makes the stages that end with a map stage named `capability`, whose c
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
+from curation.steps.context import Context
 from curation.steps.score.endpoint import endpoint_capability
 from curation.steps.score.probe import builtin_capability, probe_capability
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from curation.steps.context import Context
-    from schemas.stages import Stage
+from schemas.stages import Stage
 
 BACKENDS: dict[str, Callable[[Context], list[Stage]]] = {
     "none": lambda context: [],

@@ -1,9 +1,10 @@
-"""Scores that need no more than columns of samples: of scorers built in, and of other packages (`--scorer`)."""
+"""Scores that need no more than columns of samples: built in, or of other packages (`--scorer`)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,12 +14,8 @@ from curation.plugins import VECTORS, Plugin, plugins
 from curation.steps.score.scored import Scored
 from curation.storage.rows import ShardRows
 from schemas.errors import ConfigError
+from schemas.protocols import ColumnScorer
 from scorers import COLUMN_SCORERS
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from schemas.protocols import ColumnScorer
 
 
 @dataclass(frozen=True)

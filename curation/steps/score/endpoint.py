@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
+from curation.endpoint.address import Endpoint
 from curation.endpoint.asker import asker
 from curation.endpoint.dialect import known_endpoint
 from curation.endpoint.requests import Pictures, Sample
+from curation.steps.context import Context
 from curation.storage.rows import ShardRows
 from schemas.columns import UID
+from schemas.stages import Stage
 from scorers.capability import Capability
 from scorers.judgement import Judgement
 from scorers.questions import Asking, Reply
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
-
-    from curation.endpoint.settings import Endpoint
-    from curation.steps.context import Context
-    from schemas.stages import Stage
 
 # Samples a batch at least: two or three batches are under way at once, and all slots should be.
 LEAST = 64

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
+from curation.models.resolved import Vlm
+from curation.models.vision_language import Asked
 from curation.readers.images import decode, to_rgb
 from curation.steps.ingest.dialogues import AskedSamples, Dialogue
 from schemas.columns import UID
 from scorers.grounding import UNREADABLE, Answered, Grounding
-
-if TYPE_CHECKING:
-    from curation.models.resolved import Vlm
-    from curation.models.vision_language import Asked
 
 
 @dataclass(frozen=True)

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from curation.catalog import FIXED
 from curation.readers.sources import resolved
+from curation.steps.context import Context
 from curation.steps.score.scored import Scored
 from curation.storage.rows import ShardRows, vectors
 from schemas.errors import ConfigError
+from schemas.stages import Stage
 from scorers.head import Head
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from curation.steps.context import Context
-    from schemas.stages import Stage
 
 
 @dataclass(frozen=True)

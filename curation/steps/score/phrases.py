@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from curation.models.resolved import Model
 from curation.readers.images import decode, to_rgb
+from curation.steps.ingest.dialogues import AskedSamples, Dialogue
 from schemas.columns import UID
+from schemas.protocols import Encoder
 from scorers.grounding import TEXT_ONLY, UNREADABLE
 from scorers.phrases import BANK, REGIONS, Grounded, PhraseGrounding, beaten, phrases
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
     from PIL import Image
-
-    from curation.models.resolved import Model
-    from curation.steps.ingest.dialogues import AskedSamples, Dialogue
-    from schemas.protocols import Encoder
 
 NO_PHRASE = "no_phrase"
 Prepared = tuple[list[str], list["NDArray[np.uint8]"]] | str

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from curation.models.probe import BUILTIN_FOLDER, FOLDER, StoredProbe, read_probe
 from curation.models.resolve import resolve_model
 from curation.models.spec import model_identity
 from curation.progress import Silent
+from curation.steps.context import Context
 from curation.steps.embed.stages import embedding_with
 from curation.steps.score.scored import Scored
-from curation.storage.files import is_url, locate
+from curation.storage.files import Location, is_url, locate
 from curation.storage.rows import side_by_side, vectors
 from schemas.errors import ConfigError, ModelUnavailable
-from schemas.stages import Aligned, Input
+from schemas.stages import Aligned, Input, Stage, Task
 from scorers.probe import Probe
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from curation.steps.context import Context
-    from curation.storage.files import Location
-    from schemas.stages import Stage, Task
 
 BUILTIN = "builtin"
 PREFIX = "builtin_"  # of the tables that the built-in CLIP fills where `--model` is another one

@@ -1,18 +1,15 @@
-"""The one stage of all scorers that need no more than a batch: a source loads it, `score` makes columns of it."""
+"""The one stage of all scorers that need no more than a batch."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
 from schemas.columns import UID
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from schemas.stages import Source
+from schemas.stages import Source
 
 
 @dataclass(frozen=True)

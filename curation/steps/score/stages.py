@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from curation.models.resolve import resolve_vlm
+from curation.steps.context import Context
 from curation.steps.ingest.dialogues import AskedSamples
 from curation.steps.score.alignment import Mismatch, align_stage
 from curation.steps.score.capability import capability_stages
@@ -16,10 +15,7 @@ from curation.steps.score.heads import head_stages
 from curation.steps.score.hygiene import hygiene_stage
 from curation.steps.score.phrases import GroundPhrases
 from curation.steps.score.synthetic import MineTexts, flag_stage, quality_stage
-
-if TYPE_CHECKING:
-    from curation.steps.context import Context
-    from schemas.stages import Stage
+from schemas.stages import Stage
 
 
 def score_stages(context: Context) -> list[Stage]:

@@ -4,33 +4,27 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from curation.steps.ingest.samples import SamplesWithImages
+from curation.steps.ingest.samples import SampleImages, SamplesWithImages
 from curation.steps.score.scored import Scored
 from curation.storage.rows import gather, places, side_by_side
 from curation.storage.sampling import sample
 from curation.storage.store import read_shard
 from schemas.columns import IMAGES
-from schemas.stages import Aligned, Input, Linked, Output, Whole
+from schemas.stages import Aligned, Input, Linked, Output, Pool, Task, Whole
 from scorers.quality.openings import mine, opening
 from scorers.quality.truncation import Lexicon, words
 from scorers.synthetic import IMAGE_COLUMNS, Synthetic
 from scorers.text_flags import TextFlags
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from curation.steps.ingest.samples import SampleImages
-    from schemas.stages import Pool, Task
 
 OPENINGS = pa.schema(
     [

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from curation.selectors.apportion import nearest, whole_shares
 from curation.selectors.decision import Decision, decide
 from curation.selectors.order import numbers
 from schemas.bounds import EACH, Bound
 from schemas.errors import BudgetError, ConfigError
+from schemas.protocols import Selector
 from scorers.taxonomy import STYLE_COLUMNS, column
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import polars as pl
-    from numpy.typing import NDArray
 
-    from schemas.protocols import Selector
-
-    Ints = NDArray[np.int64]
+Ints = NDArray[np.int64]
 
 STYLE = "style"
 HAS_STYLE = 0.5

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from curation.selectors.decision import Decision
 from curation.steps.select.bounds import Limit, limits, select_within
 from curation.storage.rows import places
-from schemas.budget import Purse, Shared, walked
+from schemas.bounds import Bound
+from schemas.budget import Budget, Purse, Shared, walked
 from schemas.errors import BudgetError
+from schemas.protocols import Selector
+from schemas.stages import Pool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     import polars as pl
-    from numpy.typing import NDArray
 
-    from schemas.bounds import Bound
-    from schemas.budget import Budget
-    from schemas.protocols import Selector
-    from schemas.stages import Pool
-
-    Ints = NDArray[np.int64]
+Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

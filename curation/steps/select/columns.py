@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from clustering.vectors import joint
 from curation.selectors.d2 import NEAR
@@ -15,16 +17,12 @@ from curation.selectors.less import INFLUENCE, influence
 from curation.selectors.order import groups_of
 from curation.storage.ids import positions
 from curation.storage.rows import vectors
+from curation.storage.store import Store
 from schemas.errors import ConfigError
+from schemas.stages import Pool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     import polars as pl
-    from numpy.typing import NDArray
-
-    from curation.storage.store import Store
-    from schemas.stages import Pool
 
     Made = Callable[[Pool, pl.DataFrame, str], pl.Series]
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import polars as pl
-    from numpy.typing import NDArray
 
 HINT = "write conditions over columns, such as 'n_tokens < 4096 and alignment > 0'"
 # What is no training sample whatever it is for. Each applies where its columns exist. A fidelity of 0.5 is

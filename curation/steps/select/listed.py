@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
     import polars as pl
-    from numpy.typing import NDArray
 
 UID = re.compile(r"[0-9a-fA-F]{32}")
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from curation.catalog import score_table
 from curation.selectors import selector
@@ -16,21 +18,15 @@ from curation.selectors.less import Less
 from curation.steps.select.bounds import columns_of
 from curation.steps.select.budgeting import Choice, Wish, choose
 from curation.steps.select.columns import derived, tables_of, with_columns
-from curation.steps.select.filters import DEFAULTS, clauses, default_clauses, first_failed
+from curation.steps.select.filters import DEFAULTS, Clause, clauses, default_clauses, first_failed
 from curation.steps.select.listed import Listed, members
 from schemas.bounds import Bound
 from schemas.budget import Budget
 from schemas.columns import UID
-from schemas.stages import Output
+from schemas.stages import Output, Pool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
     import polars as pl
-    from numpy.typing import NDArray
-
-    from curation.steps.select.filters import Clause
-    from schemas.stages import Pool
 
 KEPT, OVER_BUDGET, QUARANTINED, FILTERED, LISTED = "kept", "over_budget", "quarantined", "filtered", "dropped"
 TARGET = "target"  # of `less`: what to aim at is not chosen
@@ -65,7 +61,7 @@ LISTS = ("must_keep", "must_drop")
 class Select:
     """`selection`: one row a sample, with what became of it and why; `strata`: what the strategy told apart.
 
-    The fields but `tables` are settings of [select]; see `schemas.config.Select`.
+    The fields but `tables` are settings of [select]; see `schemas.settings.Select`.
     """
 
     budget: str

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from curation.catalog import ALWAYS, tables_for
 from curation.plugins import plugin_columns
 from curation.selectors import selector
 from curation.selectors.decision import wanted
 from curation.selectors.less import spec_with
+from curation.steps.context import Context
 from curation.steps.select.columns import derived
 from curation.steps.select.listed import listed
 from curation.steps.select.select import Select
+from schemas.config import Config
 from schemas.errors import BudgetError
-
-if TYPE_CHECKING:
-    from curation.steps.context import Context
-    from schemas.config import Config
-    from schemas.stages import Stage
+from schemas.stages import Stage
 
 
 def select_stages(context: Context) -> list[Stage]:
@@ -60,7 +57,7 @@ def leaves_out_leaks(config: Config) -> bool:
 
 
 def _tables(stage: Select, config: Config) -> tuple[str, ...]:
-    """The scores that the stage may look at: those of every run, and of the others what it names or wishes."""
+    """The scores that it may look at: those of every run, and of the others what it names or wishes."""
     made = {"grounding": config.vlm.model is not None, "capability": config.capability.backend != "none"}
     plugged = plugin_columns(config.score.plugins)
     wishes = wanted(selector(stage.strategy))

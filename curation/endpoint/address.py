@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
+from curation.storage.files import Location
+from schemas.config import Config
 from schemas.errors import ConfigError, EndpointUnavailable
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from curation.storage.files import Location
-    from schemas.config import Config
-    from scorers.questions import Question
+from scorers.questions import Question
 
 OPENAI = "https://api.openai.com/v1"
 ANSWERS = "answers"
