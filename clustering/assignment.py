@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from clustering.runs import places
+from clustering.runs import place_in_run
 from clustering.vectors import checked, cosines, margin
 
 # Numbers of a block of products: 4 MB stay in the cache.
@@ -83,7 +83,7 @@ class Assignment:
             exact = cosines(part, centres, row, centre)
             # Compared as `assign` compares: in float64, ties to the smaller id.
             order = np.lexsort((centre, -exact, row))
-            kept = order[places(row[order]) < count]
+            kept = order[place_in_run(row[order]) < count]
             ranked[start : start + step] = centre[kept].reshape(-1, count)
             similarity[start : start + step] = exact[kept].reshape(-1, count)
         return ranked, similarity

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from clustering.processor import n_threads
 from clustering.products import LOWEST, Coarse, Precision, Products, products
-from clustering.runs import places
+from clustering.runs import place_in_run
 from clustering.vectors import DENSE_SHARE, checked, cosines, margin
 
 Ints: TypeAlias = NDArray[np.int64]
@@ -234,7 +234,7 @@ class _Search:
         """Which entries are among the `most` of their row."""
         order = np.lexsort((self.names[other], -similarity, row))
         kept = np.zeros(len(row), bool)
-        kept[order[places(row[order]) < self.most]] = True
+        kept[order[place_in_run(row[order]) < self.most]] = True
         return kept
 
     def _enter(self, found: Entries) -> None:
@@ -249,14 +249,14 @@ class _Search:
             return
         row, other, similarity = self._cut()
         self.entries, self.n_waiting = [(row, other, similarity)], 0
-        full = np.flatnonzero((places(row) == self.most - 1) & (similarity >= self.floor))
+        full = np.flatnonzero((place_in_run(row) == self.most - 1) & (similarity >= self.floor))
         self.limits[row[full]] = np.maximum(self.limits[row[full]], similarity[full])
 
     def _cut(self) -> Entries:
         """All entries so far, sorted, but those too far down, or below the floor and not the best."""
         row, other, similarity = (np.concatenate(parts) for parts in zip(NOTHING, *self.entries, strict=True))
         order = np.lexsort((self.names[other], -similarity, row))
-        place = places(row[order])
+        place = place_in_run(row[order])
         order = order[(place < self.most) & ((similarity[order] >= self.floor) | (place == 0))]
         return row[order], other[order], similarity[order]
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def places(values: NDArray[np.integer]) -> NDArray[np.int64]:
+def place_in_run(values: NDArray[np.integer]) -> NDArray[np.int64]:
     """The place of each entry in its run of equal values: 0, 1, … from where the value changes."""
     starts = np.flatnonzero(np.diff(values, prepend=-1))
     lengths = np.diff(np.append(starts, len(values)))

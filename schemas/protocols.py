@@ -145,6 +145,29 @@ class Encoder(Protocol):
         ...
 
 
+class EncoderKind(Protocol):
+    """A family of encoders: a line of `ENCODERS`, or behind an entry point `curation.encoders`."""
+
+    packages: ClassVar[tuple[str, ...]]
+    """Whose versions the vectors follow from."""
+
+    def identity(self, model: str) -> dict[str, str]:
+        """What stands for `model` in the keys of shards: its name, and a checksum of weights that are here.
+
+        Raises:
+            ModelUnavailable: there is no such model.
+        """
+        ...
+
+    def load(self, model: str, *, device: str, dtype: str) -> Encoder:
+        """`model` on a device, cpu or cuda, with weights of float32 or bfloat16.
+
+        Raises:
+            ModelUnavailable: it cannot be loaded.
+        """
+        ...
+
+
 class VisionLanguageModel(Protocol):
     """A causal language model that sees images. Its methods come with the scorers that need it."""
 

@@ -16,8 +16,8 @@ from PIL import Image
 
 from clustering.processor import has_bf16_instructions
 from curation.generate import KINDS
-from curation.models.encoder import OpenClipEncoder, bf16_cosine, load_encoder
-from curation.models.environment import resolve_environment
+from curation.models.encoder import OpenClipEncoder, load_encoder
+from curation.models.encoders import bf16_cosine, resolve_environment
 from curation.models.spec import BUILTIN, model_identity, parse_spec
 from curation.models.weights import verify_builtin
 from schemas.errors import ConfigError, ModelUnavailable
@@ -236,7 +236,7 @@ def test_a_local_folder_gives_the_vectors_of_its_weights(encoder: OpenClipEncode
 
 def test_the_environment_is_resolved_without_torch() -> None:
     code = (
-        "import sys\nfrom curation.models.environment import resolve_environment\n"
+        "import sys\nfrom curation.models.encoders import resolve_environment\n"
         "found = resolve_environment('builtin', 'cpu')\n"
         "assert found['device'] == 'cpu' and len(found['sha256']) == 64, found\n"
         "assert {'dtype', 'torch', 'open_clip_torch', 'transformers', 'pillow'} <= set(found)\n"

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from curation.endpoint.address import Endpoint
-    from curation.executor.planner import Planner
 
 KEY = "sk-very-secret-0123456789"
 
@@ -101,14 +100,10 @@ def score(workspace: Workspace, server: Server, **more: Any) -> list[dict[str, A
 
 def ask(opened: Workspace) -> dict[str, list[dict[str, Any]]]:
     """Run the stages that ask, and nothing else of the chain."""
-    config, store = opened.config, opened.store
-    resolve_endpoint(config, store.root, Silent())
-    stages = [
-        *capability_stages(config, lambda: opened.model, store.root),
-        *judgement_stages(config, store.root),
-    ]
-    planner: Planner = opened._planner()
-    planner.run(stages)
+    store = opened.store
+    resolve_endpoint(opened.config, store.root, Silent())
+    stages = [*capability_stages(opened.context), *judgement_stages(opened.context)]
+    opened.planner().run(stages)
     return {stage.name: store.read(stage.name).to_pylist() for stage in stages}
 
 
@@ -698,7 +693,7 @@ def test_the_address_is_not_in_the_keys_of_shards(workspace: Workspace) -> None:
         assert score(workspace, other) == before
         assert [is_greeting(seen.body) for seen in other.seen] == [True]
         made = Workspace(workspace.base, settings(other))
-        (built,) = capability_stages(made.config, lambda: made.model, made.store.root)
+        (built,) = capability_stages(made.context)
         assert stage is not None
         assert keys_of(built, made.store)["capability"] == [shard.key for shard in stage.shards]
     assert server.url not in json.dumps(stage.stage)

@@ -254,7 +254,7 @@ def test_the_recall_of_pieces_of_cut_clusters_is_the_share_of_pairs_that_meet(
     assert max(len(each) for each in goes.values()) <= 1 + (2 + 2 * probes if probes else 0)
     members = {uid: set(each) for uid, each in goes.items()}
     table = store.read("vectors")
-    _, source = cluster_vectors(pruned.config, lambda: pruned.model, pruned.base)
+    _, source = cluster_vectors(pruned.context)
     rows = source.rows(table)
     at = {uid: row for row, uid in enumerate(table["uid"].to_pylist())}
     uids = list(goes)
@@ -282,7 +282,7 @@ def test_with_every_cluster_visited_the_pairs_are_those_of_brute_force(pruned: W
     firsts = store.read("firsts", ["first"])["first"].to_numpy()
     table = table.append_column("n_images", store.read("checked", ["n_images"])["n_images"])
     members = table.take(pa.array(np.flatnonzero(firsts)))
-    _, source = cluster_vectors(pruned.config, lambda: pruned.model, pruned.base)
+    _, source = cluster_vectors(pruned.context)
     likeness = Likeness("joint", source)
     expected = set()
     for _, own in likeness.groups(members):

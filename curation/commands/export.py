@@ -25,7 +25,7 @@ from curation.storage.files import is_url, put
 from curation.storage.lock import locked
 from curation.storage.store import Store
 from curation.writers import writer
-from curation.writers.kept import Context, Kept
+from curation.writers.kept import ExportFacts, Kept
 from schemas.config import Config
 from schemas.errors import ExportError, WorkspaceError
 from schemas.protocols import Bar
@@ -138,7 +138,7 @@ def _is_current(store: Store, selection: Manifest) -> bool:
 # --- what the writers are told --------------------------------------------------------------------------
 
 
-def context_of(workspace: Pipeline, selection: Manifest) -> Context:
+def context_of(workspace: Pipeline, selection: Manifest) -> ExportFacts:
     """What a writer is told of the kept rows as a whole."""
     store = workspace.store
     # Paths stay as curate.toml spells them: absolute ones would tell readers of the card about this machine.
@@ -146,7 +146,7 @@ def context_of(workspace: Pipeline, selection: Manifest) -> Context:
     kept = store.read("selection", ["keep"])["keep"]
     n_images = pc.sum(store.read("checked", ["n_images"])["n_images"].filter(kept)).as_py() or 0
     found = counts(store, config, "select")
-    return Context(
+    return ExportFacts(
         store, config, found, n_images, Kept(store).schema(), _image_roots(workspace), _made_by(store)
     )
 
@@ -176,7 +176,7 @@ def _made_by(store: Store) -> dict[str, Any]:
     return {"stages": stages, "model": model, "versions": versions}
 
 
-def _summary(context: Context, format: str, written: dict[str, Any]) -> bytes:
+def _summary(context: ExportFacts, format: str, written: dict[str, Any]) -> bytes:
     """curate.json: everything that decided what is in the folder. No time stamp: equal exports are equal."""
     tree = {
         "format": format,

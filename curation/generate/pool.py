@@ -36,7 +36,7 @@ LEAST_DIFFERENCE = 5.0  # mean absolute difference of two thumbnails, 0 to 255
 
 
 @dataclass
-class Pool:
+class Making:
     """Records and files as they are put together; nothing is written before all is decided."""
 
     rng: random.Random
@@ -68,7 +68,7 @@ def write_pool(out: Path, n: int = 1200, seed: int = 0) -> dict[str, Any]:
     total = max(len(PLANTED), round(PLANTED_SHARE * n))
     quota = {kind: total // len(PLANTED) + (i < total % len(PLANTED)) for i, kind in enumerate(PLANTED)}
     added = sum(quota[kind] for kind in ADDED)
-    pool = Pool(rng)
+    pool = Making(rng)
     _draw(pool, n - added, seed)
     _plant(pool, quota)
     truth = _shuffled(pool, n, seed)
@@ -85,7 +85,7 @@ def _write_json(path: Path, content: object) -> None:
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _draw(pool: Pool, n: int, seed: int) -> None:
+def _draw(pool: Making, n: int, seed: int) -> None:
     """Add n drawn records of all kinds, no two of them alike in picture or in text."""
     pictured = [kind for kind in KINDS if kind != "arithmetic"]
     texts: set[tuple[tuple[str, str], ...] | str] = set()
@@ -118,7 +118,7 @@ def _is_new(sample: Sample, thumbs: list[bytes]) -> bool:
     return True
 
 
-def _add(pool: Pool, sample: Sample) -> None:
+def _add(pool: Making, sample: Sample) -> None:
     position = len(pool.records)
     turns = []
     for question, answer in sample.turns:
@@ -137,7 +137,7 @@ def _token(rng: random.Random) -> str:
     return f"{rng.getrandbits(40):010x}"
 
 
-def _store(pool: Pool, image: Image.Image, suffix: str, *, quality: int) -> str:
+def _store(pool: Making, image: Image.Image, suffix: str, *, quality: int) -> str:
     """Keep the encoded picture under a fresh name and return that path."""
     buffer = io.BytesIO()
     if suffix == ".png":
@@ -149,7 +149,7 @@ def _store(pool: Pool, image: Image.Image, suffix: str, *, quality: int) -> str:
     return path
 
 
-def _plant(pool: Pool, quota: dict[str, int]) -> None:
+def _plant(pool: Making, quota: dict[str, int]) -> None:
     """Plant each kind as often as its quota says, each into a record that is not used otherwise."""
     free = list(pool.pictures)
     pool.rng.shuffle(free)
@@ -164,7 +164,7 @@ def _plant(pool: Pool, quota: dict[str, int]) -> None:
                 BREAKERS[kind](pool, pool.records[position])
 
 
-def _duplicate(pool: Pool, position: int, kind: str) -> Record:
+def _duplicate(pool: Making, position: int, kind: str) -> Record:
     record: Record = json.loads(json.dumps(pool.records[position]))
     if kind == "exact_duplicate":
         return record
@@ -187,24 +187,24 @@ def _duplicate(pool: Pool, position: int, kind: str) -> Record:
     return record
 
 
-def _lose(pool: Pool, record: Record) -> None:
+def _lose(pool: Making, record: Record) -> None:
     del pool.files[record["image"]]
 
 
-def _truncate(pool: Pool, record: Record) -> None:
+def _truncate(pool: Making, record: Record) -> None:
     content = pool.files[record["image"]]
     pool.files[record["image"]] = content[: int(len(content) * pool.rng.uniform(0.2, 0.5))]
 
 
-def _empty(pool: Pool, record: Record) -> None:
+def _empty(pool: Making, record: Record) -> None:
     pool.files[record["image"]] = b""
 
 
-def _replace(pool: Pool, record: Record) -> None:
+def _replace(pool: Making, record: Record) -> None:
     pool.files[record["image"]] = ERROR_PAGE
 
 
-def _miscount(pool: Pool, record: Record) -> None:
+def _miscount(pool: Making, record: Record) -> None:
     first = record["conversations"][0]
     if pool.rng.random() < 0.5:
         first["value"] = first["value"].replace("<image>\n", "")
@@ -212,7 +212,7 @@ def _miscount(pool: Pool, record: Record) -> None:
         first["value"] = f"<image>\n{first['value']}"
 
 
-def _misassign(pool: Pool, record: Record) -> None:
+def _misassign(pool: Making, record: Record) -> None:
     turns = record["conversations"]
     how = pool.rng.choice(("no answer", "answer first", "two questions", "unknown role"))
     if how == "no answer":
@@ -225,7 +225,7 @@ def _misassign(pool: Pool, record: Record) -> None:
         turns[-1]["from"] = "narrator"
 
 
-BREAKERS: dict[str, Callable[[Pool, Record], None]] = {
+BREAKERS: dict[str, Callable[[Making, Record], None]] = {
     "missing_image": _lose,
     "truncated_image": _truncate,
     "zero_byte_image": _empty,
@@ -235,7 +235,7 @@ BREAKERS: dict[str, Callable[[Pool, Record], None]] = {
 }
 
 
-def _shuffled(pool: Pool, n: int, seed: int) -> dict[str, Any]:
+def _shuffled(pool: Making, n: int, seed: int) -> dict[str, Any]:
     """Put the records into random order and return the truth in terms of the new positions."""
     order = list(range(len(pool.records)))
     pool.rng.shuffle(order)

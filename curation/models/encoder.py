@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pickle import UnpicklingError
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.generate import KINDS
 from curation.models import weights
 from curation.models.spec import OFFLINE_CHOICE, ModelSpec, model_identity, parse_spec
 from curation.models.tokens import Tokens
@@ -21,8 +19,6 @@ from schemas.errors import ModelUnavailable
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-__all__ = ["OpenClipEncoder", "bf16_cosine", "load_encoder", "model_identity"]
 
 PRECISIONS = {"float32": "fp32", "bfloat16": "bf16"}
 RANDOM_SEED = 0  # of the weights of ARCH/random
@@ -217,18 +213,14 @@ def _preprocessing(model: Any) -> tuple[Callable[[Image], Image], tuple[float, .
     return Compose(steps[:-2]), tuple(steps[-1].mean), tuple(steps[-1].std)
 
 
-def bf16_cosine(model: str, device: str = "cpu") -> float:
-    """Return the smallest cosine between float32 and bfloat16 vectors of 28 generated pictures and texts.
+@dataclass(frozen=True)
+class OpenClip:
+    """What `--model` names of open_clip: see `load_encoder`."""
 
-    Raises:
-        ModelUnavailable: as `load_encoder`.
-    """
-    samples = [draw(random.Random(seed)) for seed in range(4) for draw in KINDS.values()]
-    texts = [sample.caption for sample in samples]
-    images = [sample.image for sample in samples if sample.image is not None]
-    found = []
-    for dtype in PRECISIONS:
-        encoder = load_encoder(model, device=device, dtype=dtype)
-        seen = encoder.encode_images(np.stack([encoder.preprocess(image) for image in images]))
-        found.append(np.concatenate([seen, encoder.encode_texts(encoder.tokenize(texts))]))
-    return float((found[0] * found[1]).sum(axis=1).min())
+    packages: ClassVar[tuple[str, ...]] = ("torch", "open_clip_torch", "transformers", "pillow")
+
+    def identity(self, model: str) -> dict[str, str]:
+        return model_identity(model)
+
+    def load(self, model: str, *, device: str, dtype: str) -> OpenClipEncoder:
+        return load_encoder(model, device=device, dtype=dtype)

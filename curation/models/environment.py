@@ -9,37 +9,28 @@ from importlib.metadata import version
 from pathlib import Path
 
 from clustering.processor import has_bf16_instructions
-from curation.models.spec import model_identity, vlm_identity
+from curation.models.spec import vlm_identity
 from schemas.errors import ConfigError
 
 VLM_PACKAGES = ("torch", "transformers", "tokenizers", "pillow")
-PACKAGES = ("torch", "open_clip_torch", "transformers", "pillow")
-
-
-def resolve_environment(model: str, device: str = "auto") -> dict[str, str]:
-    """Return `model_identity` with device ("cpu" or "cuda"), the candidate dtype, and the packages' versions.
-
-    `device` is auto, cpu or cuda; auto takes a GPU where one is visible. The dtype is bfloat16 on a GPU and
-    on processors with bf16 instructions, else float32; whether the model bears it, `bf16_cosine` says.
-
-    Raises:
-        ConfigError: the device is unknown, or cuda is asked for and no GPU is visible.
-        ModelUnavailable: the model's name or path is wrong.
-    """
-    return {**model_identity(model), **_environment(device, PACKAGES)}
 
 
 def resolve_vlm_environment(vlm: str, device: str = "auto") -> dict[str, str]:
-    """Return the same of a vision-language model: `vlm_identity`, device, dtype and versions.
+    """Return `vlm_identity` with device ("cpu" or "cuda"), dtype and the packages' versions.
 
     Raises:
-        ConfigError: as `resolve_environment`.
+        ConfigError: as `environment`.
         ModelUnavailable: the model's name or path is wrong.
     """
-    return {**vlm_identity(vlm), **_environment(device, VLM_PACKAGES)}
+    return {**vlm_identity(vlm), **environment(device, VLM_PACKAGES)}
 
 
-def _environment(device: str, packages: tuple[str, ...]) -> dict[str, str]:
+def environment(device: str, packages: tuple[str, ...]) -> dict[str, str]:
+    """Return the device that `device` (auto, cpu or cuda) stands for, its dtype, and versions of packages.
+
+    Raises:
+        ConfigError: the device is unknown, or cuda is asked for and no GPU is visible.
+    """
     if device not in ("auto", "cpu", "cuda"):
         raise ConfigError(f"device is {device!r}: take auto, cpu or cuda")
     visible = device != "cpu" and has_gpu()

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from curation.models.encoder import bf16_cosine, load_encoder, model_identity
-from curation.models.environment import resolve_environment, resolve_vlm_environment
+from curation.models.encoders import bf16_cosine, kind_of, resolve_environment
+from curation.models.environment import resolve_vlm_environment
 from curation.models.resolved import Model, Vlm
 from curation.models.spec import vlm_identity
 from curation.storage.files import Location, put
@@ -28,7 +28,7 @@ def resolve_model(spec: str, device: str, root: Location, progress: Progress) ->
         ModelUnavailable: the weights are neither cached nor reachable.
     """
     environment = resolve_environment(spec, device)
-    identity = model_identity(spec)
+    identity = kind_of(spec).identity(spec)
     key = key_of([spec, identity, environment])
     path = root / "models" / f"{key}.json"
     try:
@@ -37,16 +37,15 @@ def resolve_model(spec: str, device: str, root: Location, progress: Progress) ->
         progress.note(f"loading {spec}")
         measured = _measure(spec, environment)
         put(path, (json.dumps(measured, sort_keys=True) + "\n").encode())
-    device_kind = environment.pop("device")
-    environment.pop("dtype")
-    return Model(
-        spec,
-        measured["dim"],
-        device_kind,
-        measured["dtype"],
-        tuple(sorted(identity.items())),
-        tuple(sorted(environment.items())),
-    )
+    facts = _facts(spec, {**environment, "dtype": measured["dtype"]}, identity)
+    return Model(**facts, dim=measured["dim"])
+
+
+def _facts(spec: str, environment: dict[str, str], identity: dict[str, str]) -> dict[str, Any]:
+    """The fields of `Resolved`."""
+    runs = {name: environment[name] for name in ("device", "dtype")}
+    rest = sorted(item for item in environment.items() if item[0] not in runs)
+    return {"spec": spec, **runs, "identity": tuple(sorted(identity.items())), "environment": tuple(rest)}
 
 
 def resolve_vlm(settings: VlmSection, device: str) -> Vlm:
@@ -58,19 +57,9 @@ def resolve_vlm(settings: VlmSection, device: str) -> Vlm:
     """
     if settings.model is None:
         raise ConfigError("name a vision-language model: --vlm builtin, a folder, or ORG/NAME of the hub")
-    identity = vlm_identity(settings.model)
     environment = resolve_vlm_environment(settings.model, device)
-    device_kind, dtype = environment.pop("device"), environment.pop("dtype")
-    return Vlm(
-        settings.model,
-        device_kind,
-        dtype,
-        settings.blind,
-        settings.max_tokens,
-        settings.batch,
-        tuple(sorted(identity.items())),
-        tuple(sorted(environment.items())),
-    )
+    facts = _facts(settings.model, environment, vlm_identity(settings.model))
+    return Vlm(**facts, blind=settings.blind, most=settings.max_tokens, batch=settings.batch)
 
 
 def resolve_checkpoints(
@@ -105,5 +94,5 @@ def _measure(spec: str, environment: dict[str, str]) -> dict[str, Any]:
     if dtype == "bfloat16":
         cosine = bf16_cosine(spec)
         dtype = "bfloat16" if cosine >= AGREES else "float32"
-    encoder = load_encoder(spec, device=environment["device"], dtype=dtype)
+    encoder = kind_of(spec).load(spec, device=environment["device"], dtype=dtype)
     return {"dim": encoder.dim, "dtype": dtype, "bf16_cosine": cosine}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.metadata import entry_points
 from pathlib import Path
 
-from curation.readers.detection import KNOWN, format_of
+from curation.plugins import offered
+from curation.readers.detection import KNOWN, RECOGNISED, format_of
 from curation.readers.hf_disk import HfDisk
 from curation.readers.image_folder import ImageFolder
 from curation.readers.json_records import JsonReader
@@ -18,6 +18,7 @@ from curation.readers.webdataset import WebDataset
 from schemas.errors import ReadError
 from schemas.protocols import Reader
 
+GROUP = "curation.readers"
 READERS: dict[str, Reader] = {
     "llava": JsonReader("llava", llava),
     "messages": JsonReader("messages", messages),
@@ -34,7 +35,7 @@ __all__ = ["KNOWN", "READERS", "detect", "reader", "readers"]
 @cache
 def readers() -> dict[str, Reader]:
     """READERS and those of other packages (entry points `curation.readers`), which cannot replace ours."""
-    others = {entry.name: entry.load()() for entry in entry_points(group="curation.readers")}
+    others = {name: point.load()() for name, point in offered(GROUP).items()}
     return {**others, **READERS}
 
 
@@ -52,7 +53,9 @@ def reader(name: str) -> Reader:
 
 
 def detect(path: Path) -> Reader:
-    """The reader for `path`, a file or a folder. Other packages' readers are asked where ours see nothing.
+    """The reader for `path`, a file or a folder.
+
+    Formats that `format_of` does not know by themselves are asked for `files` where it sees nothing.
 
     Raises:
         ReadError: no format is recognised, or several; names the path, what it holds and the formats known.
@@ -60,7 +63,7 @@ def detect(path: Path) -> Reader:
     try:
         return READERS[format_of(path)]
     except ReadError:
-        claimed = [other for name, other in readers().items() if name not in READERS and other.files(path)]
+        claimed = [other for name, other in readers().items() if name not in RECOGNISED and other.files(path)]
         if len(claimed) != 1:
             raise
         return claimed[0]

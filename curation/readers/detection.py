@@ -18,6 +18,8 @@ KNOWN = (
     "LLaVA JSON, OpenAI messages, ShareGPT, Parquet, a dataset saved with save_to_disk, WebDataset (tar), "
     "a folder of images"
 )
+# Those that are told apart here; a reader besides them says by `files` what is its own.
+RECOGNISED = frozenset({"llava", "messages", "sharegpt", "parquet", "hf", "webdataset", "images"})
 _CONTAINERS = {
     "parquet": (".parquet",),
     "webdataset": (".tar", ".tar.gz", ".tgz", ".tar.zst"),

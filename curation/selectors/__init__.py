@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from difflib import get_close_matches
-from importlib.metadata import entry_points
 
+from curation.plugins import offered
 from curation.selectors.adapt import Adapt
 from curation.selectors.ccs import CoverageCentric
 from curation.selectors.coincide import Coincide
@@ -65,11 +65,11 @@ def selector(spec: str) -> Selector:
 
 
 def _plugin(name: str) -> Callable[[str | None], Selector]:
-    offered = {point.name: point for point in entry_points(group=GROUP)}
-    if name not in offered:
-        existing = sorted({*SELECTORS, *offered})
+    others = offered(GROUP)
+    if name not in others:
+        existing = sorted({*SELECTORS, *others})
         alike = get_close_matches(name, existing, 1)
         hint = f"did you mean {alike[0]}? There" if alike else "there"
         raise ConfigError(f"there is no selection strategy {name!r}; {hint} are {', '.join(existing)}")
-    factory: Callable[[str | None], Selector] = offered[name].load()
+    factory: Callable[[str | None], Selector] = others[name].load()
     return factory

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from curation.storage.store import Store
-from curation.writers.kept import Context
+from curation.writers.kept import ExportFacts
 
 if TYPE_CHECKING:
     import polars as pl
@@ -22,7 +22,7 @@ DATA_FILES = {"hf": "data-*.arrow", "parquet": "data/train-*.parquet", "llava": 
 ROWS = 40
 
 
-def card(context: Context, format: str) -> str:
+def card(context: ExportFacts, format: str) -> str:
     """The whole file."""
     n = context.counts["n_selected"]
     lines = [*_header(format, n), "# A curated subset", "", *_summary(context), *_counts(context.counts)]
@@ -63,7 +63,7 @@ def _header(format: str, n: int) -> list[str]:
     ]
 
 
-def _summary(context: Context) -> list[str]:
+def _summary(context: ExportFacts) -> list[str]:
     counts = context.counts
     names = ", ".join(context.config.datasets)
     share = f" ({counts['n_selected'] / counts['n_read']:.1%})" if counts["n_read"] else ""
@@ -111,7 +111,7 @@ def _grouped(table: pl.DataFrame, column: str) -> list[Sequence[object]]:
     return [(name, f"{n:,}", f"{kept:,}") for name, n, kept in rows]
 
 
-def _where_images_are(context: Context) -> str:
+def _where_images_are(context: ExportFacts) -> str:
     folders = "; ".join(
         f"{name}: {', '.join(dataset.images) or 'beside its records'}"
         for name, dataset in context.config.datasets.items()
@@ -122,7 +122,7 @@ def _where_images_are(context: Context) -> str:
     )
 
 
-def _made_by(context: Context) -> list[str]:
+def _made_by(context: ExportFacts) -> list[str]:
     model = context.made_by.get("model", {})
     identity = {**model.get("identity", {}), "device": model.get("device"), "dtype": model.get("dtype")}
     versions = context.made_by["versions"]

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from curation.writers.card import card
-from curation.writers.kept import Context
+from curation.writers.kept import ExportFacts
 from curation.writers.rows import features, tables, write_shards
 from schemas.tables import key_of
 
@@ -25,7 +25,7 @@ class Hf:
 
     name: ClassVar[str] = "hf"
 
-    def write(self, out: Path, batches: Iterator[pa.RecordBatch], context: Context) -> dict[str, Any]:
+    def write(self, out: Path, batches: Iterator[pa.RecordBatch], context: ExportFacts) -> dict[str, Any]:
         """Write data-NNNNN-of-NNNNN.arrow, state.json, dataset_info.json and README.md under `out`."""
         from datasets import DatasetInfo
         from datasets.arrow_writer import ArrowWriter
@@ -57,7 +57,7 @@ class Hf:
         return {"n_shards": n}
 
 
-def _fingerprint(context: Context, shard_bytes: int) -> str:
+def _fingerprint(context: ExportFacts, shard_bytes: int) -> str:
     """16 hex digits, as `datasets` has them: the same for the same rows."""
     manifests = [context.store.find(table) for table in ("samples", "selection")]
     read = [manifest.fingerprint for manifest in manifests if manifest]

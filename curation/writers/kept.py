@@ -27,7 +27,7 @@ BATCH_BYTES = 64_000_000
 
 
 @dataclass(frozen=True)
-class Context:
+class ExportFacts:
     """What a writer knows besides the rows it is given."""
 
     store: Store

@@ -16,7 +16,7 @@ from curation.readers.records import BadRecord, parse
 from curation.storage.ids import positions, words
 from curation.storage.store import Store
 from curation.writers.card import card
-from curation.writers.kept import Context, image_bytes, split
+from curation.writers.kept import ExportFacts, image_bytes, split
 from curation.writers.rows import conversations, llava_record
 
 # What a trainer reads, and what other formats call it; everything else of a record is carried along.
@@ -48,7 +48,7 @@ class Llava:
 
     name: ClassVar[str] = "llava"
 
-    def write(self, out: Path, batches: Iterator[pa.RecordBatch], context: Context) -> dict[str, Any]:
+    def write(self, out: Path, batches: Iterator[pa.RecordBatch], context: ExportFacts) -> dict[str, Any]:
         """Write data.json and its sidecars under `out`, and images/ where images lie inside containers."""
         records = _Records(out)
         uids = []

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation.writers.card import card
-from curation.writers.kept import BATCH, Context
+from curation.writers.kept import BATCH, ExportFacts
 from curation.writers.rows import features, tables, write_shards
 
 
@@ -24,7 +24,7 @@ class Parquet:
 
     name: ClassVar[str] = "parquet"
 
-    def write(self, out: Path, batches: Iterator[pa.RecordBatch], context: Context) -> dict[str, Any]:
+    def write(self, out: Path, batches: Iterator[pa.RecordBatch], context: ExportFacts) -> dict[str, Any]:
         """Write data/train-NNNNN-of-NNNNN.parquet and README.md under `out`."""
         # Its metadata tells `datasets` which columns are images.
         schema = features(context.scores).arrow_schema

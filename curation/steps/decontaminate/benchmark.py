@@ -85,14 +85,14 @@ def held_phrases(benchmark: Benchmark, n: int) -> Phrases:
     store = Store(locate(benchmark.root))
     turns: list[list[str]] = []
     for shard in store.iterate("samples", ["turns", "error", "n_images"]):
-        answers = texts_of(shard, roles=("assistant",))
-        both = zip(texts_of(shard), answers, shard["n_images"].to_pylist(), strict=True)
+        answers = turn_texts(shard, roles=("assistant",))
+        both = zip(turn_texts(shard), answers, shard["n_images"].to_pylist(), strict=True)
         turns += [answered if n_images else said for said, answered, n_images in both]
     return Phrases.of(turns, n)
 
 
 @lru_cache(maxsize=16)
-def describe(benchmark: Benchmark) -> About:
+def about_samples(benchmark: Benchmark) -> About:
     """Ids of a benchmark's samples and images."""
     store = Store(locate(benchmark.root))
     table = store.read("samples", ["uid", "record_id", "key"])
@@ -107,7 +107,7 @@ def describe(benchmark: Benchmark) -> About:
     return About(uids, names, hashes, first)
 
 
-def texts_of(rows: pa.RecordBatch | pa.Table, roles: Sequence[str] = ()) -> list[list[str]]:
+def turn_texts(rows: pa.RecordBatch | pa.Table, roles: Sequence[str] = ()) -> list[list[str]]:
     """The turns of samples, of `roles` or of all; none of a bad record."""
     both = zip(rows["turns"].to_pylist(), rows["error"].to_pylist(), strict=True)
     return [

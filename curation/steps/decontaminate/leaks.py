@@ -18,10 +18,10 @@ from clustering.neighbours import across
 from curation.steps.decontaminate.benchmark import (
     Benchmark,
     Images,
-    describe,
+    about_samples,
     held_images,
     held_phrases,
-    texts_of,
+    turn_texts,
 )
 from curation.steps.embed.texts import TURNS
 from curation.steps.prune.perceptual import TELLING, bytes_of, telling
@@ -161,7 +161,7 @@ class FindTexts:
     def prepare(self, piece: pa.RecordBatch) -> pa.Array:
         if TEXT not in self.levels:
             return _matches(len(piece), [])
-        turns = texts_of(piece)
+        turns = turn_texts(piece)
         found = [
             (benchmark.name, TEXT, held_phrases(benchmark, self.ngram).repeated(turns, self.overlap))
             for benchmark in self.benchmarks
@@ -248,7 +248,7 @@ def _rows(rows: pl.DataFrame, uids: pa.ChunkedArray, benchmarks: Sequence[Benchm
     image = np.full(len(rows), None, object)
     for benchmark in benchmarks:
         own = name == benchmark.name
-        about = describe(benchmark)
+        about = about_samples(benchmark)
         shown, said = np.flatnonzero(own & ~of_text), np.flatnonzero(own & of_text)
         image[shown] = about.images[item[shown]]
         for at, sample in ((shown, about.first[item[shown]]), (said, item[said])):

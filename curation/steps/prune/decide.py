@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from curation.catalog import score_table
-from curation.steps.prune.linkage import LINKAGES, Graph, Kept, least_similar
-from curation.steps.prune.perceptual import texts_of
+from curation.steps.prune.linkage import LINKAGES, Graph, Verdict, least_similar
+from curation.steps.prune.perceptual import text_numbers
 from curation.storage.ids import first_equal, hashed, positions
 from schemas.budget import Budget
 from schemas.columns import UID
@@ -228,7 +228,7 @@ class _Samples:
         same = np.arange(len(self.node))
         same[ends[1][equal]] = ends[0][equal]
         look[shown] = same[look[shown]]
-        texts = texts_of(self.facts["text_hash"])
+        texts = text_numbers(self.facts["text_hash"])
         rows = pl.DataFrame(
             {"node": self.node, "look": look, "text": texts if how.by_text else np.zeros(len(look))}
         )
@@ -250,7 +250,7 @@ class _Samples:
         level = np.concatenate([np.full(len(alike), BY_HASH), np.where(turned, BY_FLIP, BY_HASH)])
         return left, right, similarity, level
 
-    def dropped(self, kept: Kept, graph: Graph, level: Ints, *, by_bytes: str) -> pa.RecordBatch:
+    def dropped(self, kept: Verdict, graph: Graph, level: Ints, *, by_bytes: str) -> pa.RecordBatch:
         """A row a sample that goes: copies, and nodes that other nodes stand for."""
         first = np.empty(self.n_nodes, np.int64)  # of each node the sample that stays if the node does
         order = np.lexsort((self.rank, self.node))

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from clustering.runs import places
+from clustering.runs import place_in_run
 
 Ints: TypeAlias = NDArray[np.int64]
 Floats: TypeAlias = NDArray[np.float32]
@@ -52,7 +52,7 @@ class Graph:
 
 
 @dataclass(frozen=True)
-class Kept:
+class Verdict:
     """What became of each row.
 
     Args:
@@ -71,7 +71,7 @@ class Kept:
         return goes
 
 
-def leader(graph: Graph, order: Ints) -> Kept:
+def leader(graph: Graph, order: Ints) -> Verdict:
     """Visit the rows in `order`; a row stays unless one that stays already is near it.
 
     So no two rows that stay are near each other, and every row that goes has one that stays beside it: of
@@ -84,7 +84,7 @@ def leader(graph: Graph, order: Ints) -> Kept:
     return _kept(graph.n, order, *_strongest(offered, first, second, similarity), first, second, pair)
 
 
-def chain(graph: Graph, order: Ints) -> Kept:
+def chain(graph: Graph, order: Ints) -> Verdict:
     """A row goes if any row before it in `order` is near it, even one that goes itself (SemDeDup, §3.8).
 
     What stands for it is found by going from each row to the most similar one before it, to the end. Along
@@ -95,7 +95,7 @@ def chain(graph: Graph, order: Ints) -> Kept:
     return _kept(graph.n, order, *_strongest(offered, first, second, similarity), first, second, pair)
 
 
-def component(graph: Graph, order: Ints) -> Kept:
+def component(graph: Graph, order: Ints) -> Verdict:
     """Of rows that are joined by pairs, however indirectly, the first in `order` stays."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -108,13 +108,13 @@ def component(graph: Graph, order: Ints) -> Kept:
     kept_by = head[label]
     stays = kept_by == np.arange(graph.n)
     rows, best = _strongest(np.flatnonzero(~stays[first]), first, second, similarity)
-    found = Kept(np.full(graph.n, -1), np.full(graph.n, -1))
+    found = Verdict(np.full(graph.n, -1), np.full(graph.n, -1))
     found.kept_by[order[~stays]] = order[kept_by[~stays]]
     found.pair[order[rows]] = pair[best]
     return found
 
 
-def least_similar(graph: Graph, order: Ints, n_kept: int) -> Kept:
+def least_similar(graph: Graph, order: Ints, n_kept: int) -> Verdict:
     """Keep exactly `n_kept` rows: those least similar to any row before them in `order` (Adapt-∞, LITE).
 
     Ties, such as rows without a pair, go to the earlier row. What stands for a row that goes is found as in
@@ -137,7 +137,7 @@ def least_similar(graph: Graph, order: Ints, n_kept: int) -> Kept:
     return found
 
 
-LINKAGES: dict[str, Callable[[Graph, Ints], Kept]] = {
+LINKAGES: dict[str, Callable[[Graph, Ints], Verdict]] = {
     "leader": leader,
     "chain": chain,
     "component": component,
@@ -147,18 +147,18 @@ LINKAGES: dict[str, Callable[[Graph, Ints], Kept]] = {
 def _strongest(offered: Ints, first: Ints, second: Ints, similarity: Floats) -> tuple[Ints, Ints]:
     """The ranks where offered pairs begin, and of each its best pair: the most similar, then the earliest."""
     best = offered[np.lexsort((second[offered], -similarity[offered], first[offered]))]
-    best = best[places(first[best]) == 0]
+    best = best[place_in_run(first[best]) == 0]
     return first[best], best
 
 
-def _kept(n: int, order: Ints, rows: Ints, best: Ints, first: Ints, second: Ints, pair: Ints) -> Kept:
+def _kept(n: int, order: Ints, rows: Ints, best: Ints, first: Ints, second: Ints, pair: Ints) -> Verdict:
     """Row `rows[i]` (a rank) goes because of pair `best[i]`, to where that pair's other row goes."""
     towards = np.arange(n)
     towards[rows] = second[best]
     # Each step doubles the way: chains of n rows take log n of them. Ways lead to rows that stay, or earlier.
     while not np.array_equal(towards, further := towards[towards]):
         towards = further
-    found = Kept(np.full(n, -1), np.full(n, -1))
+    found = Verdict(np.full(n, -1), np.full(n, -1))
     found.kept_by[order[rows]] = order[towards[rows]]
     found.pair[order[rows]] = pair[best]
     return found

@@ -82,7 +82,7 @@ class LookAlikes:
         single = codes if self.bits == 64 else bytes_of(images["phash"], 8)
         rows = [_none()]
         flipped = [np.zeros(0, bool)]
-        texts = texts_of(checked["text_hash"]) if self.by_text else None
+        texts = text_numbers(checked["text_hash"]) if self.by_text else None
         for sample, shown in samples.by_length(texts):
             first, group = collapse(codes[shown].reshape(len(shown), -1))
             alike = _alike(codes[shown], first, group, self.radius)
@@ -160,7 +160,7 @@ class Shown:
                 yield self.sample[alike[first]], images[first]
 
 
-def texts_of(text_hash: pa.ChunkedArray) -> Ints:
+def text_numbers(text_hash: pa.ChunkedArray) -> Ints:
     """(n,) a number for each text; samples without one have the same."""
     return first_equal([text_hash.fill_null(pa.scalar(bytes(16), pa.binary(16)))])
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from clustering.neighbours import NOTHING, across
-from clustering.runs import places
+from clustering.runs import place_in_run
 from curation.steps.prune.similarity import Likeness
 from curation.storage.rows import gather
 from curation.storage.sampling import smallest
@@ -78,7 +78,7 @@ class SampledPairs:
             best = np.concatenate([best, found[~itself]])
             strength = np.concatenate([strength, similarity[~itself]])
             order = np.lexsort((best[:, 2], best[:, 1], -strength, best[:, 0]))
-            order = order[places(best[order, 0]) < COUNTED]
+            order = order[place_in_run(best[order, 0]) < COUNTED]
             best, strength = best[order], strength[order]
         return best[:, 0], Places(best[:, 1].astype(np.int32), best[:, 2].astype(np.int32))
 

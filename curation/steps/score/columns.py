@@ -40,7 +40,7 @@ class Readable:
 
     offer: Plugin | BuiltIn
 
-    def score(self, piece: pa.RecordBatch) -> pa.RecordBatch:
+    def __call__(self, piece: pa.RecordBatch) -> pa.RecordBatch:
         """A row for each row of `piece`, which has the columns that the scorer reads, and `error`."""
         scorer = self.offer.scorer
         usable = piece["error"].is_null()
@@ -96,6 +96,4 @@ def _stage(offer: Plugin | BuiltIn, table: str, version: int, settings: dict[str
     read = [("samples", ("uid", *held)), ("checked", ("error",))]
     if set(scorer.reads) & set(VECTORS):
         read.append(("vectors", tuple(name for name in scorer.reads if name in VECTORS)))
-    return Scored(
-        table, version, scorer.writes, ShardRows(tuple(read), 1024), Readable(offer).score, settings
-    )
+    return Scored(table, version, scorer.writes, ShardRows(tuple(read), 1024), Readable(offer), settings)

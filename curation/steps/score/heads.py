@@ -43,7 +43,7 @@ class Heads:
 
     heads: tuple[LoadedHead, ...]
 
-    def score(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+    def __call__(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """A column an output of each head; null where a sample has nothing that the head reads."""
         stored = {"image": _images(rows), "text": _each(rows["text"])}
         scores = [one.head.score(stored[one.on]) for one in self.heads]
@@ -78,7 +78,7 @@ def head_stages(context: Context) -> list[Stage]:
     }
     columns = pa.schema([field for one in loaded for field in one.head.writes])
     vectors_of = ShardRows((("vectors", ("uid", "image", "text", "images")),), 1024)
-    return [Scored("heads", Head.version, columns, vectors_of, Heads(loaded).score, settings)]
+    return [Scored("heads", Head.version, columns, vectors_of, Heads(loaded), settings)]
 
 
 def load_head(path: Path, columns: tuple[str, ...], on: str, dim: int) -> LoadedHead:

@@ -11,6 +11,5 @@ from scorers.hygiene import Hygiene
 
 def hygiene_stage() -> Scored:
     """See `scorers.hygiene`."""
-    scorer = Hygiene()
     settings = {"py3langid": version("py3langid")}
-    return Scored("hygiene", scorer.version, scorer.writes, SamplesWithImages(), scorer.score, settings)
+    return Scored("hygiene", Hygiene.version, Hygiene.writes, SamplesWithImages(), Hygiene().score, settings)

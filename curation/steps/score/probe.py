@@ -77,15 +77,14 @@ class Probing:
 
     stored: StoredProbe
 
-    def score(self, piece: Sampled) -> pa.RecordBatch:
-        """See `scorers.probe`."""
+    def __call__(self, piece: Sampled) -> pa.RecordBatch:
         return Probe(self.stored.weights).score(piece)
 
 
 def probe_stage(probe: StoredProbe, table: str) -> Scored:
     """`capability` by `probe`, from the vectors in `table`."""
     source, settings = SamplesWithVectors(table), {"probe": probe.identity}
-    return Scored("capability", Probe.version, Probe.writes, source, Probing(probe).score, settings)
+    return Scored("capability", Probe.version, Probe.writes, source, Probing(probe), settings)
 
 
 def probe_capability(context: Context) -> list[Stage]:

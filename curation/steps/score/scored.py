@@ -21,7 +21,7 @@ class Scored:
         version: of the scorer.
         columns: what `score` writes.
         source: loads one piece a batch, which holds the batch's rows, in order.
-        score: a function that pickles: of a module, or a method of a small value.
+        score: something to call that pickles: a function of a module, or a small value.
         settings: what stands in the keys of the shards: everything else that the scores follow from.
     """
 
