@@ -30,7 +30,7 @@ from benchmarks.stages import figures_of, in_own_process
 from clustering.assignment import assign
 from clustering.kmeans import fit
 from clustering.vectors import unit
-from curation.steps.cluster.centroids import BoundClusters, CentroidsAndVectors, FitClusters, NearestCentroids
+from curation.steps.cluster.centroids import BoundClusters, FitClusters, NearestCentroids
 from curation.steps.cluster.source import ClusterVectors
 from curation.storage.rows import vector_array
 from curation.storage.store import Store
@@ -174,7 +174,7 @@ def run_pool(folder: Path, k: int, d: int) -> dict[str, float]:
     source = ClusterVectors("vectors", ("image", "text"), d, "checked", "error", 0.5)
     stages = [
         FitClusters(source, k, 20, 256, 32_768, 0),
-        NearestCentroids(CentroidsAndVectors(source)),
+        NearestCentroids(source),
         BoundClusters(32_768),
     ]
     figures = figures_of(store, stages)

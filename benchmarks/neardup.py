@@ -33,12 +33,12 @@ from benchmarks.stages import figures_of, in_own_process
 from clustering.neighbours import nearest
 from clustering.vectors import unit
 from curation.executor.memory import peak_gb
-from curation.steps.cluster.centroids import BoundClusters, CentroidsAndVectors, FitClusters, NearestCentroids
+from curation.steps.cluster.centroids import BoundClusters, FitClusters, NearestCentroids
 from curation.steps.cluster.source import ClusterVectors
 from curation.steps.prune.decide import Prune, Pruning
 from curation.steps.prune.neighbours import FindNeighbours
 from curation.steps.prune.similarity import Likeness
-from curation.steps.prune.visits import ClusteredFirsts, Firsts, FitProbes, Visit
+from curation.steps.prune.visits import Firsts, FitProbes, Visit
 from curation.storage.rows import vector_array
 from curation.storage.store import Store
 from schemas.columns import UID, vector
@@ -200,13 +200,13 @@ def run_pool(folder: Path, part: str, k: int, d: int) -> dict[str, float]:
     stages = {
         "cluster": [
             FitClusters(source, k, 20, 256, 32_768, 0),
-            NearestCentroids(CentroidsAndVectors(source)),
+            NearestCentroids(source),
             BoundClusters(32_768),
         ],
         "prune": [
             Firsts(likeness),
             FitProbes(likeness, FLOOR, "auto", 0.99),
-            Visit(ClusteredFirsts(likeness), FLOOR),
+            Visit(likeness, FLOOR),
             FindNeighbours(likeness, FLOOR, 64),
             Prune(how),
         ],

@@ -85,7 +85,7 @@ def scored(n: int) -> pl.DataFrame:
 def blobs(n: int, d: int = DIM) -> tuple[Array, Array]:
     """Unit vectors around n / 500 centres, as embeddings of a pool are, and their clusters."""
     from clustering.vectors import unit
-    from curation.selectors.grid import on_grid
+    from schemas.grid import on_grid
 
     rng = np.random.default_rng(3)
     k = max(n // 500, 4)

@@ -124,9 +124,6 @@ def _once(pairs: Found) -> Found:
     return pairs[0][kept], pairs[1][kept], pairs[2][kept]
 
 
-# --- everything compared ---------------------------------------------------------------------------------
-
-
 def _compared(codes: Codes, among: Codes, radius: int) -> Iterator[Found]:
     import faiss
 
@@ -138,9 +135,6 @@ def _compared(codes: Codes, among: Codes, radius: int) -> Iterator[Found]:
         counts = (limits[1:] - limits[:-1]).astype(np.int64)
         left = np.repeat(np.arange(start, start + len(block)), counts)
         yield left, rows.astype(np.int64), distances.astype(np.int32)
-
-
-# --- looked up in tables ---------------------------------------------------------------------------------
 
 
 def _tables(codes: Codes, among: Codes, radius: int) -> Blocks:

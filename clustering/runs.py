@@ -1,4 +1,4 @@
-"""Runs of equal values in a sorted array. Arrays only."""
+"""Runs of equal values in sorted arrays. Arrays only."""
 
 from __future__ import annotations
 
@@ -6,9 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def place_in_run(values: NDArray[np.integer]) -> NDArray[np.int64]:
-    """The place of each entry in its run of equal values: 0, 1, … from where the value changes."""
-    starts = np.flatnonzero(np.diff(values, prepend=-1))
-    lengths = np.diff(np.append(starts, len(values)))
-    found: NDArray[np.int64] = np.arange(len(values)) - np.repeat(starts, lengths)
+def begins_run(*columns: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """(n,) Which rows of sorted columns begin a run of equal ones."""
+    found = np.ones(len(columns[0]), bool)
+    found[1:] = np.any([column[1:] != column[:-1] for column in columns], axis=0)
+    return found
+
+
+def place_in_run(*columns: NDArray[np.integer]) -> NDArray[np.int64]:
+    """(n,) The place of each row in its run of equal ones: 0, 1, … from where a column changes."""
+    starts = np.flatnonzero(begins_run(*columns))
+    lengths = np.diff(np.append(starts, len(columns[0])))
+    found: NDArray[np.int64] = np.arange(len(columns[0])) - np.repeat(starts, lengths)
     return found

@@ -209,9 +209,6 @@ def may_be_old(table: str) -> bool:
     return table in ON_REQUEST or table.startswith(PLUGIN)
 
 
-# --- which columns there are -----------------------------------------------------------------------------
-
-
 def tables_for(columns: Sequence[str]) -> tuple[str, ...]:
     """The tables on request that hold one of `columns`; what no other table has is a head's."""
     heads = not set(columns) <= FIXED
@@ -260,9 +257,6 @@ def unknown_column(name: str, known: Sequence[str]) -> str:
         return f"samples have no column {name!r}; did you mean {' or '.join(alike[:3])}? ({more})"
     some = f"{', '.join(known[:12])}, … ({more})"
     return f"samples have no column {name!r}, and no head writes one (--head NAME=FILE); there are {some}"
-
-
-# --- the score table -------------------------------------------------------------------------------------
 
 
 def all_tables(pool: Pool) -> tuple[str, ...]:

@@ -16,12 +16,12 @@ from curation.commands.endpoint_estimate import of_sample
 from curation.commands.explain import explain
 from curation.commands.export import export
 from curation.commands.groups import groups
-from curation.commands.init import add_datasets
 from curation.commands.plan import estimate
 from curation.commands.status import bad_records, status
 from curation.commands.train_scorer import train_scorer
 from curation.commands.verify import collect_garbage, verify
 from curation.models.catalogue import catalogue
+from curation.pipeline.config_file import write_config
 from curation.pipeline.pipeline import Pipeline
 from curation.progress import Silent
 from curation.storage.files import Location, locate
@@ -56,10 +56,8 @@ class Workspace(Pipeline):
             ConfigError: a name is taken, or a path does not exist.
             ReadError: there is no such format.
         """
-        add_datasets(locate(path), datasets, images=images, model=model, format=format)
+        write_config(locate(path), datasets, images=images, model=model, format=format)
         return cls(path, progress=progress or Silent())
-
-    # --- the chain -------------------------------------------------------------------------------------
 
     def ingest(self) -> dict[str, Any]:
         """Read, check and hash every record and image."""
@@ -105,8 +103,6 @@ class Workspace(Pipeline):
         asked = {"decontaminate.against": against or None, "decontaminate.tag": tag}
         return decontaminate(self.with_settings(asked), limit=limit)
 
-    # --- labels and scorers ----------------------------------------------------------------------------
-
     def annotate(self, n: int, out: Path | str | None = None) -> dict[str, Any]:
         """Have a model behind an endpoint label a diverse sample: see `curation.commands.annotate`."""
         return annotate(self, n, out)
@@ -116,8 +112,6 @@ class Workspace(Pipeline):
     ) -> dict[str, Any]:
         """Fit a light scorer to labels: see `curation.commands.train_scorer`."""
         return train_scorer(self, labels, out, folds=folds)
-
-    # --- looking ---------------------------------------------------------------------------------------
 
     def plan(self, until: str = "select") -> dict[str, Any]:
         """What `run(until)` would compute, and an estimate of what it takes; computes nothing."""
@@ -162,8 +156,6 @@ class Workspace(Pipeline):
         with locked(self.store.root, "curate gc"):
             n_files, n_bytes = collect_garbage(self.store)
         return {"n_files": n_files, "bytes": n_bytes}
-
-    # --- without a workspace ---------------------------------------------------------------------------
 
     @staticmethod
     def demo(

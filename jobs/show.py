@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from curation.progress import duration
-from jobs.show_endpoint import requests
+from jobs.show_labels import requests
 from jobs.text import Tree, line, size, table
 
 MOST_SIGNALS = 5  # named of what a strategy decided by

@@ -134,9 +134,6 @@ def _size(file: dict[str, Any]) -> str:
     return f"{file['bytes'] / 1e6:,.1f} MB"
 
 
-# --- what travels ------------------------------------------------------------------------------------------
-
-
 def _in_image(asked: Submission) -> bool:
     """Does the driver start from the image's own copy of our code?"""
     return asked.where.cluster and asked.nodes_have == "image"
@@ -155,9 +152,6 @@ def _environment(asked: Submission) -> File:
         return File(asked.archive, ENVIRONMENT, None, "the environment")
     path = Path(asked.archive).resolve()
     return File(str(path), ENVIRONMENT, path.stat().st_size, "the environment")
-
-
-# --- what spark-submit is told -----------------------------------------------------------------------------
 
 
 def _settings(asked: Submission, files: list[File]) -> Iterator[tuple[str, str]]:
@@ -218,9 +212,6 @@ def _application(asked: Submission) -> list[str]:
         for key, value in asked.settings.items():
             engine += ["--spark-conf", f"{key}={value}"]
     return [app, "-C", asked.workspace, *asked.command, *flags, *engine]
-
-
-# --- what the user should know -----------------------------------------------------------------------------
 
 
 def _weights(asked: Submission) -> str:

@@ -182,25 +182,6 @@ class Purse:
         return set(self._things[self._offsets[sample] : self._offsets[sample + 1]]) - self._paid
 
 
-def fill(costs: ArrayLike, limit: int, *, shared: Shared | None = None) -> NDArray[np.int64]:
-    """Positions taken, ascending: walk in pick order and take every sample that still fits.
-
-    The sum never exceeds `limit`, and what is left is smaller than the cheapest sample not taken. With shared
-    costs a sample gets cheaper once others paid for what it shares, so the walk over those passed by is
-    repeated until it takes nothing more. O(n) without shared costs.
-
-    Args:
-        costs: (n,) whole numbers >= 0 in pick order: the cost of each sample alone.
-        limit: in the unit of the costs.
-        shared: what samples share, besides; its rows are in pick order too.
-
-    Raises:
-        ValueError: a cost is negative or no whole number.
-    """
-    purse = Purse(costs, limit, shared)
-    return np.array(sorted(walked(purse, range(len(purse)), purse.pay)), np.int64)
-
-
 def walked(purse: Purse, samples: Iterable[int], take: Callable[[int], bool]) -> list[int]:
     """The samples that `take` takes, in the order taken; those passed by are asked again where costs fall."""
     taken: list[int] = []

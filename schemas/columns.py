@@ -67,52 +67,31 @@ SAMPLES = pa.schema(
 )
 
 SHA256 = pa.field("sha256", pa.binary(32), nullable=False)
-WIDTH = pa.field("width", pa.int32())
-HEIGHT = pa.field("height", pa.int32())
-IMAGE_FORMAT = pa.field("format", pa.string())
-MODE = pa.field("mode", pa.string())
-N_BYTES = pa.field("n_bytes", pa.int64(), nullable=False)
-PIXELS_HASH = pa.field("pixels_hash", pa.binary(16))
-PHASH = pa.field("phash", pa.binary(8))
-PHASH256 = pa.field("phash256", pa.binary(32))
-PHASH_FLIP = pa.field("phash_flip", pa.binary(8))
-BRIGHTNESS = pa.field("brightness", pa.float32())
-CONTRAST = pa.field("contrast", pa.float32())
-BLUR = pa.field("blur", pa.float32())
-ENTROPY = pa.field("entropy", pa.float32())
-SHARPNESS = pa.field("sharpness", pa.float32())
-EDGES = pa.field("edges", pa.float32())
-GREY_SHARE = pa.field("grey_share", pa.float32())
-BORDER = pa.field("border", pa.float32())
-GENERATOR = pa.field("generator", pa.string())
-GENERATOR_MARK = pa.field("generator_mark", pa.string())
-SOFTWARE = pa.field("software", pa.string())
-CAMERA = pa.field("camera", pa.string())
 
 IMAGES = pa.schema(
     [
         SHA256,
-        WIDTH,
-        HEIGHT,
-        IMAGE_FORMAT,
-        MODE,
-        N_BYTES,
-        PIXELS_HASH,
-        PHASH,
-        PHASH256,
-        PHASH_FLIP,
-        BRIGHTNESS,
-        CONTRAST,
-        BLUR,
-        ENTROPY,
-        SHARPNESS,
-        EDGES,
-        GREY_SHARE,
-        BORDER,
-        GENERATOR,
-        GENERATOR_MARK,
-        SOFTWARE,
-        CAMERA,
+        pa.field("width", pa.int32()),
+        pa.field("height", pa.int32()),
+        pa.field("format", pa.string()),
+        pa.field("mode", pa.string()),
+        pa.field("n_bytes", pa.int64(), nullable=False),
+        pa.field("pixels_hash", pa.binary(16)),
+        pa.field("phash", pa.binary(8)),
+        pa.field("phash256", pa.binary(32)),
+        pa.field("phash_flip", pa.binary(8)),
+        pa.field("brightness", pa.float32()),
+        pa.field("contrast", pa.float32()),
+        pa.field("blur", pa.float32()),
+        pa.field("entropy", pa.float32()),
+        pa.field("sharpness", pa.float32()),
+        pa.field("edges", pa.float32()),
+        pa.field("grey_share", pa.float32()),
+        pa.field("border", pa.float32()),
+        pa.field("generator", pa.string()),
+        pa.field("generator_mark", pa.string()),
+        pa.field("software", pa.string()),
+        pa.field("camera", pa.string()),
         ERROR,
         ERROR_MESSAGE,
     ]

@@ -9,42 +9,27 @@ from typing import Annotated, Any, Protocol, get_args
 
 from pydantic import BaseModel, Field, ValidationError
 
+from schemas import settings
 from schemas.errors import ConfigError
-from schemas.settings import (
-    NAME,
-    Capability,
-    Cluster,
-    Dataset,
-    Decontaminate,
-    Embed,
-    Endpoint,
-    Gradient,
-    Images,
-    Prune,
-    Run,
-    Score,
-    Section,
-    Select,
-    Vlm,
-)
+from schemas.settings import NAME, Section
 
 
 class Config(Section):
     """The whole of curate.toml."""
 
-    datasets: dict[Annotated[str, Field(pattern=NAME)], Dataset] = Field(default_factory=dict)
-    images: Images = Images()
-    run: Run = Run()
-    embed: Embed = Embed()
-    vlm: Vlm = Vlm()
-    gradient: Gradient = Gradient()
-    score: Score = Score()
-    capability: Capability = Capability()
-    endpoint: Endpoint = Endpoint()
-    cluster: Cluster = Cluster()
-    prune: Prune = Prune()
-    decontaminate: Decontaminate = Decontaminate()
-    select: Select = Select()
+    datasets: dict[Annotated[str, Field(pattern=NAME)], settings.Dataset] = Field(default_factory=dict)
+    images: settings.Images = settings.Images()
+    run: settings.Run = settings.Run()
+    embed: settings.Embed = settings.Embed()
+    vlm: settings.Vlm = settings.Vlm()
+    gradient: settings.Gradient = settings.Gradient()
+    score: settings.Score = settings.Score()
+    capability: settings.Capability = settings.Capability()
+    endpoint: settings.Endpoint = settings.Endpoint()
+    cluster: settings.Cluster = settings.Cluster()
+    prune: settings.Prune = settings.Prune()
+    decontaminate: settings.Decontaminate = settings.Decontaminate()
+    select: settings.Select = settings.Select()
 
     def override(self, values: Mapping[str, Any]) -> Config:
         """A copy with `{"embed.model": "builtin", ...}` set. None leaves a key as it is.

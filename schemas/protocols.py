@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-# --- reading ---------------------------------------------------------------------------------------------
-
 
 @dataclass(frozen=True)
 class Span:
@@ -96,9 +94,6 @@ class Writer(Protocol):
         ...
 
 
-# --- models ----------------------------------------------------------------------------------------------
-
-
 class Encoder(Protocol):
     """An image tower and a text tower into one space. Unit vectors out."""
 
@@ -172,9 +167,6 @@ class VisionLanguageModel(Protocol):
     """A causal language model that sees images. Its methods come with the scorers that need it."""
 
     name: str
-
-
-# --- scores and selections -------------------------------------------------------------------------------
 
 
 class Scorer(Protocol):

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 # The last stages of each step. A step runs whatever of the steps before it is not done.
 STEPS = ("ingest", "embed", "score", "cluster", "prune", "select")
 
-# --- what a stage reads and writes -----------------------------------------------------------------------
-
 
 @dataclass(frozen=True)
 class Aligned:
@@ -97,9 +95,6 @@ class Pool(Protocol):
     def iterate(self, table: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """One table a shard, in order."""
         ...
-
-
-# --- the shapes ------------------------------------------------------------------------------------------
 
 
 class Source(Protocol):
@@ -186,13 +181,17 @@ class PoolStage(Protocol):
 
     def params(self) -> dict[str, Any]: ...
 
-    def shards(self, pool: Pool) -> int:
-        """How many shards each output table will have."""
-        ...
-
     def run(self, pool: Pool) -> Iterator[Output]:
         """The shards of each table in order."""
         ...
+
+
+@runtime_checkable
+class Sharded(Protocol):
+    """A fit or decide whose tables have as many shards as the table `alike`; without it they have one."""
+
+    @property
+    def alike(self) -> str: ...
 
 
 class GroupStage(Protocol):
@@ -260,9 +259,6 @@ def reads(stage: Stage) -> list[str]:
         return [item.table for item in needed] + [i.through for i in needed if isinstance(i, Linked)]
     assert is_group(stage) or is_whole(stage)
     return list(stage.reads)
-
-
-# --- where they run --------------------------------------------------------------------------------------
 
 
 class Engine(Protocol):

@@ -9,20 +9,13 @@ from numpy.typing import NDArray
 THRESHOLDS = np.arange(0.3, 0.71, 0.05)
 
 
-def ranks(values: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(n,) ranks from 0, equal values sharing the mean of theirs."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    found: NDArray[np.float64] = ((ends - 1 + ends - counts) / 2)[inverse]
-    return found
-
-
 def spearman(scores: NDArray[np.floating], labels: NDArray[np.floating]) -> float | None:
     """Rank correlation in [-1, 1]; None where either side is constant."""
-    left, right = ranks(scores), ranks(labels)
-    left, right = left - left.mean(), right - right.mean()
-    lengths = np.sqrt((left @ left) * (right @ right))
-    return float(left @ right / lengths) if lengths > 0 else None
+    from scipy.stats import spearmanr
+
+    if min(len(np.unique(scores)), len(np.unique(labels))) < 2:
+        return None
+    return float(spearmanr(scores, labels).statistic)
 
 
 def calibration(

@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from schemas.grid import on_grid
+
 # Pairs gathered at once: two float64 copies of 256 x 1,024 stay in the cache.
 GATHERED_PAIRS = 256
 # Neighbours that a cosine is held against (K of CSLS).
 NEAREST = 10
-# Unit rows rounded to multiples of 2^-11 have products that float32 adds up without rounding, in any order.
-GRID = np.float32(2.0**11)
 NOWHERE = np.float32(-9.0)  # below every cosine
 
 
@@ -202,7 +202,7 @@ def _dots(
 
 def _cosines(rows: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
     """(n, m) cosines of rows on the grid: the same bits for any batch."""
-    products: NDArray[np.float32] = (np.rint(rows * GRID) / GRID) @ (np.rint(others * GRID) / GRID).T
+    products: NDArray[np.float32] = on_grid(rows) @ on_grid(others).T
     return products
 
 

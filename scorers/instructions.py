@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-VERSION = 1  # raised with any change to what a feature is
 PLACEHOLDER = "<image>"
 READ = 4000  # characters of a turn in which patterns are looked for
 

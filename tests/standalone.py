@@ -111,7 +111,8 @@ def await_executors(session: SparkSession, n: int) -> None:
 
 def executor_of(pid: int) -> int:
     """The executor's JVM in which the Python worker `pid` works."""
-    return next(p.pid for p in psutil.Process(pid).parents() if p.name() == "java")
+    java: int = next(p.pid for p in psutil.Process(pid).parents() if p.name() == "java")
+    return java
 
 
 def await_value(look: Callable[[], Found | None], seconds: float = SECONDS) -> Found:

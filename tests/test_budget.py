@@ -8,9 +8,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import ArrayLike, NDArray
 
-from schemas.budget import Budget, Shared, fill
+from schemas.budget import Budget, Purse, Shared, walked
 from schemas.errors import BudgetError
+
+
+def fill(costs: ArrayLike, limit: int, shared: Shared | None = None) -> NDArray[np.int64]:
+    """Positions taken of a walk in pick order that takes every sample that still fits."""
+    purse = Purse(costs, limit, shared)
+    return np.array(sorted(walked(purse, range(len(purse)), purse.pay)), np.int64)
 
 
 @pytest.mark.parametrize(

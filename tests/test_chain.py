@@ -17,6 +17,7 @@ from curation.commands.verify import verify
 from curation.generate.pool import write_pool
 from curation.workspace import Workspace
 from schemas.errors import BudgetError, ConfigError, ReadError, TooManyErrors, WorkspaceError
+from tests.places import here
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +46,7 @@ def done(pool: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def copy(done: Workspace, tmp_path: Path) -> Workspace:
     import shutil
 
-    shutil.copytree(done.base, tmp_path / "copy")
+    shutil.copytree(here(done.base), tmp_path / "copy")
     return Workspace(tmp_path / "copy", SMALL)
 
 
@@ -135,7 +136,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(pool: Path, tmp_pa
 def test_two_runs_give_the_same_bytes(done: Workspace, pool: Path, tmp_path: Path) -> None:
     Workspace.init(tmp_path, {"demo": pool / "pool.json"}, images=[pool], model="builtin")
     Workspace(tmp_path, SMALL).select("30%")
-    assert digests(tmp_path) == digests(done.base)
+    assert digests(tmp_path) == digests(here(done.base))
 
 
 def test_planted_defects_are_caught(done: Workspace, pool: Path) -> None:
@@ -174,14 +175,14 @@ def test_too_many_bad_records_stop_the_run(copy: Workspace) -> None:
 
 
 def test_a_dataset_that_went_away_is_named(copy: Workspace) -> None:
-    text = (copy.base / "curate.toml").read_text().replace("pool.json", "gone.json")
-    (copy.base / "curate.toml").write_text(text)
+    path = here(copy.base) / "curate.toml"
+    path.write_text(path.read_text().replace("pool.json", "gone.json"))
     with pytest.raises(ReadError, match=r"dataset demo: .*gone\.json does not exist"):
         Workspace(copy.base).ingest()
 
 
 def test_an_unknown_key_is_named_with_its_line(copy: Workspace) -> None:
-    path = copy.base / "curate.toml"
+    path = here(copy.base) / "curate.toml"
     path.write_text(path.read_text() + "\n[select]\nbudgt = '30%'\n")
     with pytest.raises(
         ConfigError, match=r"unknown key select\.budgt \(line \d+\); allowed here: budget, strategy"

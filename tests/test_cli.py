@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 import pytest
 from click.testing import CliRunner, Result
+from pydantic import BaseModel
 
 from curation.commands.plan import history
 from curation.generate.pool import write_pool
@@ -29,6 +30,8 @@ from scorers.taxonomy import CAPABILITY_COLUMNS, STYLE_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from pydantic.fields import FieldInfo
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = list(cli.commands)
@@ -145,12 +148,18 @@ print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)
     assert done.stderr.strip() == "[]"
 
 
+def section_of(field: FieldInfo) -> type[BaseModel]:
+    assert isinstance(field.annotation, type)
+    assert issubclass(field.annotation, BaseModel)
+    return field.annotation
+
+
 def test_every_key_of_the_config_has_a_flag() -> None:
     keys = {
         f"{section}.{key}"
         for section, field in Config.model_fields.items()
         if section != "datasets"
-        for key in field.annotation.model_fields
+        for key in section_of(field).model_fields
     }
     assert set(declared()) == keys
     flags = {name for parameter in cli.commands["run"].params for name in parameter.opts}

@@ -23,6 +23,7 @@ from curation.storage.store import Store
 from curation.workspace import Workspace
 from jobs.show import result
 from schemas.errors import EngineUnavailable, ReadError
+from tests.places import here
 from tests.sabotage import Deadly, Held, Poisoned, Refusing
 from tests.standalone import Standalone, await_executors, await_value, executor_of
 
@@ -122,7 +123,8 @@ def replace(patch: pytest.MonkeyPatch, **wrappers: Callable[[Any], Any]) -> None
     wrappers.setdefault("neighbours", lambda stage: stage)
 
     def replaced(*args: Any) -> list[Any]:
-        stages = [dataclasses.replace(s, bin_rows=16) if s.name == "neighbours" else s for s in chain(*args)]
+        made: list[Any] = [*chain(*args)]
+        stages = [dataclasses.replace(s, bin_rows=16) if s.name == "neighbours" else s for s in made]
         return [wrappers[stage.name](stage) if stage.name in wrappers else stage for stage in stages]
 
     patch.setattr("curation.pipeline.pipeline.chain", replaced)
@@ -130,8 +132,9 @@ def replace(patch: pytest.MonkeyPatch, **wrappers: Callable[[Any], Any]) -> None
 
 def hold(patch: pytest.MonkeyPatch, workspace: Workspace, table: str) -> Path:
     """Let one task that computes `table` wait in the middle of the stage, and return where it says so."""
-    sign = workspace.base / "held"
-    ledger = workspace.base / ".curate" / "ledger" / table
+    base = here(workspace.base)
+    sign = base / "held"
+    ledger = base / ".curate" / "ledger" / table
     replace(patch, **{table: lambda stage: Held(stage, ledger, sign)})
     return sign
 
@@ -248,10 +251,12 @@ def test_ctrl_c_stops_the_tasks_and_the_run_continues_later(
 ) -> None:
     workspace = local.without("image_vectors", tmp_path / "work")
     sign = hold(monkeypatch, workspace, "image_vectors")
-    with (
-        pytest.raises(KeyboardInterrupt),
-        meanwhile(lambda: held(sign) and os.kill(os.getpid(), signal.SIGINT)),
-    ):
+
+    def interrupt() -> None:
+        held(sign)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt), meanwhile(interrupt):
         workspace.run("embed")
     tracker = spark.sparkContext.statusTracker()
     await_value(lambda: not tracker.getActiveStageIds() or None)

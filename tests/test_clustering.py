@@ -8,6 +8,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,9 @@ from clustering.neighbours import nearest
 from clustering.quality import adjusted_rand, purity, silhouette
 from clustering.seeding import plus_plus
 from clustering.vectors import cosines, joint, margin, unit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -230,6 +234,7 @@ def test_the_objective_is_within_a_percent_of_faiss_at_equal_k_iterations_and_sa
         48, 40, niter=10, seed=1, spherical=True, max_points_per_centroid=4000, min_points_per_centroid=1
     )
     theirs.train(rows)
+    assert theirs.centroids is not None
     ours = assign(rows, fit(rows, 40, iterations=10, seed=1).centroids)[1].mean()
     assert ours > 0.99 * assign(rows, unit(theirs.centroids))[1].mean()
 
@@ -275,7 +280,7 @@ def test_assignment_is_the_nearest_centroid_with_ties_to_the_smaller_id(n, k, se
     exact = cosines(rows, centroids, i, j).reshape(n, k)
     np.testing.assert_array_equal(cluster, exact.argmax(axis=1))
     np.testing.assert_array_equal(similarity, exact.max(axis=1).astype(np.float32))
-    assert (cluster.dtype, similarity.dtype) == (np.int32, np.float32)
+    assert (cluster.dtype, similarity.dtype) == (np.dtype(np.int32), np.dtype(np.float32))
 
 
 def test_an_assignment_does_not_depend_on_the_rows_beside_it_nor_on_the_chunk():
@@ -310,7 +315,8 @@ def digests():
     rows = near_rows(3000, 100)
     centroids = fit(rows, 40, seed=0, iterations=5).centroids
     lists = nearest([rows], 0.95, 8)
-    results = [centroids, *assign(rows, centroids), lists.row, lists.other, lists.similarity]
+    cluster, similarity = assign(rows, centroids)
+    results: list[NDArray[Any]] = [centroids, cluster, similarity, lists.row, lists.other, lists.similarity]
     return [hashlib.sha256(result.tobytes()).hexdigest()[:16] for result in results]
 
 

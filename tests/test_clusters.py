@@ -8,7 +8,7 @@ import os
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +24,6 @@ from curation.executor.planner import Planner
 from curation.progress import Silent
 from curation.steps.cluster.centroids import (
     BoundClusters,
-    CentroidsAndVectors,
     FitClusters,
     NearestCentroids,
     cut,
@@ -107,9 +106,9 @@ def run(
     return {row["uid"]: (row["cluster"], row["similarity"]) for row in rows}
 
 
-def stages(source: ClusterVectors = SOURCE, most: int = 10**6, **settings: object) -> list[Stage]:
+def stages(source: ClusterVectors = SOURCE, most: int = 10**6, **settings: Any) -> list[Stage]:
     fit = replace(FitClusters(source, 12, 10, 40, most, 0), **settings)
-    return [fit, NearestCentroids(CentroidsAndVectors(source)), BoundClusters(most)]
+    return [fit, NearestCentroids(source), BoundClusters(most)]
 
 
 N = 1200

@@ -13,11 +13,11 @@ import pytest
 
 from curation.commands.compare import _spread, compare
 from curation.generate.pool import write_pool
-from curation.selectors.grid import on_grid
 from curation.selectors.measures import balance, coverage, defects, entropy, mean_scores, nearest, redundancy
 from curation.workspace import Workspace
 from jobs.commands.compare import shown
 from schemas.errors import BudgetError, ConfigError
+from schemas.grid import on_grid
 
 if TYPE_CHECKING:
     from pathlib import Path

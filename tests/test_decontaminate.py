@@ -391,7 +391,7 @@ def test_an_image_whose_name_is_no_utf8_is_quarantined(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
     picture(1).save(folder / "good.png")
-    shutil.copy(folder / "good.png", os.fsencode(folder) + b"/caf\xe9.png")
+    shutil.copy(os.fsencode(folder / "good.png"), os.fsencode(folder) + b"/caf\xe9.png")
     workspace = Workspace.init(tmp_path / "work", {"photos": folder}, model="builtin")
     assert workspace.ingest()["quarantined"] == {"not_an_image": 1}
     rows = workspace.store.read("checked", ["record_id", "error_message"]).to_pylist()
@@ -465,8 +465,8 @@ def re_encoded(mixture: Path, bench: Path, seed: int) -> dict[str, bytes]:
         data = (mixture / path).read_bytes()
         image = to_rgb(Image.open(io.BytesIO(data)))
         factor = (0.5, 0.7, 1.4)[n % 3]
-        size = tuple(max(16, round(side * factor)) for side in image.size)
-        image.resize(size).save(bench / f"{n:03}.jpg", quality=80)
+        width, height = (max(16, round(side * factor)) for side in image.size)
+        image.resize((width, height)).save(bench / f"{n:03}.jpg", quality=80)
         originals[f"{n:03}.jpg"] = hashlib.sha256(data).digest()
     return originals
 

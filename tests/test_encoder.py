@@ -174,9 +174,13 @@ def test_missing_weights_name_the_builtin_model_within_20_seconds(tmp_path: Path
 def test_a_hub_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     from curation.models import weights
 
+    def slowly() -> str:
+        time.sleep(5)
+        return ""
+
     monkeypatch.setattr(weights, "PATIENCE", 0.2)
     with pytest.raises(ModelUnavailable, match="--model builtin"):
-        weights._within_patience(lambda: time.sleep(5) or "", "a slow hub")
+        weights._within_patience(slowly, "a slow hub")
 
 
 @pytest.mark.parametrize(

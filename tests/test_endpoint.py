@@ -33,6 +33,7 @@ from curation.workspace import Workspace
 from schemas.errors import ConfigError, EndpointUnavailable, ReadError
 from scorers.questions import Answer, Malformed, json_object, points
 from scorers.taxonomy import CAPABILITY_COLUMNS, STYLE_COLUMNS
+from tests.places import here
 from tests.scripted_server import Body, Out, Script, Server, answer, good, images_of, is_greeting, text_of
 
 if TYPE_CHECKING:
@@ -226,15 +227,16 @@ def test_what_was_answered_is_never_asked_again_whatever_becomes_of_the_shards(w
 def test_gc_keeps_the_answers(workspace: Workspace) -> None:
     with served() as server:
         score(workspace, server)
-    there = sorted((workspace.base / ".curate" / "answers").rglob("*.json"))
+    answers = here(workspace.base) / ".curate" / "answers"
+    there = sorted(answers.rglob("*.json"))
     collect_garbage(workspace.store)
-    assert sorted((workspace.base / ".curate" / "answers").rglob("*.json")) == there
+    assert sorted(answers.rglob("*.json")) == there
     assert len(there) == len(server.asked)
 
 
 def test_equal_requests_that_are_under_way_at_once_are_sent_once(workspace: Workspace) -> None:
     with served(latency=0.2) as server:
-        made = endpoint(server, Path(workspace.base) / "other")
+        made = endpoint(server, here(workspace.base) / "other")
         row = {
             "turns": [{"role": "user", "text": "Why?"}, {"role": "assistant", "text": "So."}],
             "images": [],
@@ -563,7 +565,7 @@ def test_the_key_is_nowhere(workspace: Workspace, tmp_path: Path, caplog: pytest
     with served(first_time(Out(500, f"who is {KEY}?"))) as server:
         score(workspace, server, key_file=str(held))
         assert {seen.headers["authorization"] for seen in server.seen} == {f"Bearer {KEY}"}
-    files = [path for path in Path(workspace.base).rglob("*") if path.is_file()]
+    files = [path for path in here(workspace.base).rglob("*") if path.is_file()]
     assert len(files) > 30
     assert not [path for path in files if KEY.encode() in path.read_bytes()]
     assert KEY not in caplog.text
@@ -607,7 +609,7 @@ def test_what_an_endpoint_does_not_take_is_left_out(
 ) -> None:
     def refused(body: Body) -> bool:
         if field == "top_logprobs":
-            return body.get(field, 0) > 5
+            return bool(body.get(field, 0) > 5)
         return field in body or field in json.dumps(body.get("response_format", ""))
 
     with served(lambda body, seen, number: Out(422, says) if refused(body) else Out()) as server:

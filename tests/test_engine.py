@@ -60,7 +60,8 @@ class Power:
     def prepare(self, piece: int) -> int:
         if piece == self.bad:
             raise RuntimeError(f"cannot take {piece}")
-        return piece**self.exponent
+        power: int = piece**self.exponent
+        return power
 
     def finish(self, rows: pa.RecordBatch, prepared: list[int]) -> pa.RecordBatch:
         return pa.record_batch([pa.array(prepared)], schema=VALUES)

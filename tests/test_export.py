@@ -13,6 +13,7 @@ import sys
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
@@ -30,6 +31,7 @@ from curation.writers.card import size_category
 from curation.writers.hf import Hf
 from curation.writers.kept import Kept, split
 from schemas.errors import CurateError, ExportError, WorkspaceError
+from tests.places import here
 
 TOPICS = ["a red kite", "the chart of May", "two dogs", "a blue cup", "an old map", "the number 7"]
 
@@ -140,16 +142,17 @@ Workspace(sys.argv[1], progress=Killing()).export(sys.argv[2], format="llava")
 """
 
 
-def _copy(made: Made, to: Path, **options: object) -> Workspace:
-    shutil.copytree(made.workspace.base, to)
+def _copy(made: Made, to: Path, **options: Any) -> Workspace:
+    shutil.copytree(here(made.workspace.base), to)
     return Workspace(to, **options)
 
 
-def _kept(made: Made) -> list[dict]:
+def _kept(made: Made) -> list[dict[str, Any]]:
     """The kept samples in pool order."""
     store = made.workspace.store
     keep = store.read("selection", ["keep"])["keep"]
-    return store.read("samples").filter(keep).to_pylist()
+    kept: list[dict[str, Any]] = store.read("samples").filter(keep).to_pylist()
+    return kept
 
 
 def _files(folder: Path) -> dict[str, bytes]:
@@ -184,7 +187,9 @@ def test_hf_images_decode_and_are_the_bytes_of_the_files(made, tmp_path):
             assert image["bytes"] == (made.folder / image["path"]).read_bytes()
         else:
             with tarfile.open(made.folder / "web.tar") as tar:
-                assert image["bytes"] == tar.extractfile(image["path"]).read()
+                member = tar.extractfile(image["path"])
+                assert member is not None
+                assert image["bytes"] == member.read()
 
 
 def test_hf_conversations_are_the_record_s_own_words_and_llava_s_names(made, tmp_path):
@@ -203,13 +208,14 @@ def test_an_export_is_cut_into_shards_that_open_as_one(made, tmp_path):
     assert whole == cut
 
 
-def _rows_of(made: Made, writer: Hf, out: Path) -> list[dict]:
+def _rows_of(made: Made, writer: Hf, out: Path) -> list[dict[str, Any]]:
     store = made.workspace.store
     context = context_of(made.workspace, store.manifest("selection"))
     out.mkdir()
     small = (part for batch in Kept(store).batches() for part in split(batch, limit=4000))
     writer.write(out, small, context)
-    return datasets.load_from_disk(str(out)).with_format("arrow")[:].to_pylist()
+    rows: list[dict[str, Any]] = datasets.load_from_disk(str(out)).with_format("arrow")[:].to_pylist()
+    return rows
 
 
 @pytest.mark.parametrize("format", WRITERS)
@@ -375,7 +381,7 @@ def test_what_is_exported_holds_no_secret_and_nothing_of_the_machine(made, tmp_p
 
 def test_a_selection_without_the_semantic_level_is_exported(made, tmp_path):
     workspace = _copy(made, tmp_path / "work", overrides={"prune.semantic": False})
-    shutil.rmtree(workspace.base / ".curate" / "ledger" / "probes", ignore_errors=True)
+    shutil.rmtree(here(workspace.base) / ".curate" / "ledger" / "probes", ignore_errors=True)
     (workspace.base / ".curate" / "tables" / "probes.json").unlink()
     workspace.select("50%", "random")
     assert Workspace(workspace.base).export(tmp_path / "out", format="llava")["n_kept"] > 0

@@ -5,6 +5,7 @@ import json
 import random
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,11 +26,12 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def records(pool: Path) -> list[dict]:
-    return json.loads((pool / "pool.json").read_text())
+def records(pool: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((pool / "pool.json").read_text())
+    return found
 
 
-def planted(pool: Path, kind: str) -> list[dict]:
+def planted(pool: Path, kind: str) -> list[dict[str, Any]]:
     return [
         entry for entry in json.loads((pool / "truth.json").read_text())["records"] if entry["kind"] == kind
     ]

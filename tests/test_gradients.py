@@ -1,8 +1,9 @@
 """Gradient vectors: those of autograd one by one, sketched without bias, whatever the batch and padding."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,8 @@ from schemas.errors import ConfigError
 from tests.test_grounding import ARCHITECTURES, POOL, picture
 from tests.tiny_models import tiny
 
+Side = Literal["right", "left"]
+
 
 def autograd(
     network: Any, names: list[str], prompt: Any, vlm: VisionLanguageModel
@@ -33,7 +36,10 @@ def autograd(
     labels = torch.where(answers, inputs["input_ids"], -100)
     with torch.enable_grad():
         loss = network(**inputs, labels=labels).loss
-        found = torch.autograd.grad(loss, list(weights.values()), allow_unused=True)
+        # What is not used has none, of which torch's types do not know.
+        found: Sequence[torch.Tensor | None] = torch.autograd.grad(
+            loss, list(weights.values()), allow_unused=True
+        )
     network.requires_grad_(False)
     return {name: each for name, each in zip(weights, found, strict=True) if each is not None}
 
@@ -42,7 +48,7 @@ def autograd(
 @pytest.mark.parametrize("layers", ["last-block", r".*(q_proj|down_proj)$"])
 @pytest.mark.parametrize(("batch", "side"), [(1, "right"), (4, "right"), (4, "left")])
 def test_gradients_of_a_batch_are_those_of_autograd(
-    architecture: str, layers: str, batch: int, side: Any
+    architecture: str, layers: str, batch: int, side: Side
 ) -> None:
     network, processor = tiny(architecture)
     vlm = VisionLanguageModel(network, processor, batch=batch, padding_side=side)
@@ -74,7 +80,8 @@ def test_norms_are_those_of_the_whole_gradient() -> None:
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_sketch_does_not_depend_on_batch_or_padding(architecture: str) -> None:
     found = []
-    for batch, side in ((1, "right"), (2, "left"), (6, "right")):
+    cases: list[tuple[int, Side]] = [(1, "right"), (2, "left"), (6, "right")]
+    for batch, side in cases:
         vlm = VisionLanguageModel(*tiny(architecture), batch=batch, padding_side=side)
         asked = [vlm.ask(turns, images).seen for turns, images in POOL]
         found.append(np.stack([each.vector for each in Gradients(vlm, dims=512).of(asked) if each]))
@@ -145,7 +152,7 @@ def test_an_adapter_is_loaded_onto_its_base_and_has_gradients_of_its_own(tmp_pat
         if "lora_B" in name:  # zero until trained, and then nothing flows back to lora_A
             torch.nn.init.normal_(weight, std=0.1)
     adapted.peft_config["default"].base_model_name_or_path = str(tmp_path / "base")
-    adapted.save_pretrained(tmp_path / "adapter")
+    adapted.save_pretrained(str(tmp_path / "adapter"))
     vlm = VisionLanguageModel(*load_vlm(str(tmp_path / "adapter")))
     gradients = Gradients(vlm, layers="lora", dims=128)
     assert gradients.layers

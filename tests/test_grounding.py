@@ -192,7 +192,7 @@ def test_the_other_image_is_another_where_many_ask_about_one() -> None:
     vlm = VisionLanguageModel(*model("llava"), blind="other")
     turns = POOL[0][0]
 
-    def nll(column: str, seeds: list[int]) -> list[float | None]:
+    def nll(column: str, seeds: list[int]) -> list[float | str | None]:
         asked = [vlm.ask(turns, [picture(seed)]) for seed in seeds]
         return [row[column] for row in Grounding().score(vlm.answered(asked)).to_pylist()]
 

@@ -6,6 +6,7 @@ import io
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -39,7 +40,7 @@ def code_of(path: str, roots: ImageRoots) -> str:
     return raised.value.code
 
 
-def whole(path: Path, **changes: object) -> dict[str, object]:
+def whole(path: Path, **changes: object) -> dict[str, Any]:
     ref = {"path": str(path), "offset": 0, "length": -1, "column": None, "row": None, "name": path.name}
     return {**ref, "sha256": b"", "n_bytes": 0, **changes}
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from clustering.neighbours import PANEL, across, nearest
 from clustering.processor import n_threads
-from clustering.products import products
+from clustering.products import Precision, products
 from clustering.vectors import cosines, unit
 from tests.test_clustering import near_rows, unit_rows
 
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 
 
 def brute_force(views, floor, most, visitors):
@@ -54,7 +54,8 @@ def test_the_lists_are_those_of_brute_force_for_every_block(data):
     block = data.draw(st.sampled_from([1, 2, 7, 16, 1024]))
     precision = data.draw(st.sampled_from(PRECISIONS))
     lists = nearest(views, floor, most, visitors=visitors, block=block, precision=precision)
-    assert (lists.row.dtype, lists.other.dtype, lists.similarity.dtype) == (np.int64, np.int64, np.float32)
+    dtypes = (lists.row.dtype, lists.other.dtype, lists.similarity.dtype)
+    assert dtypes == (np.dtype(np.int64), np.dtype(np.int64), np.dtype(np.float32))
     assert entries(lists) == brute_force(views, floor, most, visitors)
 
 

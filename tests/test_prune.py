@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 from pathlib import Path
+from typing import Any
 
-import networkx as nx
+import networkx as nx  # type: ignore[import-untyped]  # its types are a package of their own, not installed
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -50,7 +51,7 @@ def cosines_of(graph):
 def test_no_two_leaders_are_near_and_every_other_row_points_at_its_nearest_leader(drawn):
     graph, order = drawn
     kept, cosine = leader(graph, order), cosines_of(graph)
-    stays = []
+    stays: list[int] = []
     for row in order.tolist():  # the definition, one row at a time
         if not any((row, other) in cosine for other in stays):
             stays.append(row)
@@ -142,7 +143,7 @@ def pruned(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return workspace
 
 
-def again(workspace: Workspace, **changes: object) -> tuple[dict, pa.Table]:
+def again(workspace: Workspace, **changes: object) -> tuple[dict[str, Any], pa.Table]:
     """Counts and `pruned` after another `prune` of the same workspace."""
     changed = Workspace(
         workspace.base, {**SMALL, **{f"prune.{name}": each for name, each in changes.items()}}
@@ -187,7 +188,7 @@ def test_of_two_duplicates_the_preferred_one_stays(pruned: Workspace, keep: str,
     name = "checked" if column == "n_tokens" else "clusters"
     values = pruned.store.read(name, ["uid", column])
     value = dict(zip(values["uid"].to_pylist(), values[column].to_pylist(), strict=True))
-    first = {}
+    first: dict[bytes, list[bytes]] = {}
     for row in table.to_pylist():
         first.setdefault(row["kept_uid"], []).append(row["uid"])
     alone = {kept: uids[0] for kept, uids in first.items() if len(uids) == 1}
@@ -243,7 +244,7 @@ def test_the_recall_of_pieces_of_cut_clusters_is_the_share_of_pairs_that_meet(
     pruned: Workspace, probes: int
 ) -> None:
     # Fitted on so few samples that it misses which clusters are large: they are cut.
-    changes = {"cluster.k": 4, "cluster.points": 4, "cluster.max_size": 15}
+    changes: dict[str, object] = {"cluster.k": 4, "cluster.points": 4, "cluster.max_size": 15}
     changes |= {"prune.probes": probes, "prune.min_similarity": 0.7, "prune.key": "vectors"}
     Workspace(pruned.base, {**SMALL, **changes}).prune()
     store = pruned.store
@@ -296,7 +297,7 @@ def test_with_every_cluster_visited_the_pairs_are_those_of_brute_force(pruned: W
     assert {frozenset((pair["uid"], pair["other"])) for pair in near} == expected
 
 
-def copies_of(record: dict, name: str, image: Image.Image, folder: Path) -> dict:
+def copies_of(record: dict[str, Any], name: str, image: Image.Image, folder: Path) -> dict[str, Any]:
     image.save(folder / name, quality=80)
     return {**record, "id": name, "image": name}
 
@@ -307,7 +308,7 @@ def looks(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     folder = tmp_path_factory.mktemp("looks")
     write_pool(folder, 60, seed=2)
     records = json.loads((folder / "pool.json").read_text())
-    made = []
+    made: list[dict[str, Any]] = []
     for record in records:
         if isinstance(record.get("image"), str) and (folder / record["image"]).is_file() and len(made) < 30:
             with contextlib.suppress(OSError), Image.open(folder / record["image"]) as image:

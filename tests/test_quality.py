@@ -28,6 +28,7 @@ from scorers.quality.refusals import refusal
 from scorers.quality.words import words
 from scorers.synthetic import Synthetic
 from scorers.text_flags import FLAGS, TextFlags, judge
+from tests.places import here
 
 # What real mixtures hold and no detector may take for a defect.
 REAL = """B
@@ -257,7 +258,10 @@ def test_shares_of_repeated_words_by_hand() -> None:
     assert repetition.repeated_share("a b c d a b c d".split()) == pytest.approx(1 / 5)
     assert repetition.repeated_share(["a", "b"]) == 0
     assert repetition.compression("x" * 99) is None
-    assert repetition.compression("word " * 100) < 0.1 < repetition.compression(" ".join(REAL))
+    loop, prose = repetition.compression("word " * 100), repetition.compression(" ".join(REAL))
+    assert loop is not None
+    assert prose is not None
+    assert loop < 0.1 < prose
 
 
 # --- garbage -----------------------------------------------------------------------------------------------
@@ -406,7 +410,10 @@ def test_mtld_by_hand() -> None:
     assert mtld("a b".split() * 30) == 3  # a stretch a b a falls to 2/3
     assert mtld([str(n) for n in range(60)]) == 60
     assert mtld("too short".split()) is None
-    assert mtld(words(POOL * 3)) < mtld(words(" ".join(REAL)))
+    pool, prose = mtld(words(POOL * 3)), mtld(words(" ".join(REAL)))
+    assert pool is not None
+    assert prose is not None
+    assert pool < prose
 
 
 def test_languages_are_told_apart_and_short_texts_are_not_judged() -> None:
@@ -664,7 +671,7 @@ def test_heads_are_the_product_with_the_stored_vectors(scored: Workspace) -> Non
     found = scored.store.read("heads")
     assert found.schema.names == ["uid", "pretty", "plain", "odd"]
     vectors = scored.store.read("vectors")
-    weight = load_file(scored.base / "a.safetensors")["weight"].astype(float)
+    weight = load_file(here(scored.base) / "a.safetensors")["weight"].astype(float)
     for row, image in zip(found["pretty"].to_pylist(), vectors["image"].to_pylist(), strict=True):
         assert (row is None) == (image is None)
         if image is not None:
@@ -738,7 +745,7 @@ def test_planted_texts_are_found_and_little_else(shared, tmp_path) -> None:
         row["index"]: row["kind"] for row in json.loads((tmp_path / "truth.json").read_text())["records"]
     }
     roles = {"human": "user", "gpt": "assistant"}
-    found = {kind: set() for kind in AT_LEAST}
+    found: dict[str, set[int]] = {kind: set() for kind in AT_LEAST}
     for index, record in enumerate(json.loads((tmp_path / "data.json").read_text())):
         for finding in judge(
             [(roles[turn["from"]], turn["value"]) for turn in record["conversations"]]

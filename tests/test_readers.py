@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from curation.readers import READERS, detect, reader
-from curation.readers.images import ImageRoots, fetch
+from curation.readers.images import BadImage, ImageRoots, fetch
 from curation.readers.records import canonical, json_record
 from curation.readers.shapes import SCHEMAS
 from schemas import errors
@@ -62,10 +62,15 @@ def ref(image: ImageAt, roots: ImageRoots) -> dict[str, object]:
     }
 
 
+def sha256(data: bytes | BadImage) -> str:
+    assert isinstance(data, bytes)
+    return hashlib.sha256(data).hexdigest()
+
+
 def contents(records: list[Record], roots: ImageRoots) -> list[tuple[object, ...]]:
     """Turns and image hashes of each record."""
     found = iter(fetch([ref(image, roots) for record in records for image in record.images]))
-    hashes = [[hashlib.sha256(next(found)).hexdigest() for _ in record.images] for record in records]
+    hashes = [[sha256(next(found)) for _ in record.images] for record in records]
     return [(record.turns, tuple(of)) for record, of in zip(records, hashes, strict=True)]
 
 

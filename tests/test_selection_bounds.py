@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from fractions import Fraction
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import polars as pl
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 
 def test_a_column_is_a_cost():
     budget = Budget.parse("n_words=1.5k")
-    assert (budget.value, budget.unit, budget.column, budget.is_cost) == (1500, "column", "n_words", True)
+    expected = (Fraction(1500), "column", "n_words", True)
+    assert (budget.value, budget.unit, budget.column, budget.is_cost) == expected
     assert Budget.parse(str(budget)) == budget
     for wrong in ("n_words=", "=5", "n_words=x", "n words=5", "n_words=0"):
         with pytest.raises(BudgetError):
@@ -98,7 +100,7 @@ def meets(rows, picks, bounds):
 @pytest.mark.parametrize("spec", ALL_SPECS)
 def test_every_selector_stays_inside_bounds(spec):
     rows = table()
-    texts = [
+    texts: list[tuple[Literal["at-least", "at-most"], str]] = [
         ("at-least", "source:b=12"),
         ("at-most", "source:a=20%"),
         ("at-most", "cluster:1=3"),

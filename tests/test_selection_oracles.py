@@ -19,12 +19,12 @@ from curation.selectors.cover import Coverage, lazy, stochastic
 from curation.selectors.decision import decide
 from curation.selectors.entropies import BINS, REACH, entropies
 from curation.selectors.farthest import farthest_first, middle
-from curation.selectors.grid import on_grid
 from curation.selectors.less import influence, spec_with
 from curation.selectors.mmssr import capability
 from curation.selectors.similar import similar
 from curation.selectors.strata import coverage_order, equal_width, percentiles
 from schemas.errors import ConfigError
+from schemas.grid import on_grid
 from scorers.taxonomy import CAPABILITY_COLUMNS
 from tests.test_selection import table
 
@@ -235,7 +235,8 @@ def test_the_sampler_meets_the_totals_that_the_published_one_misses():
     values = np.random.default_rng(0).normal(size=5000)
     for budget in (25, 60, 4000):  # the published code returns 50, 100 and 3698
         assert len(sampled(values, budget)) == budget
-    bins = np.histogram(values[sampled(values, 500)], 50, np.quantile(values, [0.05, 0.95]))[0]
+    low, high = np.quantile(values, [0.05, 0.95]).tolist()
+    bins = np.histogram(values[sampled(values, 500)], 50, (low, high))[0]
     # numpy interpolates the percentiles, so its bins are not quite the same.
     assert 7 <= bins.min() <= bins.max() <= 13
 
@@ -252,6 +253,7 @@ def test_each_cluster_says_which_score_it_chose_and_why():
     found = decide(selector("adapt:score,alignment"), rows, 30, 0)
     assert set(found.scorers) <= {"score", "alignment"}
     assert all(line.startswith("entropy in bits: ") for line in found.why)
+    assert found.stratum is not None
     per_cluster = np.bincount(found.stratum[found.order])
     assert per_cluster.max() - per_cluster.min() <= 1 or per_cluster.min() == np.bincount(found.stratum).min()
 
@@ -297,6 +299,7 @@ def test_a_cluster_that_no_capability_came_to_gives_its_best():
     )
     found = decide(selector("mmssr"), rows, 40, 0)
     assert set(found.order.tolist()) & set(range(9)) == set(best)
+    assert found.stratum is not None
     by = dict(zip(found.order.tolist(), found.stratum[found.order].tolist(), strict=True))
     assert [found.scorers[by[row]] for row in best[:2]] == [
         CAPABILITY_COLUMNS[int(scores[row].argmax())] for row in best[:2]
@@ -317,6 +320,7 @@ def test_weights_share_the_budget_between_capabilities():
         *(pl.Series(name, rng.random(n) + 0.1) for name in ("cap_humanities", "cap_stem_knowledge"))
     )
     found = decide(selector("mmssr:humanities*3,stem"), rows, 100, 0)
+    assert found.stratum is not None
     by = [found.scorers[stratum] for stratum in found.stratum[found.order].tolist()]
     assert by.count("cap_humanities") == 75
     assert by.count("cap_stem_knowledge") == 25

@@ -196,7 +196,7 @@ def test_the_driver_takes_in_narrow_columns_and_bounded_samples_only(
     def bounded(*args: Any) -> list[Stage]:
         return [cut(stage) if stage.shape == "fit" else stage for stage in chain(*args)]
 
-    def cut(stage: Any) -> Stage:
+    def cut(stage: Any) -> Any:
         return replace(
             stage, **{held.name: bounds[held.name] for held in fields(stage) if held.name in bounds}
         )

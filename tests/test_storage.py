@@ -65,7 +65,8 @@ class Server:
     @contextmanager
     def requests(self) -> Iterator[list[str]]:
         """The requests that come while it is open."""
-        before, made = len(self.lines), []
+        before = len(self.lines)
+        made: list[str] = []
         yield made
         time.sleep(0.2)  # the server logs a request after it has answered
         made += [line for line in self.lines[before:] if " HTTP/1.1" in line]
@@ -89,9 +90,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
             patch.setenv("AWS_CONFIG_FILE", nothing)
             patch.setenv("AWS_SHARED_CREDENTIALS_FILE", nothing)
-            import s3fs
+            import fsspec
 
-            s3fs.S3FileSystem(use_listings_cache=False).mkdir("bucket")
+            fsspec.filesystem("s3", use_listings_cache=False).mkdir("bucket")
             yield running
         finally:
             process.kill()

@@ -18,6 +18,7 @@ from curation.storage.store import Store
 from schemas.columns import conform
 from schemas.errors import SchemaError, WorkspaceError, WorkspaceLocked
 from schemas.tables import key_of
+from tests.places import here
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +50,7 @@ def test_the_bytes_do_not_depend_on_how_rows_are_cut_into_batches(store: Store) 
 
 def test_a_file_without_a_ledger_entry_is_not_a_shard(store: Store) -> None:
     ref = store.commit("t", "k1", NUMBERS, [numbers(1)])
-    next((store.root / "ledger" / "t").iterdir()).unlink()
+    next((here(store.root) / "ledger" / "t").iterdir()).unlink()
     assert store.shard_path("t", ref.checksum).exists()
     assert store.committed("t", ["k1"])[0] == {}
 
@@ -86,7 +87,7 @@ def test_shards_are_numbered_in_manifest_order(store: Store) -> None:
 
 def test_a_damaged_manifest_is_an_error_that_names_the_file(store: Store) -> None:
     store.publish("t", {}, [])
-    (store.root / "tables" / "t.json").write_text("{")
+    (here(store.root) / "tables" / "t.json").write_text("{")
     with pytest.raises(WorkspaceError, match=r"t\.json is damaged"):
         store.manifest("t")
 
@@ -136,7 +137,7 @@ def test_verify_finds_a_flipped_byte_and_a_missing_file(store: Store) -> None:
     refs = [store.commit("t", f"k{n}", NUMBERS, [numbers(n)]) for n in range(2)]
     store.publish("t", {}, refs)
     assert verify(store) == []
-    path = store.shard_path("t", refs[0].checksum)
+    path = here(store.shard_path("t", refs[0].checksum))
     path.write_bytes(path.read_bytes()[:-1] + b"X")
     store.shard_path("t", refs[1].checksum).unlink()
     problems = verify(store)

@@ -18,6 +18,7 @@ import tarfile
 import time
 import venv
 import zipfile
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -114,7 +115,8 @@ def submit(line: str, folder: str = ".") -> Result:
 def planned(line: str, folder: str = ".") -> dict[str, Any]:
     result = submit(f"--dry-run --json {line}", folder)
     assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
+    plan: dict[str, Any] = json.loads(result.stdout)
+    return plan
 
 
 def conf(line: str) -> dict[str, str]:
@@ -355,8 +357,12 @@ def test_stopping_it_stops_all_that_it_started(
     job.send_signal(number)
     job.communicate(timeout=30)
     assert job.returncode == 130
+
+    def gone(pid: str) -> bool:
+        return not Path(f"/proc/{pid}").exists()
+
     for pid in pids.read_text().split():
-        until(lambda pid=pid: not Path(f"/proc/{pid}").exists())
+        until(partial(gone, pid))
 
 
 @pytest.fixture

@@ -156,7 +156,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for file in found.files or ():
             if not {"..", "tests"} & set(file.parts):
                 (site / file).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(found.locate_file(file), site / file)
+                shutil.copy(str(found.locate_file(file)), site / file)
     return folder / "bin" / "python"
 
 

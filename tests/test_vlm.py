@@ -130,6 +130,7 @@ def test_packed_questions_see_what_they_would_see_alone(tokenizer, monkeypatch, 
     model, encoder = new_model().eval(), packed.Encoder(tokenizer)
     monkeypatch.setattr(torch, "autocast", lambda *_: contextlib.nullcontext())
     item = SIMPLE["one_shape"](random.Random(1))
+    assert item.image is not None
     asked = [evaluation.Asked(item.image, question, "one_shape") for question in item.questions]
     alone = evaluation.losses_of(model, processor_for(tokenizer), asked, pictured=pictured)
     shown = packed.pixels(item.image) if pictured else None
@@ -165,6 +166,8 @@ def test_a_branch_that_does_not_fit_is_left_out_and_a_first_one_is_cut(tokenizer
 def test_equal_seeds_ask_the_same_of_the_same_picture(kind):
     make = TRAINED.get(kind) or (lambda rng: rich(kind, rng))
     first, second = make(random.Random(3)), make(random.Random(3))
+    assert first.image is not None
+    assert second.image is not None
     assert first.image.tobytes() == second.image.tobytes()
     assert first.questions == second.questions
     assert {question.skill for question in first.questions} <= set(SKILLS)

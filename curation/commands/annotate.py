@@ -9,7 +9,6 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -94,49 +93,30 @@ def clustering(context: Context) -> list[Stage]:
     return [stage for step in ("ingest", "embed", "cluster") for stage in STAGES[step](context)]
 
 
-# --- which -------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Places:
-    """Rows of `samples`, in the order in which they were picked."""
-
-    shards: NDArray[np.int32]
-    rows: NDArray[np.int32]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def batches(self, size: int) -> Iterator[Places]:
-        """Runs of at most `size` of them."""
-        for start in range(0, len(self), size):
-            yield Places(self.shards[start : start + size], self.rows[start : start + size])
-
-
-def sample(workspace: Pipeline, n: int, seed: int) -> Places:
-    """A diverse sample of the usable records, evenly over the clusters, one of each set of copies."""
+def sample(workspace: Pipeline, n: int, seed: int) -> NDArray[np.int64]:
+    """Positions of a diverse sample of the usable records, evenly over the clusters, copies left out."""
     import polars as pl
 
-    store = workspace.store
-    table = score_table(store, ["uid", "content_hash", "error", "cluster"]).with_row_index("position")
+    table = score_table(workspace.store, ["uid", "content_hash", "error", "cluster"]).with_row_index(
+        "position"
+    )
     usable = table.filter(pl.col("error").is_null()).unique("content_hash", keep="first", maintain_order=True)
     picked = RandomPerCluster().select(usable, min(n, len(usable)), seed)
-    positions = usable["position"].to_numpy()[picked].astype(np.int64)
-    return Places(*located(store.manifest("samples").sizes, positions))
+    return usable["position"].to_numpy()[picked].astype(np.int64)
 
 
-def rows_of(workspace: Pipeline, places: Places) -> Iterator[dict[str, Any]]:
-    """uid, turns and image references of the samples at `places`, in order, some hundred in memory."""
+def rows_of(workspace: Pipeline, positions: NDArray[np.int64]) -> Iterator[dict[str, Any]]:
+    """uid, turns and image references of the samples at `positions`, in order, some hundred in memory."""
     store = workspace.store
-    paths = dict(enumerate(store.paths("samples")))
-    for part in places.batches(ROWS_AT_ONCE):
-        yield from gather(paths, part.shards, part.rows, ["uid", "turns", "images"]).to_pylist()
+    paths, sizes = dict(enumerate(store.paths("samples"))), store.manifest("samples").sizes
+    for start in range(0, len(positions), ROWS_AT_ONCE):
+        shards, rows = located(sizes, positions[start : start + ROWS_AT_ONCE])
+        yield from gather(paths, shards, rows, ["uid", "turns", "images"]).to_pylist()
 
 
-# --- what they are -----------------------------------------------------------------------------------------
-
-
-def _asked(workspace: Pipeline, endpoint: Endpoint, scorer: Capability, places: Places) -> pa.Table:
+def _asked(
+    workspace: Pipeline, endpoint: Endpoint, scorer: Capability, places: NDArray[np.int64]
+) -> pa.Table:
     """The labels, by uid. As many requests are under way as the endpoint has slots."""
     waiting: deque[tuple[bytes, Sequence[Future[Reply]]]] = deque()
     uids: list[bytes] = []

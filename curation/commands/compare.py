@@ -104,9 +104,6 @@ def compare(
     return tree
 
 
-# --- what is compared ------------------------------------------------------------------------------------
-
-
 def _everything(workspace: Pipeline, pool: Pool) -> pl.DataFrame:
     """One row a sample, with what is measured. Vectors of bad records are zero."""
     known = column_tables(workspace.store)
@@ -167,9 +164,6 @@ def _truth(workspace: Pipeline, files: Sequence[str]) -> dict[str, list[tuple[in
         except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
             raise ConfigError(f"{path} is no list of planted defects of this pool ({error!r})") from None
     return kinds
-
-
-# --- measuring -------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -65,9 +65,6 @@ def leaks_of(store: Store, uid: bytes) -> list[dict[str, Any]]:
     return [_shown(row) for row in own]
 
 
-# --- the report ------------------------------------------------------------------------------------------
-
-
 def report(workspace: Pipeline, limit: int) -> dict[str, Any]:
     """What the table `leaks` says: counts by benchmark and level, and the first `limit` pairs."""
     config, store = workspace.config, workspace.store
@@ -132,9 +129,6 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
         "level": row["level"],
         "similarity": round(row["similarity"], 4),
     }
-
-
-# --- settings --------------------------------------------------------------------------------------------
 
 
 def _spelled(workspace: Pipeline) -> Pipeline:

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from curation.commands.export import export
-from curation.commands.init import add_datasets
 from curation.generate.pool import write_pool
-from curation.pipeline.config_file import set_keys
+from curation.pipeline.config_file import set_keys, write_config
 from curation.pipeline.pipeline import Pipeline
 from curation.storage.files import CONFIG_FILE
 from curation.storage.store import Store
@@ -83,7 +82,7 @@ def _open(folder: Path, budget: str, progress: Progress) -> Pipeline:
     if (folder / CONFIG_FILE).exists():
         return Pipeline(folder, progress=progress)
     pool = folder / "pool"
-    add_datasets(folder, {"pool": pool / "pool.json"}, images=[pool], model="builtin")
+    write_config(folder, {"pool": pool / "pool.json"}, images=[pool], model="builtin")
     set_keys(folder, "run", {"shard_rows": SHARD_ROWS})
     set_keys(folder, "select", {"budget": budget})
     return Pipeline(folder, progress=progress)

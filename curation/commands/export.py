@@ -85,9 +85,6 @@ def export(workspace: Pipeline, out: Path | str, *, format: str, overwrite: bool
     }
 
 
-# --- the selection --------------------------------------------------------------------------------------
-
-
 def _selected(workspace: Pipeline) -> Manifest:
     """The selection to export, made where it is missing, not of these tables, or not as the flags say."""
     store = workspace.store
@@ -133,9 +130,6 @@ def _is_current(store: Store, selection: Manifest) -> bool:
     return [shard.key for shard in selection.shards] == keys and keys[0] in store.committed(
         "selection", keys
     )[0]
-
-
-# --- what the writers are told --------------------------------------------------------------------------
 
 
 def context_of(workspace: Pipeline, selection: Manifest) -> ExportFacts:
@@ -194,9 +188,6 @@ def _counted(batches: Iterator[pa.RecordBatch], bar: Bar) -> Iterator[pa.RecordB
     for batch in batches:
         yield batch
         bar.advance(len(batch))
-
-
-# --- the folder -----------------------------------------------------------------------------------------
 
 
 def _check_target(workspace: Pipeline, target: Path, overwrite: bool) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from curation.pipeline.config_file import write_config
 from curation.pipeline.pipeline import Pipeline
-from curation.readers import reader
 from curation.readers.sources import parse_dataset, resolved
-from curation.storage.files import CONFIG_FILE, Location, locate
+from curation.storage.files import CONFIG_FILE, locate
 from schemas.config import load
 from schemas.errors import ConfigError
 
@@ -41,29 +40,10 @@ def initialise(
         if place in places:
             raise ConfigError(f"{where} is in {CONFIG_FILE} already, as dataset {places[place]!r}")
         named[name] = where
-    add_datasets(base, named, images=images, model=model, format=format_)
+    write_config(base, named, images=images, model=model, format=format_)
     config = Pipeline(base).config
     return {
         "config": str(path),
         "datasets": {name: dataset.model_dump() for name, dataset in config.datasets.items()},
         "model": config.embed.model,
     }
-
-
-def add_datasets(
-    base: Location,
-    datasets: Mapping[str, str | Path],
-    *,
-    images: Sequence[str | Path] = (),
-    model: str | None = None,
-    format: str = "auto",
-) -> None:
-    """Write curate.toml in `base`, or add the datasets to the one that is there.
-
-    Raises:
-        ConfigError: a name is taken, or a path does not exist.
-        ReadError: there is no such format.
-    """
-    if format != "auto":
-        reader(format)
-    write_config(base, datasets, images=images, model=model, format=format)

@@ -11,6 +11,7 @@ from schemas.stages import (
     Aligned,
     Linked,
     MapStage,
+    Sharded,
     Stage,
     Whole,
     is_group,
@@ -33,7 +34,7 @@ def keys_of(stage: Stage, store: Store, spans: Sequence[FoundSpan] = ()) -> dict
         return {stage.name: [key_of([*base, number, n_bins]) for number in range(n_bins)]}
     assert is_whole(stage)
     base = [fixed_key(stage), _fingerprints(stage.reads, store)]
-    n_shards = stage.shards(store)
+    n_shards = len(store.manifest(stage.alike).shards) if isinstance(stage, Sharded) else 1
     return {table: [key_of([base, table, number]) for number in range(n_shards)] for table in stage.writes}
 
 

@@ -52,8 +52,6 @@ class Planner:
     max_errors: float  # a share of the records, or a count where it is 1 or more
     computed: dict[str, int] = field(default_factory=dict)  # shards computed in this run, by table
 
-    # --- running ---------------------------------------------------------------------------------------
-
     def run(self, stages: Sequence[Stage]) -> None:
         """Bring every stage up to date, fusing the maps that load the same input."""
         pending = list(stages)
@@ -166,8 +164,6 @@ class Planner:
                 "see them with `curate status --errors`"
             )
 
-    # --- what is known ---------------------------------------------------------------------------------
-
     def _keys(self, stage: Stage) -> dict[str, list[str]]:
         return keys_of(stage, self.store, self.spans)
 
@@ -206,8 +202,6 @@ class Planner:
             paths[item.table] = {n: self._path(manifest, n) for n in numbers}
         rows = held[needed[0].table].shards[number].rows
         return Task(number, rows, paths, keys)
-
-    # --- looking ---------------------------------------------------------------------------------------
 
     def states(self, stages: Sequence[Stage]) -> list[State]:
         """How far each stage is. Computes nothing: behind a stage that is not fresh, shards are unknown."""

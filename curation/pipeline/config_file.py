@@ -9,6 +9,7 @@ from typing import Any
 
 import tomlkit
 
+from curation.readers import reader
 from curation.storage.files import CONFIG_FILE, Location, Remote, put
 from schemas.errors import ConfigError
 
@@ -32,7 +33,10 @@ def write_config(
 
     Raises:
         ConfigError: a dataset's name is taken, its path does not exist, or a setting is there already.
+        ReadError: there is no such format.
     """
+    if format != "auto":
+        reader(format)
     path = folder / CONFIG_FILE
     tree = tomlkit.parse(path.read_text(encoding="utf-8") if path.exists() and not anew else HEADER)
     held = tree.setdefault("datasets", tomlkit.table(is_super_table=True))

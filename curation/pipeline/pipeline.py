@@ -63,8 +63,6 @@ class Pipeline:
                 "or change to the folder where you did"
             )
 
-    # --- the pieces ------------------------------------------------------------------------------------
-
     @property
     def base(self) -> Location:
         """The folder of curate.toml."""
@@ -104,8 +102,6 @@ class Pipeline:
         spans = find_spans(self.config, self.store.root, self.base, self.progress)
         chosen = engine(run, self.store, self.engines)
         return Planner(self.store, chosen, self.progress, spans, parse_share(run.max_errors))
-
-    # --- running ---------------------------------------------------------------------------------------
 
     def run(self, until: str = "select") -> dict[str, Any]:
         """Run whatever step `until` still needs, and return its counts.
@@ -168,8 +164,6 @@ class Pipeline:
             except (ReadError, TooManyErrors) as error:
                 sentence = str(error).replace("`curate status", f"`curate -C {folder} status")
                 raise type(error)(f"benchmark {name}: {sentence}") from None
-
-    # --- looking ---------------------------------------------------------------------------------------
 
     def states(self, until: str = "select") -> list[State]:
         """How far each stage up to `until` is; computes nothing."""

@@ -110,9 +110,6 @@ class ImageRoots:
         lexical = (os.path.abspath(root) for root in self.roots)
         return any(_within(at, root) or _within(at, _real_folder(root)) for root in lexical)
 
-    def _holds_real(self, real: str) -> bool:
-        return any(_within(real, _real_folder(os.path.abspath(root))) for root in self.roots)
-
     def _open(self, at: str) -> str | None:
         """The file at `at`; None if there is nothing."""
         folder, name = os.path.split(at)

@@ -70,16 +70,13 @@ class Adapt(Deciding):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """See `schemas.protocols.Selector`."""
         return (*self.columns, *(("similarity",) if self.mode == "density" else ()))
 
     @property
     def wants(self) -> tuple[str, ...]:
-        """See `curation.selectors.decision.Wanting`."""
         return () if self.columns else (*GROUNDED, *NARROW)
 
     def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:
-        """See `curation.selectors.decision`."""
         demand(table, (*TIES, CLUSTER, *self.needs))
         groups, values = groups_of([table[CLUSTER]])
         pool = self._pool(table)

@@ -9,9 +9,8 @@ import numpy as np
 
 from curation.selectors.decision import Deciding, Decision
 from curation.selectors.order import TIES, demand, drawn, numbers, pick_order
-from curation.selectors.spec import column_and_direction
+from curation.selectors.spec import column_and_direction, knob
 from curation.selectors.strata import BINS, coverage_order, equal_width
-from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -39,23 +38,16 @@ class CoverageCentric(Deciding):
         Raises:
             ConfigError: there is no column, or the cut is no share below 1.
         """
-        column, _, cut = (argument or "").partition("@")
+        column, at, cut = (argument or "").partition("@")
         name, lowest = column_and_direction(cls.name, column)
-        try:
-            share = float(cut or 0.1)
-        except ValueError:
-            share = -1.0
-        if not 0 <= share < 1:
-            raise ConfigError(f"ccs cuts off a share from 0 to 1, such as ccs:{name}@0.1, not {cut!r}")
-        return cls(name, lowest, share)
+        wanted = f"ccs cuts off a share from 0 to 1, such as ccs:{name}@0.1, not {cut!r}"
+        return cls(name, lowest, knob(cut if at else None, 0.1, lambda share: 0 <= share < 1, wanted))
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """See `schemas.protocols.Selector`."""
         return (self.column,)
 
     def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:
-        """See `curation.selectors.decision`."""
         demand(table, (*TIES, *self.needs))
         score = numbers(table[self.column])
         whole = np.zeros(len(table), np.int64)

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from clustering.vectors import unit
 from curation.selectors.apportion import apportion
 from curation.selectors.decision import Deciding, Decision
-from curation.selectors.grid import IMAGE, TEXT, joint_vectors, on_grid
+from curation.selectors.grid import IMAGE, TEXT, joint_vectors
 from curation.selectors.order import TIES, demand, groups_of, in_rounds, pick_order
 from curation.selectors.per_cluster import CLUSTER, labels
-from schemas.errors import ConfigError
+from curation.selectors.spec import knob, positive
+from schemas.grid import on_grid
 
 if TYPE_CHECKING:
     import polars as pl
@@ -50,16 +51,10 @@ class Coincide(Deciding):
         Raises:
             ConfigError: the temperature is no positive number.
         """
-        try:
-            temperature = 0.1 if argument is None else float(argument)
-        except ValueError:
-            temperature = 0.0
-        if not 0 < temperature < float("inf"):
-            raise ConfigError(f"coincide takes a temperature, such as coincide:0.1, not {argument!r}")
-        return cls(temperature)
+        wanted = f"coincide takes a temperature, such as coincide:0.1, not {argument!r}"
+        return cls(knob(argument, 0.1, positive, wanted))
 
     def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:
-        """See `curation.selectors.decision`."""
         demand(table, (*TIES, CLUSTER, *self.needs))
         canonical = pick_order(table, [], [])
         k = min(n, len(table))

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from curation.selectors.decision import Deciding, Decision
 from curation.selectors.order import TIES, demand, numbers, pick_order
-from curation.selectors.spec import column_and_direction
-from schemas.errors import ConfigError
+from curation.selectors.spec import column_and_direction, knob
 
 if TYPE_CHECKING:
     import polars as pl
@@ -47,21 +46,16 @@ class D2(Deciding):
         """
         column, at, number = (argument or "").partition("@")
         name, lowest = column_and_direction(cls.name, column)
-        try:
-            gamma = float(number) if at else 1.0
-        except ValueError:
-            gamma = -1.0
-        if not 0 <= gamma < float("inf"):
-            raise ConfigError(f"d2 takes a gamma of at least 0, such as d2:{name}@0.4, not {number!r}")
-        return cls(name, lowest, gamma)
+        wanted = f"d2 takes a gamma of at least 0, such as d2:{name}@0.4, not {number!r}"
+        return cls(
+            name, lowest, knob(number if at else None, 1.0, lambda gamma: 0 <= gamma < float("inf"), wanted)
+        )
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """See `schemas.protocols.Selector`."""
         return (self.column, NEAR)
 
     def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:
-        """See `curation.selectors.decision`."""
         demand(table, (*TIES, *self.needs))
         # From here on rows are numbered canonically, so that sums and ties follow from the rows alone.
         canonical = pick_order(table, [], [])

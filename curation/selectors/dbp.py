@@ -12,7 +12,7 @@ from curation.selectors.decision import Deciding, Decision
 from curation.selectors.entropies import means
 from curation.selectors.order import TIES, demand, first_of_each, groups_of, numbers, pick_order
 from curation.selectors.per_cluster import CLUSTER, labels
-from schemas.errors import ConfigError
+from curation.selectors.spec import knob, positive
 
 if TYPE_CHECKING:
     import polars as pl
@@ -43,18 +43,10 @@ class DensityBased(Deciding):
         Raises:
             ConfigError: the temperature is no positive number.
         """
-        if argument is None:
-            return cls()
-        try:
-            temperature = float(argument)
-        except ValueError:
-            temperature = 0.0
-        if not 0 < temperature < float("inf"):
-            raise ConfigError(f"dbp takes a temperature, such as dbp:0.1, not {argument!r}")
-        return cls(temperature)
+        wanted = f"dbp takes a temperature, such as dbp:0.1, not {argument!r}"
+        return cls(knob(argument, cls.temperature, positive, wanted))
 
     def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:
-        """See `curation.selectors.decision`."""
         demand(table, (*TIES, CLUSTER, *self.needs))
         if not len(table):
             return Decision(np.empty(0, np.int64))

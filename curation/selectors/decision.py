@@ -32,7 +32,6 @@ class Deciding(Protocol):
     """A selector that explains its picks; `select` is made of it."""
 
     def select(self, table: pl.DataFrame, n: int, seed: int) -> NDArray[np.int64]:
-        """See `schemas.protocols.Selector`."""
         return self.decide(table, n, seed).order
 
     def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:

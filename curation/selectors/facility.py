@@ -10,12 +10,13 @@ import numpy as np
 from curation.selectors.cover import Coverage, lazy, stochastic
 from curation.selectors.d2 import ranked_share
 from curation.selectors.decision import Deciding, Decision
-from curation.selectors.grid import IMAGE, TEXT, joint_vectors, on_grid, vectors_of
+from curation.selectors.grid import IMAGE, TEXT, joint_vectors, vectors_of
 from curation.selectors.order import TIES, demand, groups_of, numbers, pick_order
 from curation.selectors.per_cluster import CLUSTER
 from curation.selectors.similar import Similar, similar
-from curation.selectors.spec import column_and_direction
+from curation.selectors.spec import column_and_direction, knob
 from schemas.errors import ConfigError
+from schemas.grid import on_grid
 
 if TYPE_CHECKING:
     import polars as pl
@@ -60,11 +61,9 @@ class Facility(Deciding):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """See `schemas.protocols.Selector`."""
         return COVERS[self.cover]
 
     def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:
-        """See `curation.selectors.decision`."""
         demand(table, (*TIES, CLUSTER, *self.needs))
         canonical = pick_order(table, [], [])
         k = min(n, len(table))
@@ -105,21 +104,14 @@ class QualityDiversity(Deciding):
         """
         column, at, number = (argument or "").partition("@")
         name, lowest = column_and_direction(cls.name, column)
-        try:
-            weight = float(number) if at else 0.5
-        except ValueError:
-            weight = -1.0
-        if not 0 <= weight <= 1:
-            raise ConfigError(f"{cls.name} takes a weight from 0 to 1, such as {cls.name}:{name}@0.7")
-        return cls(name, lowest, weight)
+        wanted = f"{cls.name} takes a weight from 0 to 1, such as {cls.name}:{name}@0.7"
+        return cls(name, lowest, knob(number if at else None, 0.5, lambda weight: 0 <= weight <= 1, wanted))
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """See `schemas.protocols.Selector`."""
         return (self.column, IMAGE, TEXT)
 
     def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:
-        """See `curation.selectors.decision`."""
         demand(table, (*TIES, CLUSTER, *self.needs))
         canonical = pick_order(table, [], [])
         k = min(n, len(table))

@@ -33,7 +33,6 @@ class KCenter(Plain, Deciding):
     needs: ClassVar[tuple[str, ...]] = (IMAGE, TEXT)
 
     def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:
-        """See `curation.selectors.decision`."""
         demand(table, (*TIES, *self.needs))
         canonical = pick_order(table, [], [])
         if not len(canonical) or n < 1:

@@ -51,11 +51,9 @@ class Less(Deciding):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """See `schemas.protocols.Selector`."""
         return (f"{INFLUENCE}:{self.target}@{self.space}",)
 
     def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:
-        """See `curation.selectors.decision`."""
         demand(table, (*TIES, *self.needs))
         column = table[self.needs[0]]
         return Decision(pick_order(table, [column], [True])[:n], numbers(column))

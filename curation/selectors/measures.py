@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     import polars as pl
 
 Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 # Rows that distances are measured for; more are a uniform sample of these many.
 MEASURED = 16384

@@ -70,17 +70,14 @@ class Mmssr(Deciding):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """See `schemas.protocols.Selector`."""
         names = [name for name, _ in self.capabilities] or CAPABILITY_COLUMNS
         return (*names, *((BY_SOURCE,) if self.by_source else ()))
 
     @property
     def wants(self) -> tuple[str, ...]:
-        """See `curation.selectors.decision.Wanting`."""
         return STYLE_COLUMNS
 
     def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:
-        """See `curation.selectors.decision`."""
         demand(table, (*TIES, *self.needs))
         capabilities = self.capabilities or tuple((name, 1.0) for name in CAPABILITY_COLUMNS)
         strata, names = self._strata(table)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from clustering.runs import place_in_run
+from curation.storage.ids import mixed
 from schemas.errors import SchemaError
 
 if TYPE_CHECKING:
@@ -39,8 +41,8 @@ def pick_order(
 def random_keys(uid: pl.Series, seed: int) -> NDArray[np.uint64]:
     """A random number a row that follows from its uid and the seed alone: (n,) uint64.
 
-    Both halves of the uid and the seed go through the finaliser of SplitMix64 (Steele, Lea and Flood, Fast
-    Splittable Pseudorandom Number Generators, OOPSLA 2014).
+    Both halves of the uid and the seed go through `mixed`. Selections that were made follow from this order,
+    and samples of fits from that of `curation.storage.ids.hashed`, so there are two.
 
     Raises:
         SchemaError: a uid is null or has not 16 bytes.
@@ -49,8 +51,8 @@ def random_keys(uid: pl.Series, seed: int) -> NDArray[np.uint64]:
         raise SchemaError(f"a uid is null or has not {UID_BYTES} bytes")
     raw = b"".join(uid.to_list())
     halves = np.frombuffer(raw, ">u8").astype(np.uint64).reshape(-1, 2)
-    start = _mixed(np.array([seed % 2**64], np.uint64))
-    return _mixed(_mixed(halves[:, 0] ^ start) ^ halves[:, 1])
+    start = mixed(np.array([seed % 2**64], np.uint64))
+    return mixed(mixed(halves[:, 0] ^ start) ^ halves[:, 1])
 
 
 def drawn(table: pl.DataFrame, seed: int) -> NDArray[np.int64]:
@@ -93,9 +95,8 @@ def places_in(groups: NDArray[np.int64], order: NDArray[np.int64]) -> NDArray[np
     """The place of each row of `order` among those of its group: (n,) beside `order`, 0 for the first."""
     ids = groups[order]
     grouped = np.argsort(ids, kind="stable")
-    sizes = np.bincount(ids)
     places = np.empty(len(ids), np.int64)
-    places[grouped] = np.arange(len(ids)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    places[grouped] = place_in_run(ids[grouped])
     return places
 
 
@@ -121,10 +122,3 @@ def demand(table: pl.DataFrame, columns: Sequence[str]) -> None:
     missing = [name for name in columns if name not in table.columns]
     if missing:
         raise SchemaError(f"the table has no column {', '.join(missing)}; it has {', '.join(table.columns)}")
-
-
-def _mixed(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    mixed = numbers + np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))

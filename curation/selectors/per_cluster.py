@@ -36,7 +36,6 @@ class RandomPerCluster(Plain, Deciding):
     column: ClassVar[str] = CLUSTER
 
     def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:
-        """See `curation.selectors.decision`."""
         demand(table, (*TIES, self.column))
         groups, values = groups_of([table[self.column]])
         order = in_rounds(groups, drawn(table, seed))[:n]
@@ -63,7 +62,6 @@ class TopPerCluster(Top):
     name: ClassVar[str] = "top-per-cluster"
 
     def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:
-        """See `curation.selectors.decision`."""
         demand(table, (*TIES, CLUSTER, *self.needs))
         groups, values = groups_of([table[CLUSTER]])
         order = in_rounds(groups, pick_order(table, [table[self.column]], [not self.lowest]))[:n]

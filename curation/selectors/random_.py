@@ -27,6 +27,5 @@ class Random(Plain):
     needs: ClassVar[tuple[str, ...]] = ()
 
     def select(self, table: pl.DataFrame, n: int, seed: int) -> NDArray[np.int64]:
-        """See `schemas.protocols.Selector`."""
         demand(table, TIES)
         return drawn(table, seed)[:n]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clustering.vectors import unit
-from curation.selectors.grid import on_grid
+from schemas.grid import on_grid
 
 CHUNK = 1024
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar, Self
 
 from schemas.errors import ConfigError
@@ -22,6 +23,26 @@ class Plain:
         if argument is not None:
             raise ConfigError(f"{cls.name} takes no argument, not {argument!r}; write --strategy {cls.name}")
         return cls()
+
+
+def knob(text: str | None, default: float, allowed: Callable[[float], bool], wanted: str) -> float:
+    """The number that a spec gives, or `default` where it gives none.
+
+    Raises:
+        ConfigError: `wanted`, where it is no number, or none that is `allowed`.
+    """
+    try:
+        value = default if text is None else float(text)
+    except ValueError:
+        value = float("nan")
+    if not allowed(value):
+        raise ConfigError(wanted)
+    return value
+
+
+def positive(value: float) -> bool:
+    """Above 0, and finite."""
+    return 0 < value < float("inf")
 
 
 def column_and_direction(name: str, argument: str | None) -> tuple[str, bool]:

@@ -36,11 +36,9 @@ class Top(Deciding):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """See `schemas.protocols.Selector`."""
         return (self.column,)
 
     def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:
-        """See `curation.selectors.decision`."""
         demand(table, (*TIES, *self.needs))
         order = pick_order(table, [table[self.column]], [not self.lowest])[:n]
         return Decision(order, numbers(table[self.column]))

@@ -31,7 +31,6 @@ class VisNec(Plain, Deciding):
     needs: ClassVar[tuple[str, ...]] = (NECESSITY,)
 
     def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:
-        """See `curation.selectors.decision`."""
         demand(table, (*TIES, CLUSTER, *self.needs))
         groups, values = groups_of([table[CLUSTER]])
         sizes = np.bincount(groups, minlength=len(values))

@@ -42,11 +42,9 @@ class Weighted(Deciding):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """See `schemas.protocols.Selector`."""
         return tuple(dict.fromkeys(self._parsed().meta.root_names()))
 
     def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:
-        """See `curation.selectors.decision`."""
         import polars as pl
 
         demand(table, (*TIES, *self.needs))

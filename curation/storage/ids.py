@@ -35,15 +35,20 @@ def positions(values: pa.ChunkedArray, among: pa.ChunkedArray) -> NDArray[np.int
 
 
 def hashed(column: pa.Array | pa.ChunkedArray, seed: int = 0) -> NDArray[np.uint64]:
-    """(n,) a 64-bit mix of each uid and `seed`: uniform, and the same on every machine.
-
-    splitmix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
-    """
+    """(n,) a 64-bit mix of each uid and `seed`: uniform, and the same on every machine."""
     halves = words(column)
-    mixed = np.full(len(halves), np.uint64(seed & 0xFFFFFFFFFFFFFFFF))
+    found = np.full(len(halves), np.uint64(seed & 0xFFFFFFFFFFFFFFFF))
     for half in (halves[:, 0], halves[:, 1]):
-        mixed = (mixed ^ half) + np.uint64(0x9E3779B97F4A7C15)
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        mixed ^= mixed >> np.uint64(31)
-    return mixed
+        found = mixed(found ^ half)
+    return found
+
+
+def mixed(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """(n,) The finaliser of SplitMix64.
+
+    Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators, OOPSLA 2014.
+    """
+    found = numbers + np.uint64(0x9E3779B97F4A7C15)
+    found = (found ^ (found >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    found = (found ^ (found >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return found ^ (found >> np.uint64(31))

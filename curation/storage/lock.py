@@ -68,9 +68,6 @@ def _local(root: Path, command: str) -> Iterator[None]:
             file.truncate(0)
 
 
-# --- on an object store ---------------------------------------------------------------------------------
-
-
 @contextmanager
 def _remote(path: Remote, command: str) -> Iterator[None]:
     """A lock that goes stale: with its process on this machine, else a minute after its last sign of life.
@@ -161,9 +158,6 @@ def _machine() -> str:
         return f"{boot}/{Path('/proc/self/ns/pid').stat().st_ino}"
     except OSError:
         return socket.gethostname()
-
-
-# --- who ------------------------------------------------------------------------------------------------
 
 
 def _holder(command: str) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,27 +26,35 @@ def side_by_side(
     columns: dict[str, pa.ChunkedArray] = {}
     for table, wanted in tables.items():
         found = read_shard(task.path(table), wanted)
-        columns = {**{name: found[name] for name in found.column_names}, **columns}
+        columns |= {name: found[name] for name in found.column_names if name not in columns}
     yield from pa.table(columns).combine_chunks().to_batches(max_chunksize=batch)
 
 
 @dataclass(frozen=True)
 class ShardRows:
-    """Source: columns of tables with a row a sample, as they stand there, `batch` rows at a time."""
+    """Source: columns of tables with a row a sample, side by side.
 
-    tables: tuple[tuple[str, tuple[str, ...]], ...]
+    Args:
+        tables: each with its columns; None: all of them.
+        batch: rows at a time; None: the whole shard.
+        further: what else `made` reads of the task.
+        made: the piece of a batch; without it the rows are the piece.
+    """
+
+    tables: tuple[tuple[str, tuple[str, ...] | None], ...]
     batch: int | None = None
+    further: tuple[Input, ...] = ()
+    made: Callable[[Task, pa.RecordBatch], Any] | None = None
 
     @property
     def inputs(self) -> tuple[Input, ...]:
-        """See `schemas.stages.Source`."""
-        return tuple(Aligned(table) for table, _ in self.tables)
+        return (*(Aligned(table) for table, _ in self.tables), *self.further)
 
     def plan(self, task: Task) -> Iterator[pa.RecordBatch]:
         yield from side_by_side(task, dict(self.tables), self.batch)
 
-    def load(self, task: Task, rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-        yield rows
+    def load(self, task: Task, rows: pa.RecordBatch) -> Iterator[Any]:
+        yield rows if self.made is None else self.made(task, rows)
 
 
 def gather(

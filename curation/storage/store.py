@@ -42,8 +42,6 @@ class Store:
     def _remote(self) -> bool:
         return isinstance(self.root, Remote)
 
-    # --- shards ----------------------------------------------------------------------------------------
-
     def shard_path(self, table: str, checksum: str) -> Location:
         """Where a shard lies; `str` of it is what tasks carry and `read_shard` takes."""
         return self.root / "shards" / table / f"{checksum}.parquet"
@@ -98,8 +96,6 @@ class Store:
             if f"{ref.checksum}.parquet" in files:
                 found[key] = ref
         return found, [key for key, held in entries.items() if len(held) > 1]
-
-    # --- tables ----------------------------------------------------------------------------------------
 
     def manifest(self, table: str) -> Manifest:
         """The table as it stands.
@@ -211,8 +207,6 @@ class Store:
     def paths(self, table: str) -> list[str]:
         """The files of a table's shards, in order."""
         return [str(self.shard_path(table, shard.checksum)) for shard in self.manifest(table).shards]
-
-    # --- the log ---------------------------------------------------------------------------------------
 
     def log(self, event: str, **details: object) -> None:
         """Note what was computed and when. Never read to decide anything."""

@@ -1,13 +1,10 @@
 """The commands in the order of `curate --help`: each parses flags, calls one method, shows one result."""
 
-from jobs.commands.annotate import annotate
 from jobs.commands.chain import cluster, demo, embed, export, ingest, init, prune, run, score, select
-from jobs.commands.clusters import clusters
 from jobs.commands.compare import compare
-from jobs.commands.decontaminate import decontaminate
 from jobs.commands.elsewhere import submit
-from jobs.commands.looking import explain, gc, groups, models, status, verify
-from jobs.commands.train_scorer import train_scorer
+from jobs.commands.labels import annotate, train_scorer
+from jobs.commands.looking import clusters, decontaminate, explain, gc, groups, models, status, verify
 
 COMMANDS = (
     demo, init, ingest, embed, score, cluster, prune, select, export, run,

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from jobs import show
 from jobs.flags import command
 from jobs.options import CLUSTER, EMBED, INGEST, PRUNE, RESOURCES, RUNNING, SCORE, SELECT, SPEAKING, UNTIL
-
-if TYPE_CHECKING:
-    from jobs.session import Session
+from jobs.session import Session
 
 
 @command(*SPEAKING)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from jobs.flags import command
 from jobs.options import RESOURCES, SELECT, SPEAKING
+from jobs.session import Session
 from jobs.text import line, table
-
-if TYPE_CHECKING:
-    from jobs.session import Session
 
 
 @command(*SELECT, *RESOURCES, *SPEAKING)

@@ -1,18 +1,15 @@
-"""Commands that look at what is there, and `gc`, which tidies it."""
+"""Commands that look at what is there, that compute what they show, and `gc`, which tidies it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
-from jobs import show
+from jobs import show, show_clusters
 from jobs.flags import command
-from jobs.options import SELECT, SPEAKING
+from jobs.options import CLUSTER, DECONTAMINATE, EMBED, RESOURCES, SELECT, SPEAKING
+from jobs.session import Session
+from jobs.show_leaks import leaks
 from schemas.errors import WorkspaceError
-
-if TYPE_CHECKING:
-    from jobs.session import Session
 
 
 @command(*SELECT, *SPEAKING)
@@ -109,3 +106,52 @@ def models(session: Session, pattern: str) -> None:
     from curation.workspace import Workspace
 
     session.show(Workspace.models(pattern), show.models)
+
+
+@command(*CLUSTER, *RESOURCES, *SPEAKING)
+@click.option("--quality", is_flag=True, help="Also WSS, silhouette and stability: three more fits.")
+@click.option(
+    "--against", multiple=True, metavar="COLUMN", help="Purity and ARI against a column, as source; repeats."
+)
+@click.option(
+    "--limit",
+    default=40,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="How many clusters to list, the largest first.",
+)
+@click.pass_obj
+def clusters(session: Session, against: tuple[str, ...], limit: int, *, quality: bool) -> None:
+    """Say what the skill clusters are about.
+
+    For each its most telling words, dominant capability and style, size, density, spread,
+    nearest clusters and the samples nearest to its centre.
+
+    \b
+    Example:
+        curate clusters
+        curate clusters --quality --against source --limit 10
+        curate clusters --clusters auto --json
+    """
+    found = session.workspace().clusters(quality=quality, against=against)
+    found["clusters"] = sorted(found["clusters"], key=lambda cluster: -cluster["size"])[:limit]
+    session.show(found, show_clusters.clusters)
+
+
+@command(*DECONTAMINATE, *EMBED, *RESOURCES, *SPEAKING)
+@click.option(
+    "--limit", default=20, show_default=True, type=click.IntRange(min=0), help="How many pairs to list."
+)
+@click.pass_obj
+def decontaminate(session: Session, limit: int) -> None:
+    """Find samples that leak a benchmark.
+
+    By equal image bytes, perceptual hashes, image embeddings and word n-grams. `curate select` leaves them
+    out, or with --tag does not; what the flags say is written to curate.toml for that.
+
+    \b
+    Example:
+        curate decontaminate --against more.json
+        curate decontaminate --against exam=more.json --leak-level image --leak-level text --tag
+    """
+    session.show(session.workspace().decontaminate(limit=limit), leaks)

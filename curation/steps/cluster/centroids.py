@@ -19,12 +19,12 @@ from clustering.knee import Curve, scan
 from curation.steps.cluster.source import ClusterVectors
 from curation.storage.files import each, is_url
 from curation.storage.ids import words
-from curation.storage.rows import gather, vector_array, vectors
+from curation.storage.rows import ShardRows, gather, vector_array, vectors
 from curation.storage.sampling import smallest
 from curation.storage.store import read_shard
 from schemas.columns import UID, vector
 from schemas.errors import ConfigError
-from schemas.stages import Aligned, Input, Output, Pool, Task, Whole
+from schemas.stages import Output, Pool, Task, Whole
 
 CENTROID = pa.field("centroid", pa.int32())  # row of `centroids`
 CLUSTER = pa.field("cluster", pa.int32())
@@ -126,9 +126,6 @@ class FitClusters:
             "seed": self.seed,
         }
 
-    def shards(self, pool: Pool) -> int:
-        return 1
-
     def run(self, pool: Pool) -> Iterator[Output]:
         n = pool.manifest(self.source.table).rows
         asked = self.k if isinstance(self.k, int) else root_k(n)
@@ -159,22 +156,8 @@ def _curve(curve: Curve | None) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist(rows, CURVE)
 
 
-@dataclass(frozen=True)
-class CentroidsAndVectors:
-    """Source: vectors of a shard, and all centroids."""
-
-    source: ClusterVectors
-
-    @property
-    def inputs(self) -> tuple[Input, ...]:
-        return (Aligned(self.source.table), Whole("centroids"))
-
-    def plan(self, task: Task) -> Iterator[pa.RecordBatch]:
-        table = read_shard(task.path(self.source.table), ["uid", *self.source.columns])
-        yield from table.combine_chunks().to_batches()
-
-    def load(self, task: Task, rows: pa.RecordBatch) -> Iterator[tuple[pa.RecordBatch, Assignment]]:
-        yield rows, _assignment(task.artefact("centroids"))
+def _with_centroids(task: Task, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, Assignment]:
+    return rows, _assignment(task.artefact("centroids"))
 
 
 @lru_cache(maxsize=1)
@@ -187,21 +170,25 @@ def _assignment(path: str) -> Assignment:
 class NearestCentroids:
     """`nearest`: the nearest centroid of each sample and the cosine to it; null where it has no vector."""
 
-    source: CentroidsAndVectors
+    vectors: ClusterVectors
 
     name: ClassVar[str] = "nearest"
     version: ClassVar[int] = 1
     shape: ClassVar[str] = "map"
     writes: ClassVar[pa.Schema] = pa.schema([UID, CENTROID, SIMILARITY])
 
+    @property
+    def source(self) -> ShardRows:
+        rows = (self.vectors.table, ("uid", *self.vectors.columns))
+        return ShardRows((rows,), further=(Whole("centroids"),), made=_with_centroids)
+
     def params(self) -> dict[str, Any]:
-        return self.source.source.params()
+        return self.vectors.params()
 
     def prepare(self, piece: tuple[pa.RecordBatch, Assignment]) -> pa.RecordBatch:
         rows, centroids = piece
-        vectors = self.source.source
-        nearest, similarity = centroids.assign(vectors.rows(rows))
-        absent = ~vectors.present(rows)
+        nearest, similarity = centroids.assign(self.vectors.rows(rows))
+        absent = ~self.vectors.present(rows)
         columns = [rows["uid"], pa.array(nearest, mask=absent), pa.array(similarity, mask=absent)]
         return pa.record_batch(columns, schema=self.writes)
 
@@ -221,6 +208,7 @@ class BoundClusters:
     max_size: int
 
     name: ClassVar[str] = "clusters"
+    alike: ClassVar[str] = "nearest"
     version: ClassVar[int] = 2
     shape: ClassVar[str] = "decide"
     reads: ClassVar[tuple[str, ...]] = ("nearest", "centroids")
@@ -228,9 +216,6 @@ class BoundClusters:
 
     def params(self) -> dict[str, Any]:
         return {"max_size": self.max_size}
-
-    def shards(self, pool: Pool) -> int:
-        return len(pool.manifest("nearest").shards)
 
     def run(self, pool: Pool) -> Iterator[Output]:
         table = pool.read("nearest", ["uid", "centroid", "similarity"])

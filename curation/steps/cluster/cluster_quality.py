@@ -60,9 +60,6 @@ class MeasureClusters:
     def params(self) -> dict[str, Any]:
         return {**self.source.params(), "iterations": self.iterations, "seed": self.seed}
 
-    def shards(self, pool: Pool) -> int:
-        return 1
-
     def run(self, pool: Pool) -> Iterator[Output]:
         table = pool.read("clusters", ["cluster", "similarity"])
         sizes = np.bincount(table["cluster"].drop_null().to_numpy())

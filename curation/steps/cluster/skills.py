@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from clustering.vectors import cosines
 from curation.storage.ids import hashed
-from curation.storage.rows import gather, vectors
+from curation.storage.rows import gather, located, vectors
 from schemas.stages import Output, Pool
 from scorers.taxonomy import CAPABILITIES, CAPABILITY_COLUMNS, STYLE_COLUMNS, STYLES
 
@@ -82,9 +82,6 @@ class NameSkills:
 
     def params(self) -> dict[str, Any]:
         return {"records": RECORDS, "read": READ}
-
-    def shards(self, pool: Pool) -> int:
-        return 1
 
     def run(self, pool: Pool) -> Iterator[Output]:
         members = _Members.of(pool)
@@ -171,8 +168,6 @@ def _questions(pool: Pool, members: _Members) -> pl.DataFrame:
     import polars as pl
 
     most = max(1, min(RECORDS, ALL_RECORDS // max(members.n, 1)))
-    sizes = [shard.rows for shard in pool.manifest("samples").shards]
-    starts = np.concatenate([[0], np.cumsum(sizes)])
     drawn, owner = [], []
     for cluster in range(members.n):
         own = members.of_cluster(cluster)
@@ -180,10 +175,9 @@ def _questions(pool: Pool, members: _Members) -> pl.DataFrame:
         drawn.append(members.places[own][smallest])
         owner.append(np.full(len(smallest), cluster, np.int32))
     places = np.concatenate(drawn)
-    shards = np.searchsorted(starts, places, side="right") - 1
+    shards, rows = located(pool.manifest("samples").sizes, places)
     paths = dict(enumerate(pool.paths("samples")))
-    rows = (places - starts[shards]).astype(np.int32)
-    turns = gather(paths, shards.astype(np.int32), rows, ["turns"])["turns"].combine_chunks()
+    turns = gather(paths, shards, rows, ["turns"])["turns"].combine_chunks()
     frame = pl.DataFrame({"cluster": np.concatenate(owner), "turns": pl.from_arrow(turns)})
     said = frame.with_row_index("record").explode("turns").unnest("turns")
     said = said.filter(pl.col("role") == "user")

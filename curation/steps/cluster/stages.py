@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from curation.steps.cluster.centroids import BoundClusters, CentroidsAndVectors, FitClusters, NearestCentroids
+from curation.steps.cluster.centroids import BoundClusters, FitClusters, NearestCentroids
 from curation.steps.cluster.source import cluster_vectors
 from curation.steps.context import Context
 from schemas.stages import Stage
@@ -17,4 +17,4 @@ def cluster_stages(context: Context) -> list[Stage]:
     settings, seed = context.config.cluster, context.config.run.seed
     stages, source = cluster_vectors(context)
     fit = FitClusters(source, settings.k, settings.iterations, settings.points, settings.max_size, seed)
-    return [*stages, fit, NearestCentroids(CentroidsAndVectors(source)), BoundClusters(settings.max_size)]
+    return [*stages, fit, NearestCentroids(source), BoundClusters(settings.max_size)]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from clustering.hamming import near_codes
 from clustering.neighbours import across
+from clustering.runs import begins_run, place_in_run
 from curation.steps.decontaminate.benchmark import (
     Benchmark,
     Images,
@@ -29,7 +30,7 @@ from curation.storage.ids import positions
 from curation.storage.rows import ShardRows, places, vectors
 from curation.storage.store import read_shard
 from schemas.columns import UID
-from schemas.stages import Aligned, Input, Output, Pool, Task
+from schemas.stages import Aligned, Output, Pool, Task
 from scorers.ngrams import COMMON
 
 if TYPE_CHECKING:
@@ -71,19 +72,14 @@ LEAKS = pa.schema(
 )
 
 
-@dataclass(frozen=True)
-class PoolImages:
-    """Source: the images first seen in a shard of the pool, with their hashes and vectors."""
+def _with_vectors(task: Task, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, NDArray[np.float32]]:
+    return rows, vectors(read_shard(task.path("image_vectors"), ["vector"])["vector"])
 
-    inputs: ClassVar[tuple[Input, ...]] = (Aligned("images"), Aligned("image_vectors"))
 
-    def plan(self, task: Task) -> Iterator[pa.RecordBatch]:
-        table = read_shard(task.path("images"), ["sha256", *TELLING])
-        yield from table.combine_chunks().to_batches(max_chunksize=len(table) or 1)
-
-    def load(self, task: Task, rows: pa.RecordBatch) -> Iterator[tuple[pa.RecordBatch, NDArray[np.float32]]]:
-        held = read_shard(task.path("image_vectors"), ["vector"])
-        yield rows, vectors(held["vector"])
+# The images first seen in a shard of the pool, with their hashes and vectors.
+POOL_IMAGES = ShardRows(
+    (("images", ("sha256", *TELLING)),), further=(Aligned("image_vectors"),), made=_with_vectors
+)
 
 
 @dataclass(frozen=True)
@@ -99,7 +95,7 @@ class FindImages:
     bits: int
     cosine: float
 
-    source: ClassVar[PoolImages] = PoolImages()
+    source: ClassVar[ShardRows] = POOL_IMAGES
     name: ClassVar[str] = "image_leaks"
     version: ClassVar[int] = 1
     shape: ClassVar[str] = "map"
@@ -190,9 +186,6 @@ class Leaks:
     def params(self) -> dict[str, Any]:
         return {"benchmarks": _named(self.benchmarks), "common": COMMON}
 
-    def shards(self, pool: Pool) -> int:
-        return 1
-
     def run(self, pool: Pool) -> Iterator[Output]:
         import polars as pl
 
@@ -270,9 +263,6 @@ def _named(benchmarks: Sequence[Benchmark]) -> list[list[str]]:
     return [[benchmark.name, benchmark.fingerprint] for benchmark in benchmarks]
 
 
-# --- comparing -------------------------------------------------------------------------------------------
-
-
 def _equal(sha256: pa.ChunkedArray, held: Images) -> Pairs:
     at = positions(sha256, held.sha256)
     row = np.flatnonzero(at >= 0)
@@ -293,11 +283,9 @@ def _matches(n: int, found: Sequence[tuple[str, str, Pairs]]) -> pa.Array:
     of = np.repeat(np.array([names.index(name) for name, _, _ in found], np.int64), sizes)
     rank = np.repeat(np.array([LEVELS.index(level) for _, level, _ in found], np.int64), sizes)
     order = np.lexsort((-similarity, rank, item, of, row))
-    order = order[_firsts(row[order], of[order], item[order])]
+    order = order[begins_run(row[order], of[order], item[order])]
     order = order[np.lexsort((item[order], -similarity[order], rank[order], of[order], row[order]))]
-    begins = np.flatnonzero(_firsts(row[order], of[order]))
-    place = np.arange(len(order)) - np.repeat(begins, np.diff(np.append(begins, len(order))))
-    order = order[place < MOST]
+    order = order[place_in_run(row[order], of[order]) < MOST]
     structs = pa.StructArray.from_arrays(
         [
             pa.array([names[number] for number in of[order]], pa.string()),
@@ -309,10 +297,3 @@ def _matches(n: int, found: Sequence[tuple[str, str, Pairs]]) -> pa.Array:
     )
     ends = np.concatenate([[0], np.cumsum(np.bincount(row[order], minlength=n))])
     return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), structs, type=MATCHES.type)
-
-
-def _firsts(*columns: Ints) -> NDArray[np.bool_]:
-    """(m,) Which rows of sorted columns begin a group of equal ones."""
-    found = np.ones(len(columns[0]), bool)
-    found[1:] = np.any([column[1:] != column[:-1] for column in columns], axis=0)
-    return found

@@ -89,7 +89,6 @@ class DistinctChunks:
 
     @property
     def inputs(self) -> tuple[Input, ...]:
-        """See `schemas.stages.Source`."""
         return (Aligned(f"{self.prefix}distinct_chunks"), Aligned(f"{self.prefix}chunks"))
 
     def plan(self, task: Task) -> Iterator[pa.RecordBatch]:

@@ -42,7 +42,6 @@ class Embedded:
 
     @property
     def inputs(self) -> tuple[Input, ...]:
-        """See `schemas.stages.Source`."""
         return (
             Aligned("checked"),
             Aligned("image_places"),

@@ -54,8 +54,10 @@ class Distinct:
     def params(self) -> dict[str, Any]:
         return {"column": self.column}
 
-    def shards(self, pool: Pool) -> int:
-        return len(pool.manifest(self.table).shards)
+    @property
+    def alike(self) -> str:
+        """Its tables have as many shards."""
+        return self.table
 
     def run(self, pool: Pool) -> Iterator[Output]:
         lists = [shard.column(0).combine_chunks() for shard in pool.iterate(self.table, [self.column])]

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,15 +14,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curation.storage.rows import gather, places
-from curation.storage.store import read_shard
+from curation.storage.rows import ShardRows, gather, places
 from schemas import columns
 from schemas.columns import CHECKED
-from schemas.stages import Aligned, Input, Linked, Task
+from schemas.stages import Linked, Task
 
 DERIVED = ("image_bytes", "images_hash", "pixels_hash", "shown_hash", "text_hash")
-SAMPLE_COLUMNS = [name for name in CHECKED.names if name not in DERIVED] + ["turns"]
-IMAGE_COLUMNS = columns.IMAGES.names
+SAMPLE_COLUMNS = (*(name for name in CHECKED.names if name not in DERIVED), "turns")
 MARK = re.compile(r"\s*<image>\s*")
 
 
@@ -35,37 +33,31 @@ class SampleImages:
     images: pa.Table
 
 
-@dataclass(frozen=True)
-class SamplesWithImages:
-    """Source: samples with the figures of each of their images."""
+def images_of(task: Task, rows: pa.RecordBatch, names: Sequence[str]) -> tuple[NDArray[np.int64], pa.Table]:
+    """Columns of `images` of the samples in `rows`, which have `places`: offsets (n + 1,) and the images."""
+    offsets, shards, numbers = places(rows["places"])
+    if not len(shards):
+        return offsets, columns.IMAGES.empty_table().select(names)
+    return offsets, gather(task.inputs["images"], shards, numbers, names)
 
-    inputs: ClassVar[tuple[Input, ...]] = (
-        Aligned("samples"),
-        Aligned("image_places"),
-        Linked("images", through="image_places"),
-    )
-    batch: ClassVar[int] = 1024
 
-    def plan(self, task: Task) -> Iterator[pa.RecordBatch]:
-        samples = read_shard(task.path("samples"), SAMPLE_COLUMNS)
-        where = read_shard(task.path("image_places"))
-        joined = samples.append_column(where.schema.field(0), where.column(0))
-        yield from joined.combine_chunks().to_batches(max_chunksize=self.batch)
+def _with_images(task: Task, rows: pa.RecordBatch) -> SampleImages:
+    return SampleImages(rows, *images_of(task, rows, columns.IMAGES.names))
 
-    def load(self, task: Task, rows: pa.RecordBatch) -> Iterator[SampleImages]:
-        offsets, shards, numbers = places(rows["places"])
-        if len(shards):
-            images = gather(task.inputs["images"], shards, numbers, IMAGE_COLUMNS)
-        else:
-            images = columns.IMAGES.empty_table().select(IMAGE_COLUMNS)
-        yield SampleImages(rows, offsets, images)
+
+SAMPLES_WITH_IMAGES = ShardRows(
+    (("samples", SAMPLE_COLUMNS), ("image_places", ("places",))),
+    1024,
+    (Linked("images", through="image_places"),),
+    _with_images,
+)
 
 
 @dataclass(frozen=True)
 class Check:
     """`checked`: the narrow facts of each sample, and its error: its own or that of its first bad image."""
 
-    source: ClassVar[SamplesWithImages] = SamplesWithImages()
+    source: ClassVar[ShardRows] = SAMPLES_WITH_IMAGES
     name: ClassVar[str] = "checked"
     version: ClassVar[int] = 3
     shape: ClassVar[str] = "map"

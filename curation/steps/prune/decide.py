@@ -102,9 +102,6 @@ class Prune:
     def params(self) -> dict[str, Any]:
         return {**vars(self.how), "tables": list(self.how.tables)}
 
-    def shards(self, pool: Pool) -> int:
-        return 1
-
     def run(self, pool: Pool) -> Iterator[Output]:
         samples = _Samples.of(pool, self.how)
         lists = None

@@ -70,9 +70,6 @@ class LookAlikes:
     def params(self) -> dict[str, Any]:
         return dict(vars(self))
 
-    def shards(self, pool: Pool) -> int:
-        return 1
-
     def run(self, pool: Pool) -> Iterator[Output]:
         name = HASHES[self.bits]
         images = pool.read("images", list(dict.fromkeys([*TELLING, name, "phash_flip"])))

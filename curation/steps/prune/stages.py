@@ -12,7 +12,7 @@ from curation.steps.prune.decide import BEST, Prune, Pruning
 from curation.steps.prune.neighbours import FindNeighbours
 from curation.steps.prune.perceptual import LookAlikes
 from curation.steps.prune.similarity import IDENTITY, Likeness
-from curation.steps.prune.visits import ClusteredFirsts, Firsts, FitProbes, Visit
+from curation.steps.prune.visits import Firsts, FitProbes, Visit
 from schemas.budget import Budget
 from schemas.config import Config
 from schemas.errors import ConfigError
@@ -41,7 +41,7 @@ def prune_stages(context: Context) -> list[Stage]:
     stages: list[Stage] = []
     if settings.semantic:
         probes = FitProbes(likeness, floor, settings.probes, settings.recall)
-        visits = Visit(ClusteredFirsts(likeness), floor)
+        visits = Visit(likeness, floor)
         stages += [Firsts(likeness), probes, visits, FindNeighbours(likeness, floor, settings.neighbours)]
     if by_hash:
         stages.append(LookAlikes(radius, settings.hash_bits, settings.flip, by_text))

@@ -16,10 +16,10 @@ from clustering.assignment import Assignment
 from curation.steps.prune.recall_sample import Places, SampledPairs
 from curation.steps.prune.similarity import Likeness
 from curation.storage.ids import first_equal
-from curation.storage.rows import vectors
+from curation.storage.rows import ShardRows, vectors
 from curation.storage.store import read_shard
 from schemas.columns import UID
-from schemas.stages import Aligned, Input, Output, Pool, Task, Whole
+from schemas.stages import Output, Pool, Task, Whole
 
 Ints = NDArray[np.int64]
 
@@ -49,6 +49,7 @@ class Firsts:
     likeness: Likeness
 
     name: ClassVar[str] = "firsts"
+    alike: ClassVar[str] = "checked"
     version: ClassVar[int] = 1
     shape: ClassVar[str] = "decide"
     reads: ClassVar[tuple[str, ...]] = ("checked",)
@@ -56,9 +57,6 @@ class Firsts:
 
     def params(self) -> dict[str, Any]:
         return {"identity": self.likeness.identity}
-
-    def shards(self, pool: Pool) -> int:
-        return len(pool.manifest("checked").shards)
 
     def run(self, pool: Pool) -> Iterator[Output]:
         identity = self.likeness.identity
@@ -105,9 +103,6 @@ class FitProbes:
     def params(self) -> dict[str, Any]:
         asked = {"floor": self.floor, "probes": self.probes, "recall": self.recall}
         return {**self.likeness.params(), **self.likeness.clustered.params(), **asked}
-
-    def shards(self, pool: Pool) -> int:
-        return 1
 
     def run(self, pool: Pool) -> Iterator[Output]:
         pieces = _pieces(pool)
@@ -217,29 +212,6 @@ def _pieces(pool: Pool) -> pa.RecordBatch:
 
 
 @dataclass(frozen=True)
-class ClusteredFirsts:
-    """Source: a shard's vectors as they were clustered, its clusters, and which samples are first."""
-
-    likeness: Likeness
-
-    @property
-    def inputs(self) -> tuple[Input, ...]:
-        """See `schemas.stages.Source`."""
-        aligned = (self.likeness.clustered.table, "clusters", "firsts", "checked")
-        return (*(Aligned(name) for name in aligned), Whole("centroids"), Whole("probes"), Whole("pieces"))
-
-    def plan(self, task: Task) -> Iterator[pa.RecordBatch]:
-        source = self.likeness.clustered
-        table = read_shard(task.path(source.table), ["uid", *source.columns])
-        for name, column in (("clusters", "cluster"), ("firsts", "first"), ("checked", "n_images")):
-            table = table.append_column(column, read_shard(task.path(name), [column])[column])
-        yield from table.combine_chunks().to_batches()
-
-    def load(self, task: Task, rows: pa.RecordBatch) -> Iterator[tuple[pa.RecordBatch, Ways]]:
-        yield rows, _ways(*(task.artefact(name) for name in ("centroids", "probes", "pieces")))
-
-
-@dataclass(frozen=True)
 class Ways:
     """Where samples may go: the centroids, the clusters of each, and how many centroids to visit."""
 
@@ -257,6 +229,10 @@ def _ways(centroids: str, probes: str, pieces: str) -> Ways:
     return Ways(assignment, of, table.filter(table["chosen"])["probes"][0].as_py())
 
 
+def _with_ways(task: Task, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, Ways]:
+    return rows, _ways(*(task.artefact(name) for name in ("centroids", "probes", "pieces")))
+
+
 @dataclass(frozen=True)
 class Visit:
     """`visits`: the clusters that each sample is compared in, its own first; null where it takes no part.
@@ -267,7 +243,7 @@ class Visit:
     arccos(floor) has no such neighbour beyond it.
     """
 
-    source: ClusteredFirsts
+    likeness: Likeness
     floor: float
 
     name: ClassVar[str] = "visits"
@@ -275,16 +251,25 @@ class Visit:
     shape: ClassVar[str] = "map"
     writes: ClassVar[pa.Schema] = VISITS
 
+    @property
+    def source(self) -> ShardRows:
+        """Vectors as they were clustered, clusters, and which samples are first."""
+        vectors = self.likeness.clustered
+        narrow = (("clusters", ("cluster",)), ("firsts", ("first",)), ("checked", ("n_images",)))
+        read = ((vectors.table, ("uid", *vectors.columns)), *narrow)
+        ways = (Whole("centroids"), Whole("probes"), Whole("pieces"))
+        return ShardRows(read, further=ways, made=_with_ways)
+
     def params(self) -> dict[str, Any]:
         return {
-            **self.source.likeness.clustered.params(),
-            **self.source.likeness.params(),
+            **self.likeness.clustered.params(),
+            **self.likeness.params(),
             "floor": self.floor,
         }
 
     def prepare(self, piece: tuple[pa.RecordBatch, Ways]) -> pa.RecordBatch:
         rows, ways = piece
-        likeness = self.source.likeness
+        likeness = self.likeness
         near, cosine = ways.centroids.ranked(likeness.clustered.rows(rows), ways.probes + 1)
         by_angle = likeness.by_angle(rows["n_images"].to_numpy())
         wanted = np.ones(near.shape, bool)

@@ -11,14 +11,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curation.steps.score.scored import Scored
-from curation.storage.rows import side_by_side, vectors
+from curation.storage.rows import ShardRows, vectors
 from curation.storage.sampling import sample
 from curation.storage.store import read_shard
 from schemas.columns import UID, vector
-from schemas.stages import Aligned, Input, Output, Pool, Task, Whole
+from schemas.stages import Output, Pool, Task, Whole
 from scorers.alignment import Alignment, Bank, mismatch_statistics
 
-BATCH = 1024  # rows that are held against the bank at once
 MISMATCH = pa.schema(
     [
         pa.field("mean", pa.float64(), nullable=False),
@@ -48,9 +47,6 @@ class Mismatch:
 
     def params(self) -> dict[str, Any]:
         return {"limit": self.limit}
-
-    def shards(self, pool: Pool) -> int:
-        return 1
 
     def run(self, pool: Pool) -> Iterator[Output]:
         both = sample(
@@ -82,36 +78,31 @@ class Compared:
     deviation: float
 
 
-@dataclass(frozen=True)
-class CosinesAndMismatch:
-    """Source: the cosines and vectors of a shard, and the pool's mismatch."""
-
-    inputs: ClassVar[tuple[Input, ...]] = (
-        Aligned("cosines"),
-        Aligned("vectors"),
-        Whole("mismatch"),
-        Whole("mismatch_bank"),
+def _compared(task: Task, rows: pa.RecordBatch) -> Compared:
+    fitted = read_shard(task.artefact("mismatch")).to_pylist()[0]
+    bank = read_shard(task.artefact("mismatch_bank"))
+    return Compared(
+        rows.select(["uid", "cosine"]),
+        vectors(rows["image"]),
+        vectors(rows["text"]),
+        Bank(vectors(bank["image"]), vectors(bank["text"])),
+        fitted["mean"],
+        fitted["deviation"],
     )
 
-    def plan(self, task: Task) -> Iterator[pa.RecordBatch]:
-        yield from side_by_side(task, {"cosines": None, "vectors": ["image", "text"]}, BATCH)
 
-    def load(self, task: Task, rows: pa.RecordBatch) -> Iterator[Compared]:
-        fitted = read_shard(task.artefact("mismatch")).to_pylist()[0]
-        bank = read_shard(task.artefact("mismatch_bank"))
-        yield Compared(
-            rows.select(["uid", "cosine"]),
-            vectors(rows["image"]),
-            vectors(rows["text"]),
-            Bank(vectors(bank["image"]), vectors(bank["text"])),
-            fitted["mean"],
-            fitted["deviation"],
-        )
+# The cosines and vectors of samples, and the pool's mismatch.
+COSINES = ShardRows(
+    (("cosines", None), ("vectors", ("image", "text"))),
+    1024,  # rows that are held against the bank at once
+    (Whole("mismatch"), Whole("mismatch_bank")),
+    _compared,
+)
 
 
 def align_stage() -> Scored:
     """`alignment`: see `scorers.alignment`."""
-    return Scored("alignment", Alignment.version, Alignment.writes, CosinesAndMismatch(), _align)
+    return Scored("alignment", Alignment.version, Alignment.writes, COSINES, _align)
 
 
 def _align(piece: Compared) -> pa.RecordBatch:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -19,9 +17,9 @@ from curation.steps.context import Context
 from curation.steps.embed.stages import embedding_with
 from curation.steps.score.scored import Scored
 from curation.storage.files import Location, is_url, locate
-from curation.storage.rows import side_by_side, vectors
+from curation.storage.rows import ShardRows, vectors
 from schemas.errors import ConfigError, ModelUnavailable
-from schemas.stages import Aligned, Input, Stage, Task
+from schemas.stages import Stage, Task
 from scorers.probe import Probe
 
 BUILTIN = "builtin"
@@ -40,26 +38,6 @@ class Sampled:
     usable: NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
-class SamplesWithVectors:
-    """Source: samples with their vectors from `table`."""
-
-    table: str
-    batch: ClassVar[int] = 1024
-
-    @property
-    def inputs(self) -> tuple[Input, ...]:
-        """See `schemas.stages.Source`."""
-        return (Aligned("samples"), Aligned("checked"), Aligned(self.table))
-
-    def plan(self, task: Task) -> Iterator[pa.RecordBatch]:
-        read = {"samples": ["uid", "turns", "n_images"], "checked": ["error"], self.table: ["image", "text"]}
-        yield from side_by_side(task, read, self.batch)
-
-    def load(self, task: Task, rows: pa.RecordBatch) -> Iterator[Sampled]:
-        yield sampled(rows)
-
-
 def sampled(rows: pa.RecordBatch) -> Sampled:
     """Rows with the columns turns, n_images, error, image and text."""
     return Sampled(
@@ -69,6 +47,10 @@ def sampled(rows: pa.RecordBatch) -> Sampled:
         vectors(rows["text"]),
         rows["error"].is_null().to_numpy(zero_copy_only=False),
     )
+
+
+def _sampled(task: Task, rows: pa.RecordBatch) -> Sampled:
+    return sampled(rows)
 
 
 @dataclass(frozen=True)
@@ -83,7 +65,9 @@ class Probing:
 
 def probe_stage(probe: StoredProbe, table: str) -> Scored:
     """`capability` by `probe`, from the vectors in `table`."""
-    source, settings = SamplesWithVectors(table), {"probe": probe.identity}
+    settings = {"probe": probe.identity}
+    read = (("samples", ("uid", "turns", "n_images")), ("checked", ("error",)), (table, ("image", "text")))
+    source = ShardRows(read, 1024, made=_sampled)
     return Scored("capability", Probe.version, Probe.writes, source, Probing(probe), settings)
 
 

@@ -14,13 +14,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curation.steps.ingest.samples import SampleImages, SamplesWithImages
+from curation.steps.ingest.samples import SAMPLES_WITH_IMAGES, SampleImages, images_of
 from curation.steps.score.scored import Scored
-from curation.storage.rows import gather, places, side_by_side
+from curation.storage.rows import ShardRows
 from curation.storage.sampling import sample
 from curation.storage.store import read_shard
-from schemas.columns import IMAGES
-from schemas.stages import Aligned, Input, Linked, Output, Pool, Task, Whole
+from schemas.stages import Linked, Output, Pool, Task, Whole
 from scorers.quality.openings import mine, opening
 from scorers.quality.truncation import Lexicon, words
 from scorers.synthetic import IMAGE_COLUMNS, Synthetic
@@ -47,7 +46,7 @@ def flag_stage() -> Scored:
         "ftfy": version("ftfy"),
         "zlib": zlib.ZLIB_RUNTIME_VERSION,
     }
-    return Scored("text_flags", TextFlags.version, TextFlags.writes, SamplesWithImages(), _flag, settings)
+    return Scored("text_flags", TextFlags.version, TextFlags.writes, SAMPLES_WITH_IMAGES, _flag, settings)
 
 
 def _flag(piece: SampleImages) -> pa.RecordBatch:
@@ -68,9 +67,6 @@ class MineTexts:
 
     def params(self) -> dict[str, Any]:
         return {"limit": self.limit, "most_words": MOST_WORDS}
-
-    def shards(self, pool: Pool) -> int:
-        return 1
 
     def run(self, pool: Pool) -> Iterator[Output]:
         drawn = sample(
@@ -115,33 +111,24 @@ class DescribedSamples:
     openings: Mapping[str, float]
 
 
-@dataclass(frozen=True)
-class FlaggedSamples:
-    """Source: the text flags of a shard, its alignment and images, and what was mined of the pool."""
+def _described(task: Task, rows: pa.RecordBatch) -> DescribedSamples:
+    offsets, images = images_of(task, rows, IMAGE_COLUMNS)
+    lexicon, openings = _mined(task.artefact("words"), task.artefact("openings"))
+    return DescribedSamples(rows.drop_columns(["places"]), offsets, images, lexicon, openings)
 
-    inputs: ClassVar[tuple[Input, ...]] = (
-        Aligned("text_flags"),
-        Aligned("checked"),
-        Aligned("alignment"),
-        Aligned("image_places"),
-        Linked("images", through="image_places"),
-        Whole("openings"),
-        Whole("words"),
-    )
-    batch: ClassVar[int] = 1024
 
-    def plan(self, task: Task) -> Iterator[pa.RecordBatch]:
-        further = {"checked": ["error"], "alignment": ["alignment"], "image_places": ["places"]}
-        yield from side_by_side(task, {"text_flags": None, **further}, self.batch)
-
-    def load(self, task: Task, rows: pa.RecordBatch) -> Iterator[DescribedSamples]:
-        offsets, shards, numbers = places(rows["places"])
-        if len(shards):
-            images = gather(task.inputs["images"], shards, numbers, IMAGE_COLUMNS)
-        else:
-            images = IMAGES.empty_table().select(IMAGE_COLUMNS)
-        lexicon, openings = _mined(task.artefact("words"), task.artefact("openings"))
-        yield DescribedSamples(rows.drop_columns(["places"]), offsets, images, lexicon, openings)
+# The text flags of samples, their alignment and images, and what was mined of the pool.
+FLAGGED = ShardRows(
+    (
+        ("text_flags", None),
+        ("checked", ("error",)),
+        ("alignment", ("alignment",)),
+        ("image_places", ("places",)),
+    ),
+    1024,
+    (Linked("images", through="image_places"), Whole("openings"), Whole("words")),
+    _described,
+)
 
 
 @lru_cache(maxsize=2)
@@ -154,7 +141,7 @@ def _mined(words_path: str, openings_path: str) -> tuple[Lexicon, dict[str, floa
 
 def quality_stage() -> Scored:
     """`quality`: see `scorers.synthetic`."""
-    return Scored("quality", Synthetic.version, Synthetic.writes, FlaggedSamples(), _judge)
+    return Scored("quality", Synthetic.version, Synthetic.writes, FLAGGED, _judge)
 
 
 def _judge(piece: DescribedSamples) -> pa.RecordBatch:

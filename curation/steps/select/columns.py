@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from clustering.vectors import joint
 from curation.selectors.d2 import NEAR
 from curation.selectors.dbp import APART
-from curation.selectors.grid import IMAGE, TEXT, on_grid
+from curation.selectors.grid import IMAGE, TEXT
 from curation.selectors.less import INFLUENCE, influence
 from curation.selectors.order import groups_of
 from curation.storage.ids import positions
 from curation.storage.rows import vectors
 from curation.storage.store import Store
 from schemas.errors import ConfigError
+from schemas.grid import on_grid
 from schemas.stages import Pool
 
 if TYPE_CHECKING:

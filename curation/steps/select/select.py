@@ -110,11 +110,6 @@ class Select:
         # What the default filters are is decided by the code: another one makes another selection.
         return {**plain, **lists, "filters": list(DEFAULTS) if self.default_filters else []}
 
-    def shards(self, pool: Pool) -> int:
-        return 1
-
-    # --- what it looks at ------------------------------------------------------------------------------
-
     @cached_property
     def budgets(self) -> tuple[Budget, ...]:
         """The budgets, of which there may be several."""
@@ -145,8 +140,6 @@ class Select:
     def needs(self) -> tuple[str, ...]:
         """What the strategy cannot do without."""
         return selector(self.strategy).needs
-
-    # --- deciding --------------------------------------------------------------------------------------
 
     def run(self, pool: Pool) -> Iterator[Output]:
         table, applied = self.table(pool)
