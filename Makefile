@@ -3,9 +3,9 @@ BIN = $(dir $(PYTHON))
 
 .PHONY: setup check test docs notebooks bench build
 setup:      ; python3 -m venv .venv && .venv/bin/pip install -c constraints.txt -e '.[dev]'
-check:      ; $(BIN)ruff format --check . && $(BIN)ruff check . && $(BIN)mypy && $(BIN)lint-imports && $(PYTHON) docs/build_cli.py --check
+check:      ; $(BIN)ruff format --check . && $(BIN)ruff check . && $(BIN)mypy && $(BIN)lint-imports && $(PYTHON) docs/build.py --check
 test:       ; $(BIN)pytest
-docs:       ; $(PYTHON) docs/build_cli.py
+docs:       ; $(PYTHON) docs/build.py
 notebooks:  ; $(BIN)pytest --nbmake notebooks
 bench:      ; $(PYTHON) -m benchmarks --quick
 build:      ; $(PYTHON) -m pip wheel --no-deps -w dist .

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from schemas import columns
 from schemas.errors import SchemaError
 
 UID = pa.field("uid", pa.binary(16), nullable=False)
@@ -98,6 +97,14 @@ IMAGES = pa.schema(
 )
 
 
+def figure(
+    name: str, unit: str = "", range_: str = "", better: str = "neither", kind: pa.DataType | None = None
+) -> pa.Field:
+    """A column of figures, float32 unless said: their unit, range, and which way is better."""
+    about = {"unit": unit, "range": range_, "better": better}
+    return pa.field(name, kind or pa.float32(), metadata=about)
+
+
 def vector(name: str, dim: int, *, nullable: bool = True) -> pa.Field:
     """A column of unit vectors: float32, `dim` wide, null where the modality is absent."""
     return pa.field(name, pa.list_(pa.float32(), dim), nullable=nullable)
@@ -127,22 +134,22 @@ def conform(batch: pa.RecordBatch, declared: pa.Schema, *, stage: str) -> pa.Rec
 
 CHECKED = pa.schema(
     [
-        columns.UID,
-        columns.DATASET,
-        columns.RECORD_ID,
-        columns.SOURCE,
-        columns.FILE,
-        columns.LINE,
-        columns.N_TURNS,
-        columns.N_IMAGES,
-        columns.N_TOKENS,
+        UID,
+        DATASET,
+        RECORD_ID,
+        SOURCE,
+        FILE,
+        LINE,
+        N_TURNS,
+        N_IMAGES,
+        N_TOKENS,
         pa.field("image_bytes", pa.int64(), nullable=False),
-        columns.CONTENT_HASH,
+        CONTENT_HASH,
         pa.field("images_hash", pa.binary(16)),  # of the bytes of all images, in order; null without images
         pa.field("pixels_hash", pa.binary(16)),  # of their pixels; null also where one cannot be decoded
         pa.field("shown_hash", pa.binary(16)),  # of the turns and these pixels: what a model is shown
         pa.field("text_hash", pa.binary(16)),  # of all turns, without marks of images; null without text
-        columns.ERROR,
-        columns.ERROR_MESSAGE,
+        ERROR,
+        ERROR_MESSAGE,
     ]
 )

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from schemas.columns import figure
 from schemas.grid import on_grid
 
 # Pairs gathered at once: two float64 copies of 256 x 1,024 stay in the cache.
@@ -157,16 +158,8 @@ class Alignment:
     version: ClassVar[int] = 2
     writes: ClassVar[pa.Schema] = pa.schema(
         [
-            pa.field(
-                "alignment",
-                pa.float32(),
-                metadata={"unit": "standard deviations", "range": "(-inf, inf)", "better": "higher"},
-            ),
-            pa.field(
-                "alignment_cosine",
-                pa.float32(),
-                metadata={"unit": "cosine", "range": "[-1, 1]", "better": "higher"},
-            ),
+            figure("alignment", "standard deviations", "(-inf, inf)", "higher"),
+            figure("alignment_cosine", "cosine", "[-1, 1]", "higher"),
         ]
     )
 

@@ -23,6 +23,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from schemas.columns import figure
+
 if TYPE_CHECKING:
     import torch
 
@@ -84,10 +86,6 @@ def token_figures(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Te
     return -chosen, squares.clamp(min=0).sqrt(), entropy
 
 
-def _field(name: str, unit: str, range_: str, better: str, kind: pa.DataType | None = None) -> pa.Field:
-    return pa.field(name, kind or pa.float32(), metadata={"unit": unit, "range": range_, "better": better})
-
-
 @dataclass(frozen=True)
 class Grounding:
     """`grounding`: what the model's answers-as-given cost it with and without the image.
@@ -102,18 +100,18 @@ class Grounding:
     version: ClassVar[int] = 2
     writes: ClassVar[pa.Schema] = pa.schema(
         [
-            _field("n_answer_tokens", "tokens", "[0, inf)", "neither", pa.int32()),
-            _field("nll", "nats", "[0, inf)", "neither"),
-            _field("nll_blind", "nats", "[0, inf)", "neither"),
-            _field("perplexity", "", "[1, inf)", "neither"),
-            _field("image_grounding", "ratio of perplexities", "(0, inf)", "higher"),
-            _field("visual_necessity", "nats", "(-inf, inf)", "higher"),
-            _field("el2n", "L2 distance", "[0, 1.4143]", "neither"),
-            _field("answer_entropy", "nats", "[0, inf)", "neither"),
-            _field("tailr_weight", "", "(0, 1]", "higher"),
-            _field("modality_dominance", "attention ratio", "[0, inf)", "lower"),
-            _field("answer_truncated", "", "", "neither", pa.bool_()),
-            _field("grounding_reason", "", "", "neither", pa.string()),
+            figure("n_answer_tokens", "tokens", "[0, inf)", "neither", pa.int32()),
+            figure("nll", "nats", "[0, inf)", "neither"),
+            figure("nll_blind", "nats", "[0, inf)", "neither"),
+            figure("perplexity", "", "[1, inf)", "neither"),
+            figure("image_grounding", "ratio of perplexities", "(0, inf)", "higher"),
+            figure("visual_necessity", "nats", "(-inf, inf)", "higher"),
+            figure("el2n", "L2 distance", "[0, 1.4143]", "neither"),
+            figure("answer_entropy", "nats", "[0, inf)", "neither"),
+            figure("tailr_weight", "", "(0, 1]", "higher"),
+            figure("modality_dominance", "attention ratio", "[0, inf)", "lower"),
+            figure("answer_truncated", kind=pa.bool_()),
+            figure("grounding_reason", kind=pa.string()),
         ]
     )
 

@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from schemas.columns import figure
+
 # Rows multiplied at once: a float64 copy of 256 x 1,024 stays in the cache.
 ROWS = 256
 
@@ -61,8 +63,7 @@ class Head:
 
     @property
     def writes(self) -> pa.Schema:
-        about = {"unit": "output of a head", "range": "(-inf, inf)", "better": "neither"}
-        return pa.schema([pa.field(column, pa.float32(), metadata=about) for column in self.columns])
+        return pa.schema([figure(column, "output of a head", "(-inf, inf)") for column in self.columns])
 
     def score(self, batch: Embedded) -> pa.RecordBatch:
         """One row a sample of `batch`."""

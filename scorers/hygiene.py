@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from schemas.columns import figure
 from scorers.quality.language import language
 
 PLACEHOLDER = "<image>"
@@ -75,38 +76,34 @@ def languages(turns: Sequence[tuple[str, str]]) -> dict[str, str | None]:
     }
 
 
-def _figure(name: str, kind: pa.DataType, unit: str, range_: str, better: str) -> pa.Field:
-    return pa.field(name, kind, metadata={"unit": unit, "range": range_, "better": better})
-
-
 _TEXT = [
-    _figure("n_chars", pa.int32(), "characters", "[0, inf)", "neither"),
-    _figure("n_words", pa.int32(), "words", "[0, inf)", "neither"),
-    _figure("n_turns", pa.int32(), "turns", "[0, inf)", "neither"),
-    _figure("n_question_words", pa.int32(), "words", "[0, inf)", "neither"),
-    _figure("n_answer_words", pa.int32(), "words", "[0, inf)", "neither"),
-    _figure("question_tokens", pa.int32(), "tokens", "[0, inf)", "neither"),
-    _figure("answer_tokens", pa.int32(), "tokens", "[0, inf)", "neither"),
+    figure("n_chars", "characters", "[0, inf)", "neither", pa.int32()),
+    figure("n_words", "words", "[0, inf)", "neither", pa.int32()),
+    figure("n_turns", "turns", "[0, inf)", "neither", pa.int32()),
+    figure("n_question_words", "words", "[0, inf)", "neither", pa.int32()),
+    figure("n_answer_words", "words", "[0, inf)", "neither", pa.int32()),
+    figure("question_tokens", "tokens", "[0, inf)", "neither", pa.int32()),
+    figure("answer_tokens", "tokens", "[0, inf)", "neither", pa.int32()),
 ]
 _LANGUAGE = [
-    _figure("question_language", pa.string(), "ISO 639-1", "", "neither"),
-    _figure("answer_language", pa.string(), "ISO 639-1", "", "neither"),
+    figure("question_language", "ISO 639-1", "", "neither", pa.string()),
+    figure("answer_language", "ISO 639-1", "", "neither", pa.string()),
 ]
 _IMAGE = [
-    _figure("min_side", pa.int32(), "pixels", "[1, inf)", "higher"),
-    _figure("max_aspect_ratio", pa.float32(), "longer side / shorter side", "[1, inf)", "lower"),
-    _figure("mean_brightness", pa.float32(), "luminance", "[0, 1]", "neither"),
-    _figure("min_contrast", pa.float32(), "luminance", "[0, 0.5]", "higher"),
-    _figure("min_blur", pa.float32(), "variance of the Laplacian", "[0, inf)", "higher"),
-    _figure("min_entropy", pa.float32(), "bits", "[0, 8]", "higher"),
-    _figure("min_sharpness", pa.float32(), "blur / variance of luminance", "[0, inf)", "higher"),
-    _figure("min_edges", pa.float32(), "99.9th percentile of the Laplacian", "[0, 1020]", "higher"),
-    _figure("min_grey_share", pa.float32(), "share of pixels", "[0, 1]", "neither"),
-    _figure("max_border", pa.float32(), "share of the area", "[0, 1]", "lower"),
+    figure("min_side", "pixels", "[1, inf)", "higher", pa.int32()),
+    figure("max_aspect_ratio", "longer side / shorter side", "[1, inf)", "lower"),
+    figure("mean_brightness", "luminance", "[0, 1]", "neither"),
+    figure("min_contrast", "luminance", "[0, 0.5]", "higher"),
+    figure("min_blur", "variance of the Laplacian", "[0, inf)", "higher"),
+    figure("min_entropy", "bits", "[0, 8]", "higher"),
+    figure("min_sharpness", "blur / variance of luminance", "[0, inf)", "higher"),
+    figure("min_edges", "99.9th percentile of the Laplacian", "[0, 1020]", "higher"),
+    figure("min_grey_share", "share of pixels", "[0, 1]", "neither"),
+    figure("max_border", "share of the area", "[0, 1]", "lower"),
 ]
 # Share of pixels without colour from which on an image counts as greyscale.
 GREYSCALE = 0.999
-_GREYSCALE = _figure("greyscale", pa.bool_(), "flag", "", "neither")
+_GREYSCALE = figure("greyscale", "flag", "", "neither", pa.bool_())
 
 
 class Measured(Protocol):

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
+from schemas.columns import figure
 from scorers.questions import Answer, Malformed, Question, Reply, json_object, points, rows
 
 JUDGEMENTS = {
@@ -44,13 +45,8 @@ class Judgement:
     version: ClassVar[int] = 1
     writes: ClassVar[pa.Schema] = pa.schema(
         [
-            *(
-                pa.field(
-                    name, pa.float32(), metadata={"unit": "points", "range": "[0, 5]", "better": "higher"}
-                )
-                for name in COLUMNS
-            ),
-            pa.field("judge_reason", pa.string(), metadata={"unit": "", "range": "", "better": "neither"}),
+            *(figure(name, "points", "[0, 5]", "higher") for name in COLUMNS),
+            figure("judge_reason", kind=pa.string()),
         ]
     )
 

@@ -17,6 +17,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from schemas.columns import figure
+
 FOUND = 0.9  # share of the bank that a phrase must beat
 MOST_PHRASES, MOST_WORDS = 8, 4
 # Shares of width and height (left, top, right, bottom): the whole, overlapping quarters, the centre.
@@ -101,19 +103,11 @@ class PhraseGrounding:
     version: ClassVar[int] = 2
     writes: ClassVar[pa.Schema] = pa.schema(
         [
-            pa.field("n_phrases", pa.int32(), metadata={"unit": "", "range": "[0, 8]", "better": "neither"}),
-            pa.field(
-                "phrase_grounding",
-                pa.float32(),
-                metadata={"unit": "share of phrases", "range": "[0, 1]", "better": "higher"},
-            ),
-            pa.field("weakest_phrase", pa.string(), metadata={"unit": "", "range": "", "better": "neither"}),
-            pa.field(
-                "weakest_phrase_rank",
-                pa.float32(),
-                metadata={"unit": "share of the bank", "range": "[0, 1]", "better": "higher"},
-            ),
-            pa.field("phrase_reason", pa.string(), metadata={"unit": "", "range": "", "better": "neither"}),
+            figure("n_phrases", range_="[0, 8]", kind=pa.int32()),
+            figure("phrase_grounding", "share of phrases", "[0, 1]", "higher"),
+            figure("weakest_phrase", kind=pa.string()),
+            figure("weakest_phrase_rank", "share of the bank", "[0, 1]", "higher"),
+            figure("phrase_reason", kind=pa.string()),
         ]
     )
 

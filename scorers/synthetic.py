@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Protocol
 
 import pyarrow as pa
 
+from schemas.columns import figure
 from scorers import text_flags
 from scorers.hygiene import Measured
 from scorers.quality.found import Finding
@@ -55,14 +56,6 @@ IMAGE_COLUMNS = ("contrast", "sharpness", "edges", "generator", "generator_mark"
 NO_ANSWER = "no_answer"
 
 
-def _part(name: str, unit: str, better: str = "higher") -> pa.Field:
-    return pa.field(name, pa.float32(), metadata={"unit": unit, "range": "[0, 1]", "better": better})
-
-
-def _text(name: str) -> pa.Field:
-    return pa.field(name, pa.string(), metadata={"unit": "", "range": "", "better": "neither"})
-
-
 class Described(Measured, Protocol):
     """What `Synthetic` reads: samples with their text flags and alignment, and the figures of their images.
 
@@ -87,16 +80,16 @@ class Synthetic:
     version: ClassVar[int] = 1
     writes: ClassVar[pa.Schema] = pa.schema(
         [
-            _part("synthetic_quality", "fidelity * (2 + scope + agreement) / 4"),
-            _part("fidelity", "product of 1 - penalty"),
-            _part("scope", "mean of diversity and novelty"),
-            _part("agreement", "share of mismatched pairs"),
+            figure("synthetic_quality", "fidelity * (2 + scope + agreement) / 4", "[0, 1]", "higher"),
+            figure("fidelity", "product of 1 - penalty", "[0, 1]", "higher"),
+            figure("scope", "mean of diversity and novelty", "[0, 1]", "higher"),
+            figure("agreement", "share of mismatched pairs", "[0, 1]", "higher"),
             *map(text_flags.flag, (*text_flags.FLAGS, *POOL_FLAGS, *IMAGE_FLAGS)),
             *text_flags.MEASURES,
-            _text("opening"),
-            _part("opening_share", "share of the pool's answers", "lower"),
+            figure("opening", kind=pa.string()),
+            figure("opening_share", "share of the pool's answers", "[0, 1]", "lower"),
             text_flags.EVIDENCE,
-            _text("quality_reason"),
+            figure("quality_reason", kind=pa.string()),
         ]
     )
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from schemas.columns import figure
+
 CAPABILITIES: dict[str, str] = {
     "object spatial understanding": "relative position, size, depth or coordinates of objects",
     "attribute identification": "colour, shape, material, number or state of things",
@@ -47,15 +49,9 @@ CAPABILITY_COLUMNS = tuple(column("cap", name) for name in CAPABILITIES)
 STYLE_COLUMNS = tuple(column("style", name) for name in STYLES)
 WRITES = pa.schema(
     [
-        *(
-            pa.field(name, pa.float32(), metadata={"unit": "points", "range": "[0, 5]", "better": "higher"})
-            for name in CAPABILITY_COLUMNS
-        ),
-        *(
-            pa.field(name, pa.float32(), metadata={"unit": "", "range": "[0, 1]", "better": "neither"})
-            for name in STYLE_COLUMNS
-        ),
-        pa.field("capability_reason", pa.string(), metadata={"unit": "", "range": "", "better": "neither"}),
+        *(figure(name, "points", "[0, 5]", "higher") for name in CAPABILITY_COLUMNS),
+        *(figure(name, range_="[0, 1]") for name in STYLE_COLUMNS),
+        figure("capability_reason", kind=pa.string()),
     ]
 )
 """The table `capability` without `uid`: null scores where there are none, and then a reason why."""

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
+from schemas.columns import figure
 from scorers.quality import echoes, emptiness, garbage, openings, repetition, truncation
 from scorers.quality.diversity import mtld
 from scorers.quality.found import Finding, Found
@@ -31,44 +32,27 @@ FLAGS = (
 SPOILT = frozenset({"empty_answer", "trivial_answer", "refusal", "prompt_echo", "repetition", "garbage_text"})
 
 
+_WHERE = [("turn", pa.int32()), ("start", pa.int32()), ("end", pa.int32())]
+
+
 def flag(name: str) -> pa.Field:
     """A column that says whether a sample has a defect, null where that cannot be judged."""
-    return pa.field(name, pa.bool_(), metadata={"unit": "flag", "range": "", "better": "lower"})
-
-
-def _measure(name: str, unit: str, range_: str, better: str) -> pa.Field:
-    return pa.field(name, pa.float32(), metadata={"unit": unit, "range": range_, "better": better})
+    return figure(name, "flag", better="lower", kind=pa.bool_())
 
 
 def _list(name: str, unit: str, *, first: str) -> pa.Field:
     """A list of spans: what was found (`first`), and where: turn, [start, end)."""
-    parts = [("turn", pa.int32()), ("start", pa.int32()), ("end", pa.int32())]
-    fields = [pa.field(first, pa.string()), *(pa.field(part, kind) for part, kind in parts)]
-    return pa.field(
-        name, pa.list_(pa.struct(fields)), metadata={"unit": unit, "range": "", "better": "neither"}
-    )
+    fields = [(first, pa.string()), *_WHERE]
+    return figure(name, unit, kind=pa.list_(pa.struct(fields)))
 
 
-EVIDENCE = pa.field(
-    "evidence",
-    pa.list_(
-        pa.struct(
-            [
-                pa.field("flag", pa.string()),
-                pa.field("pattern", pa.string()),
-                pa.field("turn", pa.int32()),
-                pa.field("start", pa.int32()),
-                pa.field("end", pa.int32()),
-            ]
-        )
-    ),
-    metadata={"unit": "findings", "range": "", "better": "neither"},
-)
+_FOUND = [("flag", pa.string()), ("pattern", pa.string()), *_WHERE]
+EVIDENCE = figure("evidence", "findings", kind=pa.list_(pa.struct(_FOUND)))
 MEASURES = (
-    _measure("copied_share", "share of the answers' 4-grams", "[0, 1]", "lower"),
-    _measure("repeated_share", "share of the answer's 4-grams", "[0, 1]", "lower"),
-    _measure("compression", "deflated bytes / bytes", "(0, inf)", "higher"),
-    _measure("mtld", "words", "[0, inf)", "higher"),
+    figure("copied_share", "share of the answers' 4-grams", "[0, 1]", "lower"),
+    figure("repeated_share", "share of the answer's 4-grams", "[0, 1]", "lower"),
+    figure("compression", "deflated bytes / bytes", "(0, inf)", "higher"),
+    figure("mtld", "words", "[0, inf)", "higher"),
 )
 
 

@@ -36,9 +36,9 @@ def commands(page: str) -> list[str]:
     return [re.sub(r"\s+#.*$", "", line) for line in found]
 
 
-def test_the_page_of_the_command_line_is_up_to_date() -> None:
+def test_the_generated_pages_are_up_to_date() -> None:
     done = subprocess.run(
-        [sys.executable, "docs/build_cli.py", "--check"],
+        [sys.executable, "docs/build.py", "--check"],
         cwd=ROOT,
         env={"PYTHONPATH": str(ROOT)},
         capture_output=True,

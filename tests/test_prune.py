@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import networkx as nx  # type: ignore[import-untyped]  # its types are a package of their own, not installed
+import networkx as nx  # its types are a package of their own, not installed
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc

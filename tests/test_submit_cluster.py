@@ -50,6 +50,7 @@ NEEDED = (
     "pyarrow",
     "pydantic",
     "rich",
+    "tomlkit",
     "venv-pack",
 )
 
