@@ -15,6 +15,9 @@ def balance(costs: ArrayLike, n_bins: int) -> NDArray[np.int64]:
     group left goes to the emptiest bin, so the fullest bin is at most 4/3 of the best possible. Ties: the
     smaller group, the smaller bin. O(g log g), in Python: g is the number of clusters, not of rows.
 
+    >>> balance([5, 1, 4, 3, 3], n_bins=2)
+    array([0, 1, 1, 1, 0])
+
     Raises:
         ValueError: n_bins < 1, or a cost is negative or not a number.
     """

@@ -37,6 +37,9 @@ def collapse(codes: Codes) -> tuple[Ints, Ints]:
 
     first (g,): the first row of each group, ascending. group (n,): which group a row is in. The pairs of a
     group are not listed: it is a star, each row beside the group's first.
+
+    >>> collapse(np.array([[7], [9], [7]], np.uint8))
+    (array([0, 1]), array([0, 1, 0]))
     """
     if not len(codes):
         return np.empty(0, np.int64), np.empty(0, np.int64)

@@ -14,7 +14,11 @@ def begins_run(*columns: NDArray[np.integer]) -> NDArray[np.bool_]:
 
 
 def place_in_run(*columns: NDArray[np.integer]) -> NDArray[np.int64]:
-    """(n,) The place of each row in its run of equal ones: 0, 1, … from where a column changes."""
+    """(n,) The place of each row in its run of equal ones: 0, 1, … from where a column changes.
+
+    >>> place_in_run(np.array([7, 7, 7, 8, 9, 9]))
+    array([0, 1, 2, 0, 0, 1])
+    """
     starts = np.flatnonzero(begins_run(*columns))
     lengths = np.diff(np.append(starts, len(columns[0])))
     found: NDArray[np.int64] = np.arange(len(columns[0])) - np.repeat(starts, lengths)

@@ -1,9 +1,9 @@
 """The public Python API: `Workspace`, and the Protocols that plug-ins implement. Cheap to import.
 
 Example:
-    >>> from curation import Workspace
-    >>> ws = Workspace.init("work", {"mix": "mixture.json"}, images=["."], model="builtin")
-    >>> ws.select(budget="30%")["n_selected"]
+    from curation import Workspace
+    ws = Workspace.init("work", {"mix": "mixture.json"}, images=["."], model="builtin")
+    ws.select(budget="30%")["n_selected"]
 """
 
 from __future__ import annotations

@@ -112,7 +112,11 @@ def pairs(values: Sequence[str]) -> dict[str, str]:
 
 
 def heads(values: Sequence[str]) -> dict[str, dict[str, str]]:
-    """`NAME=FILE` and `NAME@text=FILE` as the tables of [score.heads]."""
+    """`NAME=FILE` and `NAME@text=FILE` as the tables of [score.heads].
+
+    >>> heads(["nsfw=a.safetensors", "toxic@text=b.safetensors"])
+    {'nsfw': {'path': 'a.safetensors', 'on': 'image'}, 'toxic': {'path': 'b.safetensors', 'on': 'text'}}
+    """
     found = {}
     for name, path in pairs(values).items():
         name, _, on = name.partition("@")

@@ -13,13 +13,10 @@ import click
 from curation.progress import default
 from jobs.show import plan, result
 from jobs.spelling import spelled
+from schemas.protocols import Progress
 
 if TYPE_CHECKING:
-    from curation.storage.store import Store
     from curation.workspace import Workspace
-    from schemas.protocols import Progress
-    from schemas.settings import Run
-    from schemas.stages import Engine
 
 
 @dataclass
@@ -44,9 +41,11 @@ class Session:
             WorkspaceError: there is none.
         """
         from curation.workspace import Workspace
+        from jobs.spark import spark_engine
 
         self.log()
-        return Workspace(self.folder, self.overrides, self.progress(), {"spark": _spark})
+        # Passed in, as an archive of the code on a cluster has no entry points.
+        return Workspace(self.folder, self.overrides, self.progress(), {"spark": spark_engine})
 
     def log(self) -> None:
         """Warnings to stderr; with --debug everything that curate itself says."""
@@ -71,10 +70,3 @@ class Session:
             click.echo(json.dumps(tree, ensure_ascii=False, default=str))
         else:
             click.echo("\n".join(text(tree)))
-
-
-def _spark(run: Run, store: Store) -> Engine:
-    """Passed in, as an archive of the code on a cluster has no entry points."""
-    from jobs.spark import spark_engine
-
-    return spark_engine(run, store)

@@ -32,7 +32,7 @@ from jobs.tasks import DONE, PIECES, PIECES_A_BATCH, GroupTask, MapTask, Scatter
 from schemas import errors
 from schemas.config import parse_bytes
 from schemas.settings import Run
-from schemas.stages import GroupStage, MapStage, Task
+from schemas.stages import GroupStage, MapStage, Modelled, Task
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -43,6 +43,7 @@ POLL = 0.5  # seconds between looks at the status tracker
 SETTLED = 2.0  # seconds at most until the tracker knows of the end of a job that has ended
 
 # What Spark makes of an error in a Python worker, and of a task that it has given up.
+ERRORS = {name: kind for name, kind in vars(errors).items() if isinstance(kind, type)}
 RAISED = re.compile(r"^schemas\.errors\.(\w+): (.+)$", re.MULTILINE)
 GIVEN_UP = re.compile(
     r"Job aborted due to stage failure: .* failed (\d+) times?, .*?\(TID \d+\) (.+?)(?:\. |$)", re.MULTILINE
@@ -284,8 +285,8 @@ def _meant(report: str) -> errors.CurateError | None:
     raised = RAISED.findall(report)
     if raised:
         name, sentence = raised[-1]
-        found: errors.CurateError = getattr(errors, name)(sentence)
-        return found
+        meant: errors.CurateError = ERRORS[name](sentence)
+        return meant
     given_up = GIVEN_UP.search(report)
     if given_up is None or "PythonException" in given_up[2]:
         return None
@@ -295,6 +296,5 @@ def _meant(report: str) -> errors.CurateError | None:
     )
 
 
-def _wants_gpu(stage: Any) -> bool:
-    model = getattr(stage, "model", None)
-    return model is not None and model.device == "cuda"
+def _wants_gpu(stage: MapStage) -> bool:
+    return isinstance(stage, Modelled) and stage.model.device == "cuda"

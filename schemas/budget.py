@@ -60,6 +60,9 @@ class Budget:
         A number with a point is a fraction (`1.0` is the whole pool), one without is a number of samples (`1`
         is one sample). k, M, G (or B) and T are powers of 1,000; case and spaces do not matter.
 
+        >>> [str(Budget.parse(text)) for text in ("0.3", "200000", "50Mtok", "n_words=5M")]
+        ['30%', '200000', '50000000tok', 'n_words=5000000']
+
         Raises:
             BudgetError: it is none of these, zero, negative, or more than 100 %.
         """

@@ -88,6 +88,8 @@ class Writer(Protocol):
     """One output format. Gets the kept rows in pool order, one batch after the other."""
 
     name: ClassVar[str]
+    copies_images: ClassVar[bool]
+    """Whether every image is written again, so that there must be room for them."""
 
     def write(self, out: Path, batches: Iterator[pa.RecordBatch], context: Any) -> dict[str, Any]:
         """Write under `out` and return what to print: files, rows, bytes."""

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeGuard, runtime_checkable
 
+from schemas.tables import Manifest
+
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
     from numpy.typing import NDArray
-
-    from schemas.tables import Manifest
 
 # The last stages of each step. A step runs whatever of the steps before it is not done.
 STEPS = ("ingest", "embed", "score", "cluster", "prune", "select")
@@ -131,8 +131,6 @@ class MapStage(Protocol):
     batch alone.
     """
 
-    shape: ClassVar[str]  # "map"
-
     @property
     def name(self) -> str: ...
 
@@ -160,11 +158,29 @@ class MapStage(Protocol):
         ...
 
 
+class Prepared:
+    """Of a map stage without a model: `prepare` has made the batch, its only piece."""
+
+    def finish(self, rows: pa.RecordBatch, prepared: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+        """That piece."""
+        (batch,) = prepared
+        return batch
+
+
+@runtime_checkable
+class Modelled(Protocol):
+    """A map stage that runs a model: its tasks get a GPU where that is on one."""
+
+    @property
+    def model(self) -> Any:
+        """What `device` it runs on: cpu or cuda."""
+        ...
+
+
 class PoolStage(Protocol):
     """A fit (a bounded sample in, one artefact out) or a decide (narrow columns in, tables out)."""
 
     version: ClassVar[int]
-    shape: ClassVar[str]  # "fit" | "decide"
 
     @property
     def name(self) -> str: ...
@@ -199,7 +215,6 @@ class GroupStage(Protocol):
 
     name: ClassVar[str]
     version: ClassVar[int]
-    shape: ClassVar[str]  # "group"
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -234,17 +249,17 @@ Stage = MapStage | PoolStage | GroupStage
 
 def is_map(stage: Stage) -> TypeGuard[MapStage]:
     """One shard in, one shard out."""
-    return stage.shape == "map"
+    return hasattr(stage, "prepare")
 
 
 def is_group(stage: Stage) -> TypeGuard[GroupStage]:
     """Regrouped rows, bin by bin."""
-    return stage.shape == "group"
+    return hasattr(stage, "bins")
 
 
 def is_whole(stage: Stage) -> TypeGuard[PoolStage]:
     """Whole tables in: a fit or a decide."""
-    return stage.shape in ("fit", "decide")
+    return not is_map(stage) and not is_group(stage)
 
 
 def outputs(stage: Stage) -> list[str]:

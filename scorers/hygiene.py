@@ -31,6 +31,9 @@ def count_tokens(text: str) -> int:
     Spaces are free, as byte-pair encodings glue them to the word. `<image>` counts nothing: what an image
     costs depends on the model that is trained. It needs no vocabulary and so no download; on 4,000 turns of
     a LLaVA-style mixture the sum is 1.03 times that of CLIP's byte-pair encoding.
+
+    >>> count_tokens("<image> internationalisation costs 12345 €")  # 0 + 3 + 1 + 2 + 1
+    7
     """
     return len(_TOKEN.findall(text.replace(PLACEHOLDER, " ")))
 

@@ -97,6 +97,10 @@ class Phrases:
         """Which texts repeat which items: text (m,), item (m,), and the share of the item's grams in it.
 
         Those of at least `overlap`, sorted by (text, item). A share is a fraction in (0, 1].
+
+        >>> benchmark = Phrases.of([["What is the colour of the small car on the left?"]], n=8)
+        >>> benchmark.repeated([["So: WHAT IS the colour of the small car?"]], overlap=0.2)
+        (array([0]), array([0]), array([0.25], dtype=float32))
         """
         text = Text.of([turn for of_text in turns for turn in of_text])
         text_of = np.repeat(np.arange(len(turns)), [len(of_text) for of_text in turns])

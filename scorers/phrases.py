@@ -65,7 +65,11 @@ BANK: tuple[str, ...] = tuple(" ".join(_OTHER_THINGS.split()).split(", "))
 
 
 def phrases(text: str) -> list[str]:
-    """At most MOST_PHRASES phrases of a text, each once, in order; runs of over MOST_WORDS words are cut."""
+    """At most MOST_PHRASES phrases of a text, each once, in order; runs of over MOST_WORDS words are cut.
+
+    >>> phrases("A brown dog is running on the wet grass.")
+    ['brown dog', 'running', 'wet grass']
+    """
     found: dict[str, None] = {}
     run: list[str] = []
     for piece in [*_PIECE.findall(text.replace("<image>", " ")), "."]:

@@ -51,7 +51,6 @@ class Power:
     bad: int = -1
 
     version: ClassVar[int] = 1
-    shape: ClassVar[str] = "map"
     writes: ClassVar[pa.Schema] = VALUES
 
     def params(self) -> dict[str, Any]:

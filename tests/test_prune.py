@@ -20,7 +20,7 @@ from clustering.neighbours import across
 from curation.commands.explain import explain
 from curation.commands.groups import groups
 from curation.generate.pool import write_pool
-from curation.steps.cluster.source import cluster_vectors
+from curation.steps.cluster.stages import cluster_vectors
 from curation.steps.prune.linkage import LINKAGES, Graph, component, leader, least_similar
 from curation.steps.prune.similarity import Likeness
 from curation.workspace import Workspace

@@ -11,7 +11,7 @@ from curation.pipeline.pipeline import Pipeline
 from curation.steps.chain import chain
 from curation.steps.cluster.cluster_quality import MeasureClusters
 from curation.steps.cluster.skills import NameSkills
-from curation.steps.cluster.source import cluster_vectors
+from curation.steps.cluster.stages import cluster_vectors
 from curation.storage.lock import locked
 from curation.storage.rows import record_ids
 from curation.storage.store import Store

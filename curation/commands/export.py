@@ -28,7 +28,7 @@ from curation.writers import writer
 from curation.writers.kept import ExportFacts, Kept
 from schemas.config import Config
 from schemas.errors import ExportError, WorkspaceError
-from schemas.protocols import Bar
+from schemas.protocols import Bar, Writer
 from schemas.tables import Manifest
 
 SUMMARY = "curate.json"
@@ -60,7 +60,7 @@ def export(workspace: Pipeline, out: Path | str, *, format: str, overwrite: bool
     selection = _selected(workspace)
     with locked(workspace.store.root, "curate export"), workspace.store.snapshot():
         context = context_of(workspace, selection)
-        _check_space(workspace.store, target, format)
+        _check_space(workspace.store, target, chosen)
         partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
         _clear(target)
         try:
@@ -212,9 +212,9 @@ def _check_target(workspace: Pipeline, target: Path, overwrite: bool) -> None:
         )
 
 
-def _check_space(store: Store, target: Path, format: str) -> None:
-    """Fail before the work rather than after it. Formats other than llava copy every image."""
-    if format == "llava":
+def _check_space(store: Store, target: Path, writer: Writer) -> None:
+    """Fail before the work rather than after it, where every image is copied."""
+    if not writer.copies_images:
         return
     kept = store.read("selection", ["keep"])["keep"]
     needed = pc.sum(store.read("checked", ["image_bytes"])["image_bytes"].filter(kept)).as_py() or 0

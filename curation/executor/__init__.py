@@ -1,1 +1,1 @@
-"""TODO."""
+"""What runs stages: plans and keys, the local engine, the shuffle of rows into bins."""

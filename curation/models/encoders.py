@@ -15,7 +15,9 @@ from schemas.protocols import EncoderKind
 GROUP = "curation.encoders"
 OPEN_CLIP = "open_clip"
 
-ENCODERS: dict[str, type[EncoderKind]] = {OPEN_CLIP: OpenClip}
+ENCODERS: dict[str, type[EncoderKind]] = {
+    OPEN_CLIP: OpenClip,
+}
 
 
 def kind_of(model: str) -> EncoderKind:

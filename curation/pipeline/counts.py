@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.catalog import score_table
@@ -43,15 +44,16 @@ def counts(store: Store, config: Config, until: str) -> dict[str, Any]:
 def _ingested(store: Store) -> dict[str, Any]:
     checked = store.manifest("checked")
     errors = pc.drop_null(store.read("checked", ["error"])["error"])
-    by_code = {
-        item["values"].as_py(): item["counts"].as_py() for item in pc.value_counts(errors.combine_chunks())
-    }
     return {
         "n_read": checked.rows,
         "n_quarantined": len(errors),
-        "quarantined": dict(sorted(by_code.items())),
+        "quarantined": _by_value(errors),
         "n_images": _rows(store, "images"),
     }
+
+
+def _by_value(column: pa.ChunkedArray) -> dict[str, int]:
+    return dict(sorted(tuple(pair.values()) for pair in pc.value_counts(column).to_pylist()))
 
 
 def _rated(store: Store, config: Config) -> dict[str, Any]:
@@ -73,12 +75,11 @@ def _rated(store: Store, config: Config) -> dict[str, Any]:
 
 def _pruned(store: Store, found: dict[str, Any]) -> dict[str, Any]:
     pruned = store.manifest("pruned")
-    reasons = store.read("pruned", ["reason"])["reason"].combine_chunks()
-    by_reason = {item["values"].as_py(): item["counts"].as_py() for item in pc.value_counts(reasons)}
+    reasons = store.read("pruned", ["reason"])["reason"]
     n_readable = found["n_read"] - found["n_quarantined"]
     return {
         "n_pruned": len(reasons),
-        "pruned": dict(sorted(by_reason.items())),
+        "pruned": _by_value(reasons),
         "n_candidates": n_readable - len(reasons),
         **(_compared(store) if pruned.stage["params"]["semantic"] else {}),
     }

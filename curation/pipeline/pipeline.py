@@ -192,7 +192,3 @@ def parse_share(text: str) -> float:
         raise ConfigError(f"max_errors is {text!r}; it cannot be negative")
     # 100 % is "never stop", which as a number would read as one record.
     return float(sys.maxsize) if text.endswith("%") and value >= 1 else value
-
-
-# Settings that decide what a vector or a hash is: those of a benchmark are the pool's.
-SHARED = ("images", "run", "embed")

@@ -1,4 +1,7 @@
-"""Readers: one file each, and a line in READERS. Another package adds one by an entry point."""
+"""Readers: one file each, and a line in READERS; one of records in JSON has its line in `shapes.SHAPES`.
+
+Another package adds one by an entry point.
+"""
 
 from __future__ import annotations
 
@@ -10,23 +13,19 @@ from curation.readers.detection import KNOWN, RECOGNISED, format_of
 from curation.readers.hf_disk import HfDisk
 from curation.readers.image_folder import ImageFolder
 from curation.readers.json_records import JsonReader
-from curation.readers.llava import llava
-from curation.readers.messages import messages
 from curation.readers.parquet import Parquet
-from curation.readers.sharegpt import sharegpt
+from curation.readers.shapes import SCHEMAS
 from curation.readers.webdataset import WebDataset
 from schemas.errors import ReadError
 from schemas.protocols import Reader
 
 GROUP = "curation.readers"
 READERS: dict[str, Reader] = {
-    "llava": JsonReader("llava", llava),
-    "messages": JsonReader("messages", messages),
-    "sharegpt": JsonReader("sharegpt", sharegpt),
     "parquet": Parquet(),
     "hf": HfDisk(),
     "webdataset": WebDataset(),
     "images": ImageFolder(),
+    **{name: JsonReader(name, schema) for name, schema in SCHEMAS.items()},
 }
 
 __all__ = ["KNOWN", "READERS", "detect", "reader", "readers"]

@@ -11,19 +11,19 @@ from curation.readers.image_folder import ImageFolder
 from curation.readers.json_records import SUFFIXES, layout_of
 from curation.readers.listing import data_files
 from curation.readers.records import BadRecord, parse
-from curation.readers.shapes import schema_of
+from curation.readers.shapes import SHAPES, schema_of
 from schemas.errors import ReadError
 
 KNOWN = (
     "LLaVA JSON, OpenAI messages, ShareGPT, Parquet, a dataset saved with save_to_disk, WebDataset (tar), "
     "a folder of images"
 )
-# Those that are told apart here; a reader besides them says by `files` what is its own.
-RECOGNISED = frozenset({"llava", "messages", "sharegpt", "parquet", "hf", "webdataset", "images"})
 _CONTAINERS = {
     "parquet": (".parquet",),
     "webdataset": (".tar", ".tar.gz", ".tgz", ".tar.zst"),
 }
+# Those that are told apart here; a reader besides them says by `files` what is its own.
+RECOGNISED = frozenset({*SHAPES, *_CONTAINERS, HfDisk.name, ImageFolder.name})
 _PEEKED_RECORDS = 100
 
 

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from curation.readers.records import Images, Turns, canonical, image_list, role, turn_list, turn_text
+from curation.readers.records import (
+    Images,
+    Shape,
+    Turns,
+    canonical,
+    image_list,
+    listed_turns,
+    role,
+    turn_list,
+    turn_text,
+)
 
 
 def llava(record: dict[str, Any]) -> tuple[Turns, Images]:
@@ -18,3 +28,10 @@ def llava(record: dict[str, Any]) -> tuple[Turns, Images]:
         for n, turn in enumerate(turn_list(record, "conversations"), 1)
     )
     return turns, image_list(record)
+
+
+def _fits(record: dict[str, Any]) -> bool:
+    return listed_turns(record, "conversations") is not None
+
+
+LLAVA = Shape(_fits, llava)

@@ -8,10 +8,12 @@ from curation.readers.records import (
     PLACEHOLDER,
     BadRecord,
     Images,
+    Shape,
     Turns,
     canonical,
     image_list,
     kind,
+    listed_turns,
     location,
     role,
     turn_list,
@@ -80,3 +82,12 @@ def _image(part: dict[str, Any], where: str) -> list[ImageAt]:
     if isinstance(value, dict) and value.get("url") is not None:
         value = value["url"]
     return [location(value, where)]
+
+
+def _fits(record: dict[str, Any]) -> bool:
+    """Whether there are parts: texts alone are read alike as ShareGPT."""
+    turns = listed_turns(record, "messages") or []
+    return any(isinstance(turn.get("content"), list) for turn in turns)
+
+
+MESSAGES = Shape(_fits, messages)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from schemas.errors import BAD_IMAGE_FIELD, BAD_JSON, BAD_TURN, NO_TURNS, NOT_AN_OBJECT
@@ -15,7 +16,16 @@ Turns: TypeAlias = tuple[tuple[str, str], ...]  # (role, canonical text)
 Images: TypeAlias = tuple[ImageAt, ...]
 Schema: TypeAlias = Callable[[dict[str, Any]], tuple[Turns, Images]]  # raises BadRecord
 
+
 _ROLES = {"human": "user", "gpt": "assistant", "developer": "system"}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One way to lay out records in JSON: a line of `curation.readers.shapes.SHAPES`."""
+
+    fits: Callable[[dict[str, Any]], bool]  # tells from its keys whether a record is laid out so
+    read: Schema
 
 
 class BadRecord(Exception):
@@ -68,6 +78,12 @@ def turn_list(record: dict[str, Any], *keys: str) -> list[dict[str, Any]]:
         if not isinstance(turn, dict):
             raise BadRecord(BAD_TURN, f"turn {number} should be an object and is {kind(turn)}")
     return turns
+
+
+def listed_turns(record: dict[str, Any], key: str) -> list[dict[str, Any]] | None:
+    """The objects in the list under `key`; None where there is no list."""
+    turns = record.get(key)
+    return [turn for turn in turns if isinstance(turn, dict)] if isinstance(turns, list) else None
 
 
 def turn_text(turn: dict[str, Any], number: int, *keys: str) -> str:

@@ -1,15 +1,21 @@
-"""Which record schema a parsed record follows, told by its keys."""
+"""The ways to lay out records in JSON: one file each, and a line in SHAPES. Told by a record's keys."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from curation.readers.llava import llava
-from curation.readers.messages import messages
-from curation.readers.records import Schema
-from curation.readers.sharegpt import sharegpt
+from curation.readers.llava import LLAVA
+from curation.readers.messages import MESSAGES
+from curation.readers.records import Schema, Shape
+from curation.readers.sharegpt import SHAREGPT
 
-SCHEMAS: dict[str, Schema] = {"llava": llava, "messages": messages, "sharegpt": sharegpt}
+# The first that fits counts.
+SHAPES: dict[str, Shape] = {
+    "messages": MESSAGES,
+    "sharegpt": SHAREGPT,
+    "llava": LLAVA,
+}
+SCHEMAS: dict[str, Schema] = {name: shape.read for name, shape in SHAPES.items()}
 
 
 def schema_of(record: Any) -> str | None:
@@ -19,12 +25,4 @@ def schema_of(record: Any) -> str | None:
     """
     if not isinstance(record, dict):
         return None
-    if isinstance(record.get("messages"), list):
-        turns = [turn for turn in record["messages"] if isinstance(turn, dict)]
-        parts = any(isinstance(turn.get("content"), list) for turn in turns)
-        return "messages" if parts else "sharegpt"
-    if isinstance(record.get("conversations"), list):
-        turns = [turn for turn in record["conversations"] if isinstance(turn, dict)]
-        named = any("role" in turn for turn in turns)
-        return "sharegpt" if named or record.get("system") is not None else "llava"
-    return None
+    return next((name for name, shape in SHAPES.items() if shape.fits(record)), None)

@@ -7,10 +7,12 @@ from typing import Any
 from curation.readers.records import (
     BadRecord,
     Images,
+    Shape,
     Turns,
     canonical,
     image_list,
     kind,
+    listed_turns,
     role,
     turn_list,
     turn_text,
@@ -34,3 +36,13 @@ def sharegpt(record: dict[str, Any]) -> tuple[Turns, Images]:
     if system:
         turns = (("system", canonical(system)), *turns)
     return turns, image_list(record)
+
+
+def _fits(record: dict[str, Any]) -> bool:
+    if listed_turns(record, "messages") is not None:
+        return True
+    turns = listed_turns(record, "conversations")
+    return turns is not None and (record.get("system") is not None or any("role" in turn for turn in turns))
+
+
+SHAREGPT = Shape(_fits, sharegpt)

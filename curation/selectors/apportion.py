@@ -18,6 +18,9 @@ def apportion(weights: ArrayLike, caps: ArrayLike, total: int) -> NDArray[np.int
     (Hamilton's method). Groups of weight 0 get something only when all the others are full, and then equally.
     Computed in rational numbers: no rounding. O(c log c).
 
+    >>> apportion([6, 3, 1], caps=[4, 9, 9], total=10)
+    array([4, 5, 1])
+
     Args:
         weights: (c,) finite numbers >= 0.
         caps: (c,) whole numbers >= 0.

@@ -104,6 +104,9 @@ def in_rounds(groups: NDArray[np.int64], order: NDArray[np.int64]) -> NDArray[np
     """Reorder `order`: the first row of every group, then the second of each that has one, and so on.
 
     Its first n rows hold of each group what uniform water-filling of n gives it, for every n.
+
+    >>> in_rounds(groups=np.array([0, 0, 0, 1]), order=np.arange(4))
+    array([0, 3, 1, 2])
     """
     return order[np.argsort(places_in(groups, order), kind="stable")]
 

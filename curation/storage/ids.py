@@ -20,7 +20,11 @@ def words(column: pa.Array | pa.ChunkedArray) -> NDArray[np.uint64]:
 
 
 def first_equal(columns: Sequence[pa.Array | pa.ChunkedArray]) -> NDArray[np.int64]:
-    """For each value of the concatenated columns the position of the first equal one (by 128 bits)."""
+    """For each value of the concatenated columns the position of the first equal one (by 128 bits).
+
+    >>> first_equal([pa.array([b"a" * 16, b"b" * 16, b"a" * 16], pa.binary(16))])
+    array([0, 1, 0])
+    """
     import polars as pl
 
     halves = np.concatenate([np.zeros((0, 2), np.uint64), *[words(column) for column in columns]])

@@ -14,12 +14,9 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from curation.storage.files import Remote, each, names, put
-
-if TYPE_CHECKING:
-    from curation.storage.files import Location
+from curation.storage.files import Location, Remote, each, names, put
 
 # Seconds of events that wait in memory for the next object.
 WAIT = 5.0

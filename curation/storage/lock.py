@@ -13,14 +13,11 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from curation.storage.files import Remote, put
+from curation.storage.files import Location, Remote, put
 from curation.storage.journal import flush
 from schemas.errors import WorkspaceError, WorkspaceLocked
-
-if TYPE_CHECKING:
-    from curation.storage.files import Location
 
 LOG = logging.getLogger(__name__)
 # On an object store: how often the holder says that it is alive, and when others believe that it is not.

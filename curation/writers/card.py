@@ -4,33 +4,37 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from curation.storage.store import Store
 from curation.writers.kept import ExportFacts
+from schemas.protocols import Writer
 
 if TYPE_CHECKING:
     import polars as pl
 
-LOADING = {
-    "hf": 'from datasets import load_from_disk\n\ndataset = load_from_disk("FOLDER")',
-    "parquet": 'from datasets import load_dataset\n\ndataset = load_dataset("FOLDER", split="train")',
-    "llava": 'import json\n\nwith open("FOLDER/data.json") as file:\n    records = json.load(file)',
-}
-DATA_FILES = {"hf": "data-*.arrow", "parquet": "data/train-*.parquet", "llava": "data.json"}
 # Rows of a table before it is cut.
 ROWS = 40
 
 
-def card(context: ExportFacts, format: str) -> str:
+class Carded(Writer, Protocol):
+    """A writer that says in a card how its folder is read."""
+
+    data_files: ClassVar[str]
+    """The pattern of its files."""
+    loading: ClassVar[str]
+    """Lines of Python that load FOLDER."""
+
+
+def card(context: ExportFacts, writer: Carded) -> str:
     """The whole file."""
     n = context.counts["n_selected"]
-    lines = [*_header(format, n), "# A curated subset", "", *_summary(context), *_counts(context.counts)]
+    lines = [*_header(writer, n), "# A curated subset", "", *_summary(context), *_counts(context.counts)]
     per_source, per_cluster = _breakdown(context.store)
     lines += _table("By source", ["source", "read", "kept"], per_source)
     lines += _table("By cluster", ["cluster", "candidates", "kept"], per_cluster)
-    lines += ["## How to load it", "", "```python", LOADING[format], "```", ""]
-    if format == "llava":
+    lines += ["## How to load it", "", "```python", writer.loading, "```", ""]
+    if not writer.copies_images:
         lines += [_where_images_are(context), ""]
     lines += ["## What made it", "", *_made_by(context)]
     return "\n".join(lines) + "\n"
@@ -45,8 +49,8 @@ def size_category(n: int) -> str:
     return f"{bounds[reached - 1]}<n<{bounds[reached]}" if reached < len(bounds) else "n>1T"
 
 
-def _header(format: str, n: int) -> list[str]:
-    files = ["    data_files:", "      - split: train", f"        path: {DATA_FILES[format]}"]
+def _header(writer: Carded, n: int) -> list[str]:
+    files = ["    data_files:", "      - split: train", f"        path: {writer.data_files}"]
     return [
         "---",
         "configs:",

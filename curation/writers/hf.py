@@ -24,6 +24,9 @@ class Hf:
     shard_bytes: int = 500_000_000
 
     name: ClassVar[str] = "hf"
+    copies_images: ClassVar[bool] = True
+    data_files: ClassVar[str] = "data-*.arrow"
+    loading: ClassVar[str] = 'from datasets import load_from_disk\n\ndataset = load_from_disk("FOLDER")'
 
     def write(self, out: Path, batches: Iterator[pa.RecordBatch], context: ExportFacts) -> dict[str, Any]:
         """Write data-NNNNN-of-NNNNN.arrow, state.json, dataset_info.json and README.md under `out`."""
@@ -53,7 +56,7 @@ class Hf:
         }
         (out / "state.json").write_text(json.dumps(state, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         DatasetInfo(features=declared).write_to_directory(str(out), pretty_print=True)
-        (out / "README.md").write_text(card(context, self.name), encoding="utf-8")
+        (out / "README.md").write_text(card(context, self), encoding="utf-8")
         return {"n_shards": n}
 
 

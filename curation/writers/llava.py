@@ -47,6 +47,11 @@ class Llava:
     """A JSON array of records. Images on disk stay where they are; those inside containers are copied out."""
 
     name: ClassVar[str] = "llava"
+    copies_images: ClassVar[bool] = False
+    data_files: ClassVar[str] = "data.json"
+    loading: ClassVar[str] = (
+        'import json\n\nwith open("FOLDER/data.json") as file:\n    records = json.load(file)'
+    )
 
     def write(self, out: Path, batches: Iterator[pa.RecordBatch], context: ExportFacts) -> dict[str, Any]:
         """Write data.json and its sidecars under `out`, and images/ where images lie inside containers."""
@@ -62,7 +67,7 @@ class Llava:
             file.write(b"\n]\n" if records.n else b"[]\n")
         np.save(out / "uids.npy", subset(uids))
         write_sidecar(context.store, out / "selection.parquet")
-        (out / "README.md").write_text(card(context, self.name), encoding="utf-8")
+        (out / "README.md").write_text(card(context, self), encoding="utf-8")
         used = {name: roots for name, roots in context.image_roots.items() if name in records.on_disk}
         return {
             "n_converted": records.n_converted,

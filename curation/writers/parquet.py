@@ -23,6 +23,11 @@ class Parquet:
     shard_bytes: int = 500_000_000
 
     name: ClassVar[str] = "parquet"
+    copies_images: ClassVar[bool] = True
+    data_files: ClassVar[str] = "data/train-*.parquet"
+    loading: ClassVar[str] = (
+        'from datasets import load_dataset\n\ndataset = load_dataset("FOLDER", split="train")'
+    )
 
     def write(self, out: Path, batches: Iterator[pa.RecordBatch], context: ExportFacts) -> dict[str, Any]:
         """Write data/train-NNNNN-of-NNNNN.parquet and README.md under `out`."""
@@ -44,5 +49,5 @@ class Parquet:
         n = write_shards(tables(batches, schema), self.shard_bytes, shard)
         for number in range(n):
             (folder / f"{number}.parquet").rename(folder / f"train-{number:05d}-of-{n:05d}.parquet")
-        (out / "README.md").write_text(card(context, self.name), encoding="utf-8")
+        (out / "README.md").write_text(card(context, self), encoding="utf-8")
         return {"n_shards": n}

@@ -23,6 +23,9 @@ def opening(answer: str) -> tuple[str, int, int] | None:
     """The first three words, case folded and numbers as 0, and their characters [start, end).
 
     None where the answer has under eight words, or three numbers come first.
+
+    >>> opening("The 3 images show a red car and a house.")
+    ('the 0 images', 0, 12)
     """
     head = spans(answer[:HEAD])[:LEAST_WORDS]
     first = head[:OPENING_WORDS]

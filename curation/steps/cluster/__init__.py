@@ -1,1 +1,1 @@
-"""TODO."""
+"""Pseudo-skills: centres, clusters, what they are about, how good they are."""

@@ -24,7 +24,7 @@ from curation.storage.sampling import smallest
 from curation.storage.store import read_shard
 from schemas.columns import UID, vector
 from schemas.errors import ConfigError
-from schemas.stages import Output, Pool, Task, Whole
+from schemas.stages import Output, Pool, Prepared, Task, Whole
 
 CENTROID = pa.field("centroid", pa.int32())  # row of `centroids`
 CLUSTER = pa.field("cluster", pa.int32())
@@ -103,7 +103,6 @@ class FitClusters:
 
     name: ClassVar[str] = "centroids"
     version: ClassVar[int] = 3
-    shape: ClassVar[str] = "fit"
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -167,14 +166,13 @@ def _assignment(path: str) -> Assignment:
 
 
 @dataclass(frozen=True)
-class NearestCentroids:
+class NearestCentroids(Prepared):
     """`nearest`: the nearest centroid of each sample and the cosine to it; null where it has no vector."""
 
     vectors: ClusterVectors
 
     name: ClassVar[str] = "nearest"
     version: ClassVar[int] = 1
-    shape: ClassVar[str] = "map"
     writes: ClassVar[pa.Schema] = pa.schema([UID, CENTROID, SIMILARITY])
 
     @property
@@ -192,9 +190,6 @@ class NearestCentroids:
         columns = [rows["uid"], pa.array(nearest, mask=absent), pa.array(similarity, mask=absent)]
         return pa.record_batch(columns, schema=self.writes)
 
-    def finish(self, rows: pa.RecordBatch, prepared: list[pa.RecordBatch]) -> pa.RecordBatch:
-        return prepared[0]
-
 
 @dataclass(frozen=True)
 class BoundClusters:
@@ -210,7 +205,6 @@ class BoundClusters:
     name: ClassVar[str] = "clusters"
     alike: ClassVar[str] = "nearest"
     version: ClassVar[int] = 2
-    shape: ClassVar[str] = "decide"
     reads: ClassVar[tuple[str, ...]] = ("nearest", "centroids")
     writes: ClassVar[dict[str, pa.Schema]] = {"clusters": pa.schema([UID, CLUSTER, SIMILARITY])}
 

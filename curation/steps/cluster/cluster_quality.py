@@ -50,7 +50,6 @@ class MeasureClusters:
 
     name: ClassVar[str] = "cluster_quality"
     version: ClassVar[int] = 1
-    shape: ClassVar[str] = "fit"
     writes: ClassVar[dict[str, pa.Schema]] = {"cluster_quality": FIGURES}
 
     @property

@@ -72,7 +72,6 @@ class NameSkills:
 
     name: ClassVar[str] = "skills"
     version: ClassVar[int] = 2
-    shape: ClassVar[str] = "fit"
     writes: ClassVar[dict[str, pa.Schema]] = {"skills": SKILLS}
 
     @property

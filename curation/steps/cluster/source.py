@@ -1,8 +1,7 @@
-"""What is clustered: a table with a vector a sample, chosen by `--vectors NAME`."""
+"""What is clustered: a table with a vector a sample, and its rows as unit rows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,16 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from clustering.vectors import joint
-from curation.readers.sources import resolved
-from curation.steps.context import Context
-from curation.steps.embed.file_vectors import FileVectors
-from curation.steps.embed.gradients import gradient_stage
-from curation.steps.embed.vector_file import find
 from curation.storage.rows import vectors
-from schemas.errors import ConfigError
-from schemas.stages import Stage
-
-FILE = "file:"
 
 
 @dataclass(frozen=True)
@@ -66,40 +56,3 @@ class ClusterVectors:
         for name in self.columns:
             valid |= np.asarray(table[name].is_valid())
         return valid
-
-
-def cluster_vectors(context: Context) -> tuple[list[Stage], ClusterVectors]:
-    """The table that `cluster.vectors` names, and the stages that make it where the chain has not.
-
-    Raises:
-        ConfigError: there are no such vectors.
-    """
-    name = context.config.cluster.vectors
-    if name.startswith(FILE):
-        return _from_file(context, name.removeprefix(FILE))
-    if name not in SOURCES:
-        raise ConfigError(f"--vectors is {name!r}; there are {', '.join(SOURCES)} and {FILE}PATH")
-    return SOURCES[name](context)
-
-
-def _embedding(context: Context) -> tuple[list[Stage], ClusterVectors]:
-    weight, dim = context.config.cluster.image_weight, context.model().dim
-    return [], ClusterVectors("vectors", ("image", "text"), 2 * dim, "checked", "error", weight)
-
-
-def _gradient(context: Context) -> tuple[list[Stage], ClusterVectors]:
-    stage = gradient_stage(context.config)
-    dim = stage.dims * len(stage.checkpoints)
-    return [stage], ClusterVectors("gradients", ("vector",), dim, "gradients", "gradient_reason")
-
-
-def _from_file(context: Context, path: str) -> tuple[list[Stage], ClusterVectors]:
-    found = find(resolved(context.base, path))
-    source = ClusterVectors("file_vectors", ("vector",), found.dim, "file_vectors", "vector_reason")
-    return [FileVectors(found)], source
-
-
-SOURCES: dict[str, Callable[[Context], tuple[list[Stage], ClusterVectors]]] = {
-    "embedding": _embedding,
-    "gradient": _gradient,
-}

@@ -1,1 +1,1 @@
-"""TODO."""
+"""What of the pool stands in a benchmark."""

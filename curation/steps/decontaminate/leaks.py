@@ -98,7 +98,6 @@ class FindImages:
     source: ClassVar[ShardRows] = POOL_IMAGES
     name: ClassVar[str] = "image_leaks"
     version: ClassVar[int] = 1
-    shape: ClassVar[str] = "map"
     writes: ClassVar[pa.Schema] = pa.schema([MATCHES])
 
     def params(self) -> dict[str, Any]:
@@ -111,8 +110,6 @@ class FindImages:
         }
 
     def prepare(self, piece: tuple[pa.RecordBatch, NDArray[np.float32]]) -> pa.Array:
-        # Every command imports this module, most for its name alone.
-
         rows, own = piece
         images = pa.Table.from_batches([rows])
         told = np.flatnonzero(telling(images))
@@ -146,7 +143,6 @@ class FindTexts:
     source: ClassVar[ShardRows] = TURNS
     name: ClassVar[str] = "text_leaks"
     version: ClassVar[int] = 1
-    shape: ClassVar[str] = "map"
     writes: ClassVar[pa.Schema] = pa.schema([MATCHES])
 
     def params(self) -> dict[str, Any]:
@@ -179,7 +175,6 @@ class Leaks:
 
     name: ClassVar[str] = "leaks"
     version: ClassVar[int] = 1
-    shape: ClassVar[str] = "decide"
     reads: ClassVar[tuple[str, ...]] = ("checked", "image_places", "image_leaks", "text_leaks")
     writes: ClassVar[dict[str, pa.Schema]] = {"leaks": LEAKS}
 

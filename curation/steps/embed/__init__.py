@@ -1,1 +1,1 @@
-"""TODO."""
+"""Vectors of images, texts and samples; gradients, and vectors of a file."""

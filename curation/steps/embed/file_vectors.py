@@ -13,6 +13,7 @@ from curation.steps.embed.vector_file import UID as BY_UID
 from curation.steps.embed.vector_file import VectorFile
 from curation.storage.rows import ShardRows, vector_array
 from schemas.columns import UID, vector
+from schemas.stages import Prepared
 
 REASON = pa.field("vector_reason", pa.string())
 NOT_READABLE = "quarantined"
@@ -22,7 +23,7 @@ NO_DIRECTION = "zero"
 
 
 @dataclass(frozen=True)
-class FileVectors:
+class FileVectors(Prepared):
     """A unit vector a sample; null with a reason where the file has none that has a direction."""
 
     file: VectorFile
@@ -30,7 +31,6 @@ class FileVectors:
     source: ClassVar[ShardRows] = ShardRows((("checked", ("uid", "record_id", "error")),))
     name: ClassVar[str] = "file_vectors"
     version: ClassVar[int] = 1
-    shape: ClassVar[str] = "map"
 
     @property
     def writes(self) -> pa.Schema:
@@ -56,6 +56,3 @@ class FileVectors:
         found = vector_array(unit(rows), reasons == "")
         why = pa.array([reason or None for reason in reasons.tolist()], pa.string())
         return pa.record_batch([piece["uid"], found, why], schema=self.writes)
-
-    def finish(self, rows: pa.RecordBatch, prepared: list[pa.RecordBatch]) -> pa.RecordBatch:
-        return prepared[0]

@@ -52,11 +52,10 @@ class SampleGradients:
 
     name: ClassVar[str] = "gradients"
     version: ClassVar[int] = 2
-    shape: ClassVar[str] = "map"
 
     @property
     def model(self) -> Vlm:
-        """What the engine looks at to give the task a GPU."""
+        """What it runs."""
         return self.checkpoints[0].vlm
 
     @property

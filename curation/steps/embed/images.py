@@ -24,7 +24,6 @@ class EmbedImages:
     name: str = "image_vectors"
 
     version: ClassVar[int] = 1
-    shape: ClassVar[str] = "map"
 
     @property
     def writes(self) -> pa.Schema:

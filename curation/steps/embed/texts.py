@@ -43,7 +43,6 @@ class Chunks:
 
     source: ClassVar[ShardRows] = TURNS
     version: ClassVar[int] = 1
-    shape: ClassVar[str] = "map"
     writes: ClassVar[pa.Schema] = CHUNKS
 
     def params(self) -> dict[str, Any]:
@@ -117,7 +116,6 @@ class EmbedTexts:
     name: str = "chunk_vectors"
 
     version: ClassVar[int] = 1
-    shape: ClassVar[str] = "map"
 
     @property
     def writes(self) -> pa.Schema:

@@ -14,7 +14,7 @@ from clustering.vectors import unit
 from curation.storage.rows import gather, places, vector_array, vectors
 from curation.storage.store import read_shard
 from schemas.columns import UID, vector
-from schemas.stages import Aligned, Input, Linked, Task
+from schemas.stages import Aligned, Input, Linked, Prepared, Task
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,13 @@ class Embedded:
 
 
 @dataclass(frozen=True)
-class MeanVectors:
+class MeanVectors(Prepared):
     """`vectors`: per modality the renormalised mean; `images` holds every vector where there are several."""
 
     source: Embedded
     name: str = "vectors"
 
     version: ClassVar[int] = 1
-    shape: ClassVar[str] = "map"
 
     @property
     def writes(self) -> pa.Schema:
@@ -108,9 +107,6 @@ class MeanVectors:
         text = _means(piece.chunks, piece.chunk_offsets)
         several = _several(piece.images, piece.image_offsets)
         return pa.record_batch([piece.uid, image, text, several], schema=self.writes)
-
-    def finish(self, rows: pa.RecordBatch, prepared: list[pa.RecordBatch]) -> pa.RecordBatch:
-        return prepared[0]
 
 
 def _means(rows: NDArray[np.float32], offsets: NDArray[np.int64]) -> pa.FixedSizeListArray:

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Records and images read, checked and hashed; each distinct image once."""

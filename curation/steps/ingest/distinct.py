@@ -41,7 +41,6 @@ class Distinct:
     places: str
 
     version: ClassVar[int] = 1
-    shape: ClassVar[str] = "decide"
 
     @property
     def reads(self) -> tuple[str, ...]:

@@ -95,7 +95,6 @@ class Figures:
 
     name: ClassVar[str] = "images"
     version: ClassVar[int] = 4
-    shape: ClassVar[str] = "map"
     writes: ClassVar[pa.Schema] = IMAGES
 
     def params(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from curation.readers.sources import SpanOfFile
 from schemas import errors
 from schemas.columns import SAMPLES
 from schemas.protocols import ImageAt, Record
-from schemas.stages import Input, Task
+from schemas.stages import Input, Prepared, Task
 from scorers.hygiene import count_tokens
 
 # Images hashed at once: bounds the bytes in memory.
@@ -38,7 +38,7 @@ class Spans:
 
 
 @dataclass(frozen=True)
-class Ingest:
+class Ingest(Prepared):
     """One row a record, bad ones too."""
 
     follow_links: bool
@@ -46,7 +46,6 @@ class Ingest:
 
     name: ClassVar[str] = "samples"
     version: ClassVar[int] = 1
-    shape: ClassVar[str] = "map"
     source: ClassVar[Spans] = Spans()
     writes: ClassVar[pa.Schema] = SAMPLES
 
@@ -59,9 +58,6 @@ class Ingest:
         rows = [_Row(where, record, roots) for record in records]
         _hash_images(rows)
         return pa.RecordBatch.from_pylist([row.finish() for row in rows], schema=SAMPLES)
-
-    def finish(self, rows: pa.RecordBatch, prepared: list[pa.RecordBatch]) -> pa.RecordBatch:
-        return prepared[0]
 
 
 class _Row:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from curation.storage.rows import ShardRows, gather, places
 from schemas import columns
 from schemas.columns import CHECKED
-from schemas.stages import Linked, Task
+from schemas.stages import Linked, Prepared, Task
 
 DERIVED = ("image_bytes", "images_hash", "pixels_hash", "shown_hash", "text_hash")
 SAMPLE_COLUMNS = (*(name for name in CHECKED.names if name not in DERIVED), "turns")
@@ -54,13 +54,12 @@ SAMPLES_WITH_IMAGES = ShardRows(
 
 
 @dataclass(frozen=True)
-class Check:
+class Check(Prepared):
     """`checked`: the narrow facts of each sample, and its error: its own or that of its first bad image."""
 
     source: ClassVar[ShardRows] = SAMPLES_WITH_IMAGES
     name: ClassVar[str] = "checked"
     version: ClassVar[int] = 3
-    shape: ClassVar[str] = "map"
     writes: ClassVar[pa.Schema] = CHECKED
 
     def params(self) -> dict[str, Any]:
@@ -86,9 +85,6 @@ class Check:
             "error_message": message,
         }
         return pa.record_batch([facts[name] for name in CHECKED.names], schema=CHECKED)
-
-    def finish(self, rows: pa.RecordBatch, prepared: list[pa.RecordBatch]) -> pa.RecordBatch:
-        return prepared[0]
 
 
 def _joined(piece: SampleImages, column: str) -> list[bytes | None]:

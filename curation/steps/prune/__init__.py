@@ -1,1 +1,1 @@
-"""TODO."""
+"""What another sample makes superfluous: neighbours, pictures that look alike, who goes."""

@@ -86,7 +86,6 @@ class Prune:
 
     name: ClassVar[str] = "pruned"
     version: ClassVar[int] = 3
-    shape: ClassVar[str] = "decide"
     writes: ClassVar[dict[str, pa.Schema]] = {"pruned": PRUNED, "prune_curve": CURVE}
 
     @property

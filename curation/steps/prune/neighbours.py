@@ -44,7 +44,6 @@ class FindNeighbours:
 
     name: ClassVar[str] = "neighbours"
     version: ClassVar[int] = 2
-    shape: ClassVar[str] = "group"
     writes: ClassVar[pa.Schema] = NEIGHBOURS
 
     @property

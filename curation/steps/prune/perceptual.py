@@ -59,7 +59,6 @@ class LookAlikes:
 
     name: ClassVar[str] = "look_alikes"
     version: ClassVar[int] = 3
-    shape: ClassVar[str] = "decide"
     reads: ClassVar[tuple[str, ...]] = ("checked", "image_places", "images")
     writes: ClassVar[dict[str, pa.Schema]] = {"look_alikes": LOOK_ALIKES}
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from curation.catalog import ALWAYS, tables_for
 from curation.plugins import plugin_columns
-from curation.steps.cluster.source import cluster_vectors
+from curation.steps.cluster.stages import cluster_vectors
 from curation.steps.context import Context
 from curation.steps.prune.decide import BEST, Prune, Pruning
 from curation.steps.prune.neighbours import FindNeighbours

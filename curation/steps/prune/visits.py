@@ -19,7 +19,7 @@ from curation.storage.ids import first_equal
 from curation.storage.rows import ShardRows, vectors
 from curation.storage.store import read_shard
 from schemas.columns import UID
-from schemas.stages import Output, Pool, Task, Whole
+from schemas.stages import Output, Pool, Prepared, Task, Whole
 
 Ints = NDArray[np.int64]
 
@@ -51,7 +51,6 @@ class Firsts:
     name: ClassVar[str] = "firsts"
     alike: ClassVar[str] = "checked"
     version: ClassVar[int] = 1
-    shape: ClassVar[str] = "decide"
     reads: ClassVar[tuple[str, ...]] = ("checked",)
     writes: ClassVar[dict[str, pa.Schema]] = {"firsts": FIRSTS}
 
@@ -92,7 +91,6 @@ class FitProbes:
 
     name: ClassVar[str] = "probes"
     version: ClassVar[int] = 2
-    shape: ClassVar[str] = "fit"
     writes: ClassVar[dict[str, pa.Schema]] = {"probes": PROBES, "pieces": PIECES}
 
     @property
@@ -234,7 +232,7 @@ def _with_ways(task: Task, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, Ways]:
 
 
 @dataclass(frozen=True)
-class Visit:
+class Visit(Prepared):
     """`visits`: the clusters that each sample is compared in, its own first; null where it takes no part.
 
     Those of its own centroid and of the `probes` next ones, as `Pieces` says; with no probes its own alone.
@@ -248,7 +246,6 @@ class Visit:
 
     name: ClassVar[str] = "visits"
     version: ClassVar[int] = 2
-    shape: ClassVar[str] = "map"
     writes: ClassVar[pa.Schema] = VISITS
 
     @property
@@ -292,6 +289,3 @@ class Visit:
         reach = np.sqrt(1 - self.floor**2) + 1e-6
         within: NDArray[np.bool_] = cosine[:, :1] - cosine <= between * reach
         return within
-
-    def finish(self, rows: pa.RecordBatch, prepared: list[pa.RecordBatch]) -> pa.RecordBatch:
-        return prepared[0]

@@ -36,7 +36,6 @@ class Mismatch:
 
     name: ClassVar[str] = "mismatch"
     version: ClassVar[int] = 2
-    shape: ClassVar[str] = "fit"
     reads: ClassVar[tuple[str, ...]] = ("vectors", "cosines")
 
     @property

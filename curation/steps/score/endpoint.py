@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import pyarrow as pa
 
@@ -36,8 +36,6 @@ class Ask:
     scorer: Asking
     endpoint: Endpoint
     max_pixels: int
-
-    shape: ClassVar[str] = "map"
 
     @property
     def name(self) -> str:

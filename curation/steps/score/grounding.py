@@ -26,12 +26,11 @@ class Ground:
 
     name: ClassVar[str] = "grounding"
     version: ClassVar[int] = Grounding.version
-    shape: ClassVar[str] = "map"
     writes: ClassVar[pa.Schema] = pa.schema([UID, *Grounding.writes])
 
     @property
     def model(self) -> Vlm:
-        """What the engine looks at to give the task a GPU."""
+        """What it runs."""
         return self.vlm
 
     def params(self) -> dict[str, Any]:

@@ -36,7 +36,6 @@ class GroundPhrases:
 
     name: ClassVar[str] = "phrase_grounding"
     version: ClassVar[int] = PhraseGrounding.version
-    shape: ClassVar[str] = "map"
     writes: ClassVar[pa.Schema] = pa.schema([UID, *PhraseGrounding.writes])
 
     def params(self) -> dict[str, Any]:

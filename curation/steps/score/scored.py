@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import pyarrow as pa
 
@@ -31,8 +31,6 @@ class Scored:
     source: Source
     score: Callable[[Any], pa.RecordBatch]
     settings: dict[str, Any] = field(default_factory=dict)
-
-    shape: ClassVar[str] = "map"
 
     @property
     def writes(self) -> pa.Schema:

@@ -61,7 +61,6 @@ class MineTexts:
 
     name: ClassVar[str] = "openings"
     version: ClassVar[int] = 1
-    shape: ClassVar[str] = "fit"
     reads: ClassVar[tuple[str, ...]] = ("samples", "checked")
     writes: ClassVar[dict[str, pa.Schema]] = {"openings": OPENINGS, "words": WORDS}
 

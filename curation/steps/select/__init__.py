@@ -1,1 +1,1 @@
-"""TODO."""
+"""The subset: candidates, columns that a strategy needs, bounds, budgets."""

@@ -62,6 +62,9 @@ class Clause:
 def clauses(conditions: Sequence[str]) -> list[Clause]:
     """The conditions, cut at each `and` outside brackets: what each keeps is counted by itself.
 
+    >>> [clause.text for clause in clauses(["n_tokens < 4096 and (alignment > 0 and n_images = 1)"])]
+    ['n_tokens < 4096', '(alignment > 0 and n_images = 1)']
+
     Raises:
         ConfigError: one is no expression, or reads no column.
     """

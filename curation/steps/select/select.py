@@ -78,7 +78,6 @@ class Select:
 
     name: ClassVar[str] = "selection"
     version: ClassVar[int] = 2
-    shape: ClassVar[str] = "decide"
     writes: ClassVar[dict[str, pa.Schema]] = {"selection": SELECTION, "strata": STRATA}
 
     @classmethod
