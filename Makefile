@@ -1,11 +1,13 @@
 PYTHON ?= .venv/bin/python
 BIN = $(dir $(PYTHON))
 
-.PHONY: setup check test docs notebooks bench build
+.PHONY: setup check test test-all coverage docs notebooks bench build
 setup:      ; python3 -m venv .venv && .venv/bin/pip install -c constraints.txt -e '.[dev]'
 check:      ; $(BIN)ruff format --check . && $(BIN)ruff check . && $(BIN)mypy && $(BIN)lint-imports && $(PYTHON) docs/build.py --check
 test:       ; $(BIN)pytest
+test-all:   ; $(BIN)pytest --all
+coverage:   ; $(BIN)pytest --all --cov
 docs:       ; $(PYTHON) docs/build.py
-notebooks:  ; $(BIN)pytest --nbmake notebooks
+notebooks:  ; $(BIN)pytest -n0 --nbmake notebooks
 bench:      ; $(PYTHON) -m benchmarks --quick
 build:      ; $(PYTHON) -m pip wheel --no-deps -w dist .

@@ -48,12 +48,7 @@ class Fit:
 
 
 def fit(
-    vectors: NDArray[np.floating] | Rows,
-    k: int,
-    *,
-    iterations: int = 20,
-    seed: int,
-    most: float = math.inf,
+    vectors: NDArray[np.floating] | Rows, k: int, *, iterations: int = 20, seed: int, most: float = math.inf
 ) -> Fit:
     """Spherical k-means: (n, d) unit rows -> (k', d) float32 unit rows.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 
-from schemas.columns import CHECKED
+from schemas.columns import CHECKED, IMAGES, SAMPLES
 from schemas.errors import ConfigError
 from schemas.stages import Pool
 from scorers import COLUMN_SCORERS
@@ -67,22 +67,20 @@ def _built_in() -> Iterator[Table]:
         yield Table(name, "a sample", says, columns=scorer().writes)
 
 
+def _listed(columns: pa.Schema) -> str:
+    return ", ".join(f"`{name}`" for name in columns.names if name != "uid")
+
+
 # fmt: off
 TABLES: dict[str, Table] = {table.name: table for table in (
     Table("samples", "a record, bad ones too",
-          "`dataset`, `key`, `file`, `line`, `record_id`, `record` (byte for byte), `turns`, `images` "
-          "(where the bytes lie), `n_images`, `n_turns`, `n_tokens`, `source`, `content_hash`, `error`, "
-          "`error_message`"),
+          f"{_listed(SAMPLES)}; `record` is byte for byte, `images` says where the bytes lie"),
     Table("distinct_images", "a distinct image", "where it is first used", whole_pool=True),
     Table("image_places", "a sample",
           "for each of its images the (shard, row) in `images`", whole_pool=True),
     Table("images", "a distinct image",
-          "`sha256`, `width`, `height`, `format`, `mode`, `n_bytes`, `pixels_hash` (of size and RGB "
-          "pixels), `phash`, `phash256`, `phash_flip`, `brightness`, `contrast`, `blur`, `entropy`, "
-          "`sharpness`, `edges`, `grey_share`, `border`, `generator`, `generator_mark`, `software`, "
-          "`camera`, `error`, `error_message`"),
-    Table("checked", "a sample",
-          "the narrow columns of `samples`, with the errors of its images, and `image_bytes`",
+          f"{_listed(IMAGES)}; `pixels_hash` is of size and RGB pixels"),
+    Table("checked", "a sample", f"{_listed(CHECKED)}; errors of its images too",
           columns=CHECKED, kind="facts"),
     Table("image_vectors", "a distinct image", "`sha256`, `vector`"),
     Table("chunks", "a sample", "its pieces of text that fit the encoder's context, each with a hash"),

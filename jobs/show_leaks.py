@@ -26,13 +26,7 @@ def leaks(found: dict[str, Any]) -> Iterator[str]:
     yield ""
     if found["pairs"]:
         pairs = [
-            (
-                _name(pair["of"]),
-                pair["benchmark"],
-                pair["id"],
-                pair["level"],
-                f"{pair['similarity']:.3f}",
-            )
+            (_name(pair["of"]), pair["benchmark"], pair["id"], pair["level"], f"{pair['similarity']:.3f}")
             for pair in found["pairs"]
         ]
         yield from table(("sample", "benchmark", "its sample", "level", "similarity"), pairs, right=(4,))

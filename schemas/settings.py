@@ -101,9 +101,7 @@ class Gradient(Section):
     )
     dims: int = setting(8192, "--dims D", "Dimensions of a gradient vector.", ge=16, le=65536)
     checkpoints: tuple[str, ...] = setting(
-        (),
-        "--checkpoint PATH[:LR]",
-        "A state of the model, or an adapter, with its learning rate; repeats.",
+        (), "--checkpoint PATH[:LR]", "A state of the model, or an adapter, with its learning rate; repeats."
     )
 
 
@@ -144,9 +142,7 @@ class Endpoint(Section):
         False, "--judge", "Also ask the endpoint for relevance, plausibility, clarity and diversity."
     )
     url: str | None = setting(
-        None,
-        "--endpoint-url URL",
-        "An OpenAI-compatible chat endpoint, with its /v1; else OPENAI_BASE_URL.",
+        None, "--endpoint-url URL", "An OpenAI-compatible chat endpoint, with its /v1; else OPENAI_BASE_URL."
     )
     model: str | None = setting(None, "--endpoint-model NAME", "The model to ask; else OPENAI_MODEL.")
     key_file: str | None = setting(
@@ -272,11 +268,7 @@ class Decontaminate(Section):
         8, "--leak-bits BITS", "Perceptual hashes of 64 bits may differ in so many.", ge=0, le=16
     )
     cosine: float = setting(
-        0.998,
-        "--leak-cosine C",
-        "From this cosine on images are the same by their embeddings.",
-        gt=0,
-        le=1,
+        0.998, "--leak-cosine C", "From this cosine on images are the same by their embeddings.", gt=0, le=1
     )
     ngram: int = setting(13, "--ngram N", "Words of an n-gram.", ge=8, le=64)
     overlap: float = setting(

@@ -25,6 +25,16 @@ class ShardRef:
     errors: int = 0
     links: tuple[int, ...] = ()  # numbers of the shards of another table that its rows point into
 
+    @classmethod
+    def of(cls, tree: dict[str, Any], number: int = 0) -> ShardRef:
+        """From what `tree` says."""
+        return cls(number, tree["key"], tree["checksum"], tree["rows"], tree["errors"], tuple(tree["links"]))
+
+    @property
+    def tree(self) -> dict[str, Any]:
+        """As ledger and manifest hold it: without the number, which follows from its place."""
+        return {name: value for name, value in vars(self).items() if name != "number"}
+
 
 @dataclass(frozen=True)
 class Manifest:

@@ -73,10 +73,7 @@ def languages(turns: Sequence[tuple[str, str]]) -> dict[str, str | None]:
     said = {
         who: "\n".join(text for role, text in turns if role == who).strip() for who in ("user", "assistant")
     }
-    return {
-        "question_language": language(said["user"]),
-        "answer_language": language(said["assistant"]),
-    }
+    return {"question_language": language(said["user"]), "answer_language": language(said["assistant"])}
 
 
 _TEXT = [

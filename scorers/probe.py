@@ -34,12 +34,7 @@ UNUSABLE = "quarantined: the record cannot be used"
 
 def names(dim: int) -> tuple[str, ...]:
     """What each feature is, for vectors of `dim` numbers."""
-    return (
-        *FEATURES,
-        "has_image",
-        *(f"image_{i}" for i in range(dim)),
-        *(f"text_{i}" for i in range(dim)),
-    )
+    return (*FEATURES, "has_image", *(f"image_{i}" for i in range(dim)), *(f"text_{i}" for i in range(dim)))
 
 
 def design(

@@ -18,8 +18,23 @@ def shared() -> Path:
     return folder
 
 
+FAST = "not slow and not spark and not browser"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all", action="store_true", help="every test, as CI runs them; without: the fast ones")
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "slow: takes seconds; deselect with -m 'not slow'")
+    """Plain `pytest` runs what is fast. Files and markers that are named run as they are named."""
+    by_default = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.option.markexpr
+    if by_default and not config.option.all and not hasattr(config, "workerinput"):
+        config.option.markexpr = FAST
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Which tests these are."""
+    return "the fast tests; `pytest --all` runs all" if config.option.markexpr == FAST else "tests as named"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

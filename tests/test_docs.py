@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import re
 import shlex
 import subprocess
@@ -21,6 +23,13 @@ PAGES = [
     "README.md",
     "CONTRIBUTING.md",
     *[f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))],
+]
+PACKAGES = ("schemas", "scorers", "clustering", "curation", "jobs")
+EXAMPLES = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for package in PACKAGES
+    for path in sorted((ROOT / package).rglob("*.py"))
+    if ">>> " in path.read_text(encoding="utf-8")
 ]
 CODES = {value for name, value in vars(errors).items() if name.isupper()}
 
@@ -73,7 +82,7 @@ def test_the_readme_is_short_and_has_the_two_commands() -> None:
     assert len(text.splitlines()) <= 120
     demo, tests = (line for line in text.splitlines() if line.startswith("python3 -m venv"))
     assert demo.endswith("curate demo")
-    assert tests.endswith("pytest")
+    assert tests.endswith("pytest --all")
     for line in (demo, tests):
         assert "-c constraints.txt" in line
 
@@ -93,6 +102,13 @@ def test_every_dependency_has_a_line() -> None:
     names = {re.split(r"[<>=!~\[ ]", requirement)[0] for requirement in wanted}
     listed = set(re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE))
     assert listed == names
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_examples_in_docstrings_say_what_comes_back(name: str) -> None:
+    found = doctest.testmod(importlib.import_module(name))
+    assert found.attempted
+    assert not found.failed
 
 
 def test_the_data_model_names_every_code_and_every_whole_pool_table() -> None:

@@ -9,7 +9,6 @@ import ast
 import inspect
 import itertools
 import json
-import os
 import re
 import sys
 import threading
@@ -34,6 +33,7 @@ from curation.models.encoders import ENCODERS
 from curation.steps.chain import STAGES
 from curation.workspace import Workspace
 from jobs.cli import cli
+from schemas.budget import Budget
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("schemas", "scorers", "clustering", "curation", "jobs")
@@ -124,6 +124,13 @@ def test_no_module_is_imported_by_a_name_in_a_string() -> None:
 # --- the walks of docs/architecture.md ----------------------------------------------------------------------
 
 
+def code_of(function: Any) -> CodeType:
+    """What is run of a function, a method, or a command of click."""
+    plain = getattr(function, "callback", None) or getattr(function, "__func__", function)
+    code: CodeType = inspect.unwrap(plain).__code__
+    return code
+
+
 @dataclass(frozen=True)
 class Stop:
     """A line of a walk: a module, and the function of it that the walk passes by."""
@@ -136,9 +143,7 @@ class Stop:
         found: Any = import_module(self.module)
         for name in self.function.split("."):
             found = inspect.getattr_static(found, name) if inspect.isclass(found) else getattr(found, name)
-        found = getattr(found, "callback", None) or found  # of a command of click
-        code: CodeType = inspect.unwrap(getattr(found, "__func__", found)).__code__
-        return code
+        return code_of(found)
 
 
 def walk(title: str) -> list[Stop]:
@@ -276,20 +281,17 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Followed]:
         for n, text in enumerate(told)
     ]
     (folder / "mix.json").write_text(json.dumps(records), encoding="utf-8")
-    before = Path.cwd()
-    os.chdir(folder)
-    ENCODERS["lengths"] = LengthsKind
-    try:
-        workspace = Workspace.init(folder, {"mix": "mix.json"}, model="lengths:any")
-        found = Followed({stop.code for title in WALKS for stop in walk(title)}, workspace)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ENCODERS, "lengths", LengthsKind)
+        workspace = Workspace.init(folder, {"mix": folder / "mix.json"}, model="lengths:any")
+        found = Followed(
+            {code_of(Budget.parse_all), *(stop.code for title in WALKS for stop in walk(title))}, workspace
+        )
         with profiled(found.note):
-            for command in ("select --budget 50% --capability none", "export --out out"):
-                done = CliRunner().invoke(cli, [*command.split(), "--quiet"])
+            for command in ("select --budget 50% --capability none", f"export --out {folder / 'out'}"):
+                done = CliRunner().invoke(cli, ["-C", str(folder), *command.split(), "--quiet"])
                 assert done.exit_code == 0, done.output
         yield found
-    finally:
-        del ENCODERS["lengths"]
-        os.chdir(before)
 
 
 def between(above: Sequence[str], drivers: tuple[str, ...]) -> list[str]:
@@ -305,6 +307,11 @@ def test_the_walk_of_a_budget_is_the_stack_of_calls(followed: Followed) -> None:
         above = between(followed.above[stop.code], ())
         assert [module for module in modules[: place + 1] if module in above] == above, stop
         assert above or not place, f"nothing of the walk calls {stop}"
+    # Where `50%` becomes a budget.
+    assert set(between(followed.above[code_of(Budget.parse_all)], ())) <= set(modules)
+    # A flag is read before its command is run.
+    when = [followed.came[stop.code] for stop in stops if stop.module != "jobs.flags"]
+    assert when == sorted(when)
 
 
 def test_the_walk_of_a_sample_is_the_order_of_calls_and_then_of_returns(

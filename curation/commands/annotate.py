@@ -108,7 +108,7 @@ def sample(workspace: Pipeline, n: int, seed: int) -> NDArray[np.int64]:
 def rows_of(workspace: Pipeline, positions: NDArray[np.int64]) -> Iterator[dict[str, Any]]:
     """uid, turns and image references of the samples at `positions`, in order, some hundred in memory."""
     store = workspace.store
-    paths, sizes = dict(enumerate(store.paths("samples"))), store.manifest("samples").sizes
+    paths, sizes = store.paths("samples"), store.manifest("samples").sizes
     for start in range(0, len(positions), ROWS_AT_ONCE):
         shards, rows = located(sizes, positions[start : start + ROWS_AT_ONCE])
         yield from gather(paths, shards, rows, ["uid", "turns", "images"]).to_pylist()

@@ -13,7 +13,7 @@ from curation.steps.cluster.cluster_quality import MeasureClusters
 from curation.steps.cluster.skills import NameSkills
 from curation.steps.cluster.stages import cluster_vectors
 from curation.storage.lock import locked
-from curation.storage.rows import record_ids
+from curation.storage.rows import named
 from curation.storage.store import Store
 from schemas.errors import ConfigError
 from scorers.taxonomy import CAPABILITIES, CAPABILITY_COLUMNS, STYLE_COLUMNS, STYLES
@@ -22,10 +22,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 # Columns that are no columns: the one of several with the highest score.
-DOMINANT = {
-    "capability": (CAPABILITY_COLUMNS, tuple(CAPABILITIES)),
-    "style": (STYLE_COLUMNS, tuple(STYLES)),
-}
+DOMINANT = {"capability": (CAPABILITY_COLUMNS, tuple(CAPABILITIES)), "style": (STYLE_COLUMNS, tuple(STYLES))}
 # A column of more values than this share of its rows tells samples apart, not kinds of samples.
 MOST_CLASSES = 0.5
 
@@ -64,9 +61,9 @@ def clusters(workspace: Pipeline, *, quality: bool = False, against: Sequence[st
 
 def _with_ids(store: Store, skills: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Clusters with samples, uids in hex beside the records' own ids."""
-    ids = record_ids(store, [uid for skill in skills for uid in skill["examples"]])
+    ids = named(store, [uid for skill in skills for uid in skill["examples"]])
     return [
-        {**skill, "examples": [{"uid": uid.hex(), "id": ids[uid]} for uid in skill["examples"]]}
+        {**skill, "examples": [{"uid": uid.hex(), "id": ids[uid]["id"]} for uid in skill["examples"]]}
         for skill in skills
         if skill["size"]
     ]

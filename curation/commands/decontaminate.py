@@ -17,6 +17,7 @@ from curation.steps.decontaminate.leaks import LEVELS, TEXT
 from curation.steps.decontaminate.stages import SECTION, benchmark_paths, leak_stages, store_of
 from curation.storage.files import CONFIG_FILE, Location
 from curation.storage.lock import locked
+from curation.storage.rows import named
 from curation.storage.store import Store
 from schemas.config import load
 from schemas.errors import ConfigError
@@ -70,7 +71,7 @@ def report(workspace: Pipeline, limit: int) -> dict[str, Any]:
     config, store = workspace.config, workspace.store
     rows = store.read("leaks")
     pairs = rows.slice(0, limit).to_pylist()
-    names = _names(store, {row["uid"] for row in pairs})
+    names = named(store, [row["uid"] for row in pairs])
     benchmarks = [
         _about(name, str(path), store_of(store.root, name), rows.filter(pc.equal(rows["benchmark"], name)))
         for name, path in benchmark_paths(config, workspace.base).items()
@@ -109,16 +110,6 @@ def _about(name: str, path: str, store: Store, rows: pa.Table) -> dict[str, Any]
         "n_leaked": len(set(uids)),
         "levels": {level: n for level, n in by_level.items() if n},
     }
-
-
-def _names(store: Store, uids: set[bytes]) -> dict[bytes, dict[str, Any]]:
-    """Id and dataset of some samples."""
-    found: dict[bytes, dict[str, Any]] = {}
-    wanted = pa.array(sorted(uids), pa.binary(16))
-    for shard in store.iterate("checked", ["uid", "record_id", "dataset"]):
-        for row in shard.filter(pc.is_in(shard["uid"], wanted)).to_pylist():
-            found[row["uid"]] = {"id": row["record_id"], "dataset": row["dataset"]}
-    return found
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:

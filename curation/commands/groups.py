@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 
 from curation.pipeline.pipeline import Pipeline
-from curation.storage.rows import record_ids
 from schemas.errors import WorkspaceError
 
 
@@ -29,7 +28,7 @@ def groups(workspace: Pipeline, limit: int) -> dict[str, Any]:
     place, which, sizes = np.unique(named["group"].to_numpy(), return_inverse=True, return_counts=True)
     largest = np.lexsort((place, -sizes))[:limit]
     shown = named.take(pa.array(np.flatnonzero(np.isin(which, largest))))
-    ids = record_ids(store, [*shown["uid"].to_pylist(), *shown["kept_uid"].to_pylist()])
+    ids = named(store, [*shown["uid"].to_pylist(), *shown["kept_uid"].to_pylist()])
     members: dict[int, list[dict[str, Any]]] = {}
     kept: dict[int, bytes] = {}
     for row in shown.to_pylist():
@@ -43,5 +42,5 @@ def groups(workspace: Pipeline, limit: int) -> dict[str, Any]:
     return {"n_groups": len(place), "n_pruned": len(rows), "groups": found}
 
 
-def _named(uid: bytes, ids: dict[bytes, str | None]) -> dict[str, Any]:
-    return {"uid": uid.hex(), "id": ids[uid]}
+def _named(uid: bytes, ids: dict[bytes, dict[str, Any]]) -> dict[str, Any]:
+    return {"uid": uid.hex(), "id": ids[uid]["id"]}

@@ -7,17 +7,7 @@ from typing import Any
 
 from curation.readers.sources import FoundSpan
 from curation.storage.store import Store
-from schemas.stages import (
-    Aligned,
-    Linked,
-    MapStage,
-    Sharded,
-    Stage,
-    Whole,
-    is_group,
-    is_map,
-    is_whole,
-)
+from schemas.stages import Aligned, Linked, MapStage, Sharded, Stage, Whole, is_group, is_map, is_whole
 from schemas.tables import key_of
 
 

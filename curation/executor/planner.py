@@ -180,11 +180,7 @@ class Planner:
         return str(self.store.shard_path(manifest.table, manifest.shards[number].checksum))
 
     def _task(
-        self,
-        stages: Sequence[MapStage],
-        number: int,
-        plans: dict[str, list[str]],
-        held: dict[str, Manifest],
+        self, stages: Sequence[MapStage], number: int, plans: dict[str, list[str]], held: dict[str, Manifest]
     ) -> Task:
         keys = {stage.name: plans[stage.name][number] for stage in stages}
         needed = stages[0].source.inputs

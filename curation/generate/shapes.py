@@ -66,10 +66,7 @@ def _questions(rng: random.Random, placed: list[Placed]) -> list[tuple[str, str]
         (rng.choice((f"Is there a {asked}?", f"Does the picture show a {asked}?")), answer),
         (f"Is the {one.shape} small or large?", one.size),
         (rng.choice(("How many shapes are there?", "Count the shapes.")), str(len(placed))),
-        (
-            rng.choice(("Describe the picture.", "What do you see?")),
-            f"{listed(seen)}.".capitalize(),
-        ),
+        (rng.choice(("Describe the picture.", "What do you see?")), f"{listed(seen)}.".capitalize()),
     ]
     if len(placed) > 1:
         a, b = rng.sample(placed, 2)

@@ -129,9 +129,7 @@ class Prompts:
         begin = self.tokenizer.bos_token
         with self._lock:
             found = self.tokenizer(
-                text,
-                add_special_tokens=not (begin and text.startswith(begin)),
-                return_offsets_mapping=True,
+                text, add_special_tokens=not (begin and text.startswith(begin)), return_offsets_mapping=True
             )
         answer, span = [], 0
         for start, end in found["offset_mapping"]:

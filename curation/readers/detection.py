@@ -18,10 +18,7 @@ KNOWN = (
     "LLaVA JSON, OpenAI messages, ShareGPT, Parquet, a dataset saved with save_to_disk, WebDataset (tar), "
     "a folder of images"
 )
-_CONTAINERS = {
-    "parquet": (".parquet",),
-    "webdataset": (".tar", ".tar.gz", ".tgz", ".tar.zst"),
-}
+_CONTAINERS = {"parquet": (".parquet",), "webdataset": (".tar", ".tar.gz", ".tgz", ".tar.zst")}
 # Those that are told apart here; a reader besides them says by `files` what is its own.
 RECOGNISED = frozenset({*SHAPES, *_CONTAINERS, HfDisk.name, ImageFolder.name})
 _PEEKED_RECORDS = 100

@@ -74,11 +74,7 @@ def _surroundings(
 
 
 def _enter(
-    found: Similar,
-    part: NDArray[np.int64],
-    around: NDArray[np.int64],
-    products: NDArray[np.float32],
-    k: int,
+    found: Similar, part: NDArray[np.int64], around: NDArray[np.int64], products: NDArray[np.float32], k: int
 ) -> None:
     np.maximum(products, 0.0, out=products)
     if k < len(around):

@@ -158,12 +158,7 @@ def _machine() -> str:
 
 
 def _holder(command: str) -> dict[str, Any]:
-    return {
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "time": int(time.time()),
-        "command": command,
-    }
+    return {"host": socket.gethostname(), "pid": os.getpid(), "time": int(time.time()), "command": command}
 
 
 def _read(path: Location) -> dict[str, Any] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,12 +58,12 @@ class ShardRows:
 
 
 def gather(
-    paths: Mapping[int, str],
+    paths: Mapping[int, str] | Sequence[str],
     shards: NDArray[np.int32],
     rows: NDArray[np.int32],
     columns: Sequence[str] | None,
 ) -> pa.Table:
-    """Rows `(shards[i], rows[i])` of a table, in that order; `paths` maps a shard's number to its file.
+    """Rows `(shards[i], rows[i])` of a table, in that order; `paths` are the files by shard.
 
     Without `columns`, all of them.
     """
@@ -91,12 +91,12 @@ def located(sizes: Sequence[int], at: NDArray[np.int64]) -> tuple[NDArray[np.int
     return shards.astype(np.int32), (at - starts[shards]).astype(np.int32)
 
 
-def record_ids(store: Store, uids: Sequence[bytes]) -> dict[bytes, str | None]:
-    """The records' own ids of the samples called `uids`."""
-    table = store.read("checked", ["uid", "record_id"])
+def named(store: Store, uids: Iterable[bytes]) -> dict[bytes, dict[str, str | None]]:
+    """Of each uid the record's own id, and its dataset: `id` and `dataset`."""
+    table = store.read("checked", ["uid", "record_id", "dataset"]).rename_columns(["uid", "id", "dataset"])
     wanted = pa.array(list(dict.fromkeys(uids)), pa.binary(16))
     at = positions(pa.chunked_array([wanted]), table["uid"])
-    return dict(zip(wanted.to_pylist(), table["record_id"].take(pa.array(at)).to_pylist(), strict=True))
+    return dict(zip(wanted.to_pylist(), table.drop("uid").take(pa.array(at)).to_pylist(), strict=True))
 
 
 def places(column: pa.ListArray) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]:

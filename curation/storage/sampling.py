@@ -35,10 +35,9 @@ def sample(
         return column.is_valid() if valid else column.is_null()
 
     shards, rows = smallest(pool.iterate(among, ["uid", wanted]), limit, mask, seed)
-    paths = dict(enumerate(pool.paths(table)))
     if not len(rows):
         return pool.read(table, ["uid", *columns], 0).slice(0, 0)
-    return gather(paths, shards, rows, ["uid", *columns]).sort_by("uid").combine_chunks()
+    return gather(pool.paths(table), shards, rows, ["uid", *columns]).sort_by("uid").combine_chunks()
 
 
 def smallest(

@@ -11,10 +11,11 @@ again. Killed at any moment, the worst that is left is a file that nothing refer
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -34,7 +35,7 @@ _SNAPSHOTS: dict[Location, dict[str, Manifest | None]] = {}
 
 @dataclass(frozen=True)
 class Store:
-    """The folder `.curate`, here or at a URL. Holds no state: what is true is what the files say."""
+    """The folder `.curate`, here or at a URL. What is true is what the files say; see `snapshot`."""
 
     root: Location
 
@@ -68,9 +69,7 @@ class Store:
         if self._remote or not path.exists():
             put(path, data)
         ref = ShardRef(0, key, checksum, rows, errors, tuple(links))
-        entry = asdict(ref)
-        del entry["number"]
-        put(self.root / "ledger" / table / f"{key}-{checksum}.json", _json(entry))
+        put(self.root / "ledger" / table / f"{key}-{checksum}.json", _json(ref.tree))
         self.log("commit", table=table, key=key, checksum=checksum, rows=rows)
         return ref
 
@@ -91,10 +90,9 @@ class Store:
         # The smallest entry of a key wins.
         paths = [self.root / "ledger" / table / held[0] for held in entries.values()]
         for path, text in zip(paths, each(_text, paths, remote=self._remote), strict=True):
-            key, entry = path.name.partition("-")[0], json.loads(text)
-            ref = ShardRef(0, key, entry["checksum"], entry["rows"], entry["errors"], tuple(entry["links"]))
+            ref = ShardRef.of(json.loads(text))
             if f"{ref.checksum}.parquet" in files:
-                found[key] = ref
+                found[path.name.partition("-")[0]] = ref
         return found, [key for key, held in entries.items() if len(held) > 1]
 
     def manifest(self, table: str) -> Manifest:
@@ -136,16 +134,12 @@ class Store:
             raise WorkspaceError(
                 f"{path} is damaged ({error}); delete it and run the command again"
             ) from None
-        shards = tuple(
-            ShardRef(n, s["key"], s["checksum"], s["rows"], s["errors"], tuple(s["links"]))
-            for n, s in enumerate(tree["shards"])
-        )
-        return Manifest(table, tree["stage"], shards)
+        return Manifest(table, tree["stage"], tuple(map(ShardRef.of, tree["shards"], itertools.count())))
 
     def publish(self, table: str, stage: dict[str, Any], shards: Sequence[ShardRef]) -> Manifest:
         """Make `shards`, in this order, the table that readers see."""
         numbered = tuple(replace(shard, number=n) for n, shard in enumerate(shards))
-        rows = [{name: value for name, value in asdict(s).items() if name != "number"} for s in numbered]
+        rows = [shard.tree for shard in numbered]
         put(self.root / "tables" / f"{table}.json", _json({"table": table, "stage": stage, "shards": rows}))
         published = Manifest(table, stage, numbered)
         if self.root in _SNAPSHOTS:

@@ -12,12 +12,7 @@ from jobs.show_labels import labelled, requests, trained
 
 @command(*CLUSTER, *RUNNING)
 @click.option(
-    "--sample",
-    "n",
-    required=True,
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="How many samples to label.",
+    "--sample", "n", required=True, type=click.IntRange(min=1), metavar="N", help="How many samples to label."
 )
 @click.option("--out", metavar="FILE", help="Write the labels here too: a .parquet or .jsonl file.")
 @click.pass_obj

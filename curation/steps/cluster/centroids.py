@@ -65,7 +65,7 @@ def training(pool: Pool, source: ClusterVectors, limit: int, seed: int) -> Train
     shards, places = smallest(pool.iterate(source.among, ["uid", source.missing]), limit, has_vector, seed)
     in_order = np.lexsort((places, shards))
     shards, places = shards[in_order], places[in_order]
-    paths = dict(enumerate(pool.paths(source.table)))
+    paths = pool.paths(source.table)
     if not n:
         return Training(Rows.empty(0, source.dim), 0)
     by_uid = np.argsort(_sortable(gather(paths, shards, places, ["uid"])["uid"]), kind="stable")

@@ -83,8 +83,8 @@ class MeasureClusters:
         clusters = pool.iterate("clusters", ["uid", "cluster"])
         shards, places = smallest(clusters, limit, lambda shard: pc.is_valid(shard["cluster"]), self.seed)
         names = ["uid", *self.source.columns]
-        drawn = gather(dict(enumerate(pool.paths(self.source.table))), shards, places, names)
-        owner = gather(dict(enumerate(pool.paths("clusters"))), shards, places, ["cluster"])
+        drawn = gather(pool.paths(self.source.table), shards, places, names)
+        owner = gather(pool.paths("clusters"), shards, places, ["cluster"])
         drawn = drawn.append_column("cluster", owner["cluster"]).sort_by("uid").combine_chunks()
         return Rows.of(self.source.rows(drawn)), drawn["cluster"].to_numpy()
 

@@ -136,13 +136,7 @@ class _Members:
         owner[cluster[order]] = centroid[order]
         picked = table["uid"].combine_chunks().take(pa.array(order))
         return cls(
-            n,
-            order,
-            bounds,
-            similarity[order].astype(np.float64),
-            picked.to_pylist(),
-            hashed(picked),
-            owner,
+            n, order, bounds, similarity[order].astype(np.float64), picked.to_pylist(), hashed(picked), owner
         )
 
     def of_cluster(self, cluster: int) -> slice:
@@ -175,8 +169,7 @@ def _questions(pool: Pool, members: _Members) -> pl.DataFrame:
         owner.append(np.full(len(smallest), cluster, np.int32))
     places = np.concatenate(drawn)
     shards, rows = located(pool.manifest("samples").sizes, places)
-    paths = dict(enumerate(pool.paths("samples")))
-    turns = gather(paths, shards, rows, ["turns"])["turns"].combine_chunks()
+    turns = gather(pool.paths("samples"), shards, rows, ["turns"])["turns"].combine_chunks()
     frame = pl.DataFrame({"cluster": np.concatenate(owner), "turns": pl.from_arrow(turns)})
     said = frame.with_row_index("record").explode("turns").unnest("turns")
     said = said.filter(pl.col("role") == "user")

@@ -46,7 +46,7 @@ class SampledPairs:
 
     def columns(self, table: str, columns: Sequence[str] | None, at: Places) -> pa.Table:
         """Some columns of a table (all, if None) at places."""
-        return gather(dict(enumerate(self.pool.paths(table))), at.shard, at.row, columns)
+        return gather(self.pool.paths(table), at.shard, at.row, columns)
 
     @cached_property
     def sample(self) -> Places:

@@ -258,11 +258,7 @@ class Visit(Prepared):
         return ShardRows(read, further=ways, made=_with_ways)
 
     def params(self) -> dict[str, Any]:
-        return {
-            **self.likeness.clustered.params(),
-            **self.likeness.params(),
-            "floor": self.floor,
-        }
+        return {**self.likeness.clustered.params(), **self.likeness.params(), "floor": self.floor}
 
     def prepare(self, piece: tuple[pa.RecordBatch, Ways]) -> pa.RecordBatch:
         rows, ways = piece

@@ -41,11 +41,7 @@ MOST_WORDS = 1 << 18
 
 def flag_stage() -> Scored:
     """`text_flags`: see `scorers.text_flags`. What tells languages and encodings is part of the result."""
-    settings = {
-        "py3langid": version("py3langid"),
-        "ftfy": version("ftfy"),
-        "zlib": zlib.ZLIB_RUNTIME_VERSION,
-    }
+    settings = {"py3langid": version("py3langid"), "ftfy": version("ftfy"), "zlib": zlib.ZLIB_RUNTIME_VERSION}
     return Scored("text_flags", TextFlags.version, TextFlags.writes, SAMPLES_WITH_IMAGES, _flag, settings)
 
 
@@ -69,13 +65,7 @@ class MineTexts:
 
     def run(self, pool: Pool) -> Iterator[Output]:
         drawn = sample(
-            pool,
-            self.limit,
-            table="samples",
-            columns=["turns"],
-            among="checked",
-            wanted="error",
-            valid=False,
+            pool, self.limit, table="samples", columns=["turns"], among="checked", wanted="error", valid=False
         )
         counts: Counter[str] = Counter()
         begun = []

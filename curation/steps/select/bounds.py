@@ -176,10 +176,7 @@ def _program(
     far = np.concatenate([sizes, sizes, sizes]).astype(np.float64)
     cost = np.concatenate([np.zeros(c), np.ones(2 * c)])
     solved = milp(
-        cost,
-        constraints=[held, moved],
-        bounds=Bounds(np.zeros(3 * c), far),
-        integrality=np.ones(3 * c),
+        cost, constraints=[held, moved], bounds=Bounds(np.zeros(3 * c), far), integrality=np.ones(3 * c)
     )
     return None if solved.x is None else np.rint(solved.x[:c]).astype(np.int64)
 
