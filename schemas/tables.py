@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 
@@ -56,6 +57,12 @@ class Manifest:
     def sizes(self) -> list[int]:
         """Rows of each shard, in order."""
         return [shard.rows for shard in self.shards]
+
+    @property
+    def slices(self) -> list[slice]:
+        """Where the rows of each shard stand in the table, in order."""
+        ends = accumulate(self.sizes)
+        return [slice(end - size, end) for end, size in zip(ends, self.sizes, strict=True)]
 
     @property
     def fingerprint(self) -> str:

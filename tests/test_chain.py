@@ -118,6 +118,7 @@ def test_a_second_dataset_computes_its_own_shards_only(copy: Workspace, tmp_path
             ]
 
 
+@pytest.mark.slow
 def test_the_selection_does_not_depend_on_the_size_of_shards_or_the_workers(
     done: Workspace, pool: Path, tmp_path: Path
 ) -> None:
@@ -128,11 +129,13 @@ def test_the_selection_does_not_depend_on_the_size_of_shards_or_the_workers(
         assert other.store.read(table).equals(done.store.read(table)), table
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_it_ends_with_the_same_bytes(pool: Path, tmp_path: Path) -> None:
     figures = kill_often(pool, tmp_path, kills=5, seed=1)
     assert figures["kills"] == 5
 
 
+@pytest.mark.slow
 def test_two_runs_give_the_same_bytes(done: Workspace, pool: Path, tmp_path: Path) -> None:
     Workspace.init(tmp_path, {"demo": pool / "pool.json"}, images=[pool], model="builtin")
     Workspace(tmp_path, SMALL).select("30%")

@@ -173,6 +173,7 @@ def test_the_steps_are_those_of_the_chain() -> None:
 # --- examples ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", [e for e in examples() if not e.startswith(("demo", "init", "annotate"))])
 def test_examples_run(line: str, workspace: Path) -> None:
     result = invoke(workspace, line)
@@ -191,6 +192,7 @@ def test_the_examples_of_init_run(tmp_path: Path, prepared: Path) -> None:
     assert "[datasets.charts]" in (tmp_path / "curate.toml").read_text()
 
 
+@pytest.mark.slow
 def test_the_demo_counts_what_it_caught(tmp_path: Path) -> None:
     result = invoke(tmp_path, "demo --out small --n 48 --json")
     assert result.exit_code == 0, result.output
@@ -280,6 +282,7 @@ def test_damage_is_found_and_repaired(workspace: Path) -> None:
     assert invoke(workspace, "verify").exit_code == 0
 
 
+@pytest.mark.slow
 def test_a_command_that_finds_everything_done_imports_no_torch(workspace: Path) -> None:
     code = """
 import sys
@@ -329,6 +332,7 @@ def test_an_unknown_key_of_the_config_is_named_with_its_line(workspace: Path) ->
     assert re.search(r"select\.budgett \(line \d+\)", result.stderr)
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on(workspace: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [
@@ -355,6 +359,7 @@ def test_ctrl_c_says_how_to_go_on(workspace: Path) -> None:
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_is_no_traceback(prepared: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = f"{shlex.quote(sys.executable)} -m jobs status --errors --limit 100 | true"

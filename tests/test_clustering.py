@@ -320,6 +320,7 @@ def digests():
     return [hashlib.sha256(result.tobytes()).hexdigest()[:16] for result in results]
 
 
+@pytest.mark.slow
 def test_bits_are_the_same_for_one_and_two_threads():
     program = "from tests.test_clustering import digests\nprint(digests())"
     outputs = {

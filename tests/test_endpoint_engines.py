@@ -232,6 +232,7 @@ def test_a_column_that_nobody_computed_names_the_flag(work: Path) -> None:
     assert "--capability" in result.stderr
 
 
+@pytest.mark.slow
 def test_scores_of_records_that_changed_are_seen_by_nobody(
     work: Path, clustered: Path, tmp_path: Path
 ) -> None:

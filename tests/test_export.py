@@ -342,6 +342,7 @@ def test_an_interrupted_export_leaves_nothing(made, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_killed_export_leaves_no_half_result_and_the_next_one_clears_up(made, tmp_path):
     script = tmp_path / "killed.py"
     script.write_text(KILLED)

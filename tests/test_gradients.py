@@ -44,6 +44,7 @@ def autograd(
     return {name: each for name, each in zip(weights, found, strict=True) if each is not None}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("layers", ["last-block", r".*(q_proj|down_proj)$"])
 @pytest.mark.parametrize(("batch", "side"), [(1, "right"), (4, "right"), (4, "left")])
@@ -65,6 +66,7 @@ def test_gradients_of_a_batch_are_those_of_autograd(
     assert checked >= 6 * 2
 
 
+@pytest.mark.slow
 def test_norms_are_those_of_the_whole_gradient() -> None:
     vlm = VisionLanguageModel(*tiny("llava"), batch=3)
     gradients = Gradients(vlm, dims=64)
@@ -77,6 +79,7 @@ def test_norms_are_those_of_the_whole_gradient() -> None:
         assert np.linalg.norm(gradient.vector) == pytest.approx(1, abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_sketch_does_not_depend_on_batch_or_padding(architecture: str) -> None:
     found = []

@@ -121,6 +121,7 @@ def reference(architecture: str, turns: Turns, images: list[Image.Image]) -> dic
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize(
     ("batch", "side"), [(1, "right"), (3, "right"), (8, "right"), (8, "left"), (2, "left")]
@@ -142,6 +143,7 @@ def test_scores_equal_those_of_one_sample_at_a_time(architecture: str, batch: in
         assert row["grounding_reason"] is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("blind", ["drop", "zero", "noise", "other"])
 def test_an_image_that_the_model_ignores_grounds_nothing(architecture: str, blind: Any) -> None:

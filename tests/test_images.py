@@ -214,6 +214,7 @@ def test_what_is_no_image_has_a_code(data: bytes, code: str):
     assert raised.value.code == code
 
 
+@pytest.mark.slow
 def test_a_large_image_is_refused_by_its_header():
     header = encoded(Image.new("1", (30_000, 30_000)), "PNG")[:2000]  # cut: decoding it would fail otherwise
     for data in (encoded(pixels(), "PNG"), header):

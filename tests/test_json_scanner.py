@@ -53,6 +53,7 @@ def written(folder: Path, data: bytes | str, name: str = "pool.json") -> Path:
     return file
 
 
+@pytest.mark.slow
 @given(array=arrays(), chunk_bytes=CHUNK, rows=st.integers(1, 5))
 @settings(max_examples=400, deadline=None)
 def test_any_chunk_and_span_give_the_records_that_json_loads_gives(
@@ -72,6 +73,7 @@ def test_any_chunk_and_span_give_the_records_that_json_loads_gives(
         position += len(record.raw)
 
 
+@pytest.mark.slow
 @given(
     values=st.lists(st.dictionaries(TEXT, VALUE, max_size=3), max_size=12), data=st.data(), chunk_bytes=CHUNK
 )

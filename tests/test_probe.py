@@ -319,6 +319,7 @@ def test_samples_of_one_image_are_in_one_part() -> None:
     assert np.array_equal(parts_of([groups[i] for i in order], 5), parts[order])
 
 
+@pytest.mark.slow
 def test_training_says_how_well_it_agrees_on_samples_it_was_not_fitted_to() -> None:
     rows, labels = labelled(300)
     labels[:, COUNT] = np.random.default_rng(3).integers(0, 6, 300)  # noise: nothing to be learned
@@ -369,6 +370,7 @@ def weak(workspace: Workspace) -> dict[str, list[Any]]:
     }
 
 
+@pytest.mark.slow
 def test_a_scorer_is_trained_on_a_file_and_scores_the_pool(work: Path, tmp_path: Path) -> None:
     workspace = Workspace(work, {"capability.backend": "probe"})
     labels = weak(workspace)
@@ -453,6 +455,7 @@ def test_without_labels_the_command_that_makes_them_is_named(work: Path) -> None
         train_scorer(Workspace(work))
 
 
+@pytest.mark.slow
 def test_what_annotate_left_in_the_workspace_is_learned(work: Path, tmp_path: Path) -> None:
     workspace = Workspace(work)
     samples = workspace.store.read("samples", ["uid", "turns"]).to_pylist()
@@ -558,6 +561,7 @@ def test_the_shipped_scorer_scores_by_default_and_is_explained(work: Path) -> No
     assert shown["cap_humanities"] == first["cap_humanities"]
 
 
+@pytest.mark.slow
 def test_with_another_model_the_builtin_clip_embeds_beside_it(
     work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -210,6 +210,7 @@ def test_a_selector_reads_only_what_it_says_and_travels(spec):
             chosen.select(table().drop(column), 5, 0)
 
 
+@pytest.mark.slow
 def test_picks_are_the_same_for_every_hash_seed():
     program = (
         "from tests.test_selection import ALL_SPECS, picked, table\n"

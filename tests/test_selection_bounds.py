@@ -452,6 +452,7 @@ def test_the_summary_is_json(pool):
     assert re.fullmatch(r"\d+%", next(iter(counts["nested"])))
 
 
+@pytest.mark.slow
 def test_what_resembles_a_target_is_chosen_and_the_target_is_not(tmp_path):
     write_pool(tmp_path / "a", 60, seed=1)
     write_pool(tmp_path / "b", 24, seed=2)

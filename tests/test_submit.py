@@ -345,6 +345,7 @@ def test_output_and_exit_code_are_those_of_spark_submit(workspace: Path) -> None
     assert Path(archive).read_bytes() == pack.code_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopping_it_stops_all_that_it_started(
     number: int, workspace: Path, until: Callable[[Callable[[], bool]], None]
@@ -378,6 +379,7 @@ def until() -> Callable[[Callable[[], bool]], None]:
     return wait
 
 
+@pytest.mark.slow
 def test_the_driver_finds_our_code_and_keeps_its_stderr_apart(workspace: Path) -> None:
     app = ROOT / "jobs" / "app.py"
     command = [sys.executable, str(app), "status"]

@@ -12,6 +12,8 @@ from training import clip_evaluation
 from training.clip import Settings, train
 from training.pairs import Pair, held_out, real_records, synthetic_pairs
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_training_that_goes_on_from_its_checkpoint_ends_with_the_same_weights(tmp_path: Path) -> None:
     settings = Settings(

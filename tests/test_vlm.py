@@ -75,6 +75,7 @@ def test_a_folder_without_a_model_is_named_in_a_sentence(tmp_path):
         vlm.load_vlm(str(tmp_path))
 
 
+@pytest.mark.slow
 def test_it_sees_colours_and_reads_nothing_from_pictures_that_are_not_there(builtin):
     model, processor = builtin
     asked = evaluation.held_out_questions("colour", 24, seed=7)
@@ -94,6 +95,7 @@ def test_text_questions_are_answered_with_any_picture_and_with_none(builtin):
         assert evaluation.accuracy(answers, questions) >= 0.6
 
 
+@pytest.mark.slow
 def test_perplexity_tells_picture_questions_from_text_questions(builtin):
     model, processor = builtin
     grounding = {}
@@ -120,6 +122,7 @@ def test_a_conversation_has_one_mark_a_turn(builtin):
     assert text == "<s><user><image>What is this?<assistant>a cat</s><user>Sure?<assistant>"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pictured", [True, False])
 def test_packed_questions_see_what_they_would_see_alone(tokenizer, monkeypatch, pictured):
     import contextlib
@@ -180,6 +183,7 @@ def test_the_share_of_simple_pictures_is_what_was_asked_for():
     assert text_item(random.Random(0)).skill == "text"
 
 
+@pytest.mark.slow
 def test_training_runs_and_goes_on_where_it_stopped(tmp_path):
     shutil.copy(SHIPPED / "tokenizer.json", tmp_path / "tokenizer.json")
     for steps in (2, 3):

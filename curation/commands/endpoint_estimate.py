@@ -150,8 +150,6 @@ def _missing(workspace: Pipeline, stage: Ask) -> list[int]:
 
 def _usable(workspace: Pipeline, number: int) -> list[dict[str, Any]]:
     store = workspace.store
-    error = store.read("checked", ["error"], number)["error"]
-    rows: list[dict[str, Any]] = (
-        store.read("samples", ["turns", "images"], number).filter(error.is_null()).to_pylist()
-    )
+    usable = store.read("checked", ["error"], number)["error"].is_null()
+    rows: list[dict[str, Any]] = store.read("samples", ["turns", "images"], number).filter(usable).to_pylist()
     return rows

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -109,14 +108,13 @@ def _columns(store: Store, shard: int, row: int, uid: bytes) -> dict[str, Any]:
 def _decision(store: Store, uid: bytes, position: int, pruned: dict[str, Any] | None) -> dict[str, Any]:
     """keep, rank and reason, and a sentence. keep is None where nothing is selected yet."""
     manifest = store.find("selection")
+    undecided = {"keep": None, "rank": None, "reason": None, "chosen_by": None}
     if manifest is None or position >= manifest.rows:
-        why = "nothing is selected yet"
-        return {"keep": None, "rank": None, "reason": None, "chosen_by": None, "why": why}
+        return {**undecided, "why": "nothing is selected yet"}
     names = ("keep", "rank", "tier", "reason", "clause", "stratum", "scorer", "score")
     decided = {**dict.fromkeys(names), **store.read("selection").slice(position, 1).to_pylist()[0]}
     if decided["uid"] != uid:
-        why = "it came after the last selection"
-        return {"keep": None, "rank": None, "reason": None, "chosen_by": None, "why": why}
+        return {**undecided, "why": "it came after the last selection"}
     why = {
         "kept": f"kept, as pick number {(decided['rank'] or 0) + 1:,}",
         "over_budget": "not kept: others came first, and the budget is spent",
@@ -168,16 +166,14 @@ def _other(store: Store, uid: bytes | None) -> dict[str, Any] | None:
     if uid is None:
         return None
     other: dict[str, Any] = {"uid": uid.hex(), "id": None, "text": None, "images": []}
-    for sample in _with_uid(store, uid):
-        images = [ref["name"] for ref in sample["images"]]
-        other.update(id=sample["record_id"], text=text_of(sample["turns"]), images=images)
-    return other
-
-
-def _with_uid(store: Store, uid: bytes) -> Iterator[dict[str, Any]]:
     for number, shard in enumerate(store.iterate("samples", ["uid"])):
         for row in _rows(pc.equal(shard["uid"], pa.scalar(uid, pa.binary(16)))):
-            yield store.read("samples", ["record_id", "turns", "images"], number).slice(row, 1).to_pylist()[0]
+            held = (
+                store.read("samples", ["record_id", "turns", "images"], number).slice(row, 1).to_pylist()[0]
+            )
+            images = [ref["name"] for ref in held["images"]]
+            other.update(id=held["record_id"], text=text_of(held["turns"]), images=images)
+    return other
 
 
 def text_of(turns: list[dict[str, str]]) -> str:

@@ -84,10 +84,8 @@ class Kept:
         samples = self.store.manifest("samples")
         tables = {table: [field.name for field in fields] for table, fields in self.scores().items()}
         scores = {table: self.store.iterate(table, ["uid", *names]) for table, names in tables.items()}
-        start = 0
-        for shard in samples.shards:
-            decided = selection.slice(start, shard.rows)
-            start += shard.rows
+        for shard, rows in zip(samples.shards, samples.slices, strict=True):
+            decided = selection[rows]
             narrow = {table: next(shards, None) for table, shards in scores.items()}
             wanted = np.flatnonzero(decided["keep"].to_numpy())
             if len(wanted):

@@ -217,16 +217,10 @@ class BoundClusters:
         cluster = table["centroid"].fill_null(-1).to_numpy().copy()
         similarity = table["similarity"].fill_null(0).to_numpy()
         cut(cluster, similarity, _sortable(table["uid"]), self.max_size, pool.manifest("centroids").rows)
-        start = 0
-        for shard in pool.manifest("nearest").shards:
-            part = slice(start, start + shard.rows)
-            columns = [
-                table["uid"].slice(start, shard.rows).combine_chunks(),
-                pa.array(cluster[part], mask=absent[part]),
-                table["similarity"].slice(start, shard.rows).combine_chunks(),
-            ]
+        for part in pool.manifest("nearest").slices:
+            uid, cosine = (table[name][part].combine_chunks() for name in ("uid", "similarity"))
+            columns = [uid, pa.array(cluster[part], mask=absent[part]), cosine]
             yield Output("clusters", pa.record_batch(columns, schema=self.writes["clusters"]))
-            start += shard.rows
 
 
 def cut(

@@ -30,7 +30,7 @@ from curation.storage.ids import positions
 from curation.storage.rows import ShardRows, places, vectors
 from curation.storage.store import read_shard
 from schemas.columns import UID
-from schemas.stages import Aligned, Output, Pool, Task
+from schemas.stages import Aligned, Output, Pool, Prepared, Task
 from scorers.ngrams import COMMON
 
 if TYPE_CHECKING:
@@ -44,20 +44,15 @@ LEVELS = (IMAGE, PERCEPTUAL, EMBEDDING, TEXT)  # the surest first
 BITS = 64  # of the hash
 MOST = 8  # matches with one benchmark that an image or a text keeps
 
-MATCHES = pa.field(
-    "matches",
-    pa.list_(
-        pa.struct(
-            [
-                pa.field("benchmark", pa.string()),
-                pa.field("item", pa.int32()),  # row of the benchmark's `images`, or of its `samples` for text
-                pa.field("level", pa.string()),
-                pa.field("similarity", pa.float32()),
-            ]
-        )
-    ),
-    nullable=False,
+MATCH = pa.struct(
+    [
+        pa.field("benchmark", pa.string()),
+        pa.field("item", pa.int32()),  # row of the benchmark's `images`, or of its `samples` for text
+        pa.field("level", pa.string()),
+        pa.field("similarity", pa.float32()),
+    ]
 )
+MATCHES = pa.field("matches", pa.list_(MATCH), nullable=False)
 LEAKS = pa.schema(
     [
         UID,
@@ -83,7 +78,7 @@ POOL_IMAGES = ShardRows(
 
 
 @dataclass(frozen=True)
-class FindImages:
+class FindImages(Prepared):
     """`image_leaks`: for each distinct image the images of benchmarks that it is, at the surest level.
 
     `image`: the same bytes. `perceptual`: hashes that differ in at most `bits` of 64. `embedding`: a cosine
@@ -102,14 +97,10 @@ class FindImages:
 
     def params(self) -> dict[str, Any]:
         levels = [level for level in LEVELS if level in self.levels and level != TEXT]
-        return {
-            "benchmarks": _named(self.benchmarks),
-            "levels": levels,
-            "bits": self.bits,
-            "cosine": self.cosine,
-        }
+        asked = {"levels": levels, "bits": self.bits, "cosine": self.cosine}
+        return {"benchmarks": _named(self.benchmarks), **asked}
 
-    def prepare(self, piece: tuple[pa.RecordBatch, NDArray[np.float32]]) -> pa.Array:
+    def prepare(self, piece: tuple[pa.RecordBatch, NDArray[np.float32]]) -> pa.RecordBatch:
         rows, own = piece
         images = pa.Table.from_batches([rows])
         told = np.flatnonzero(telling(images))
@@ -127,12 +118,9 @@ class FindImages:
                 found.append((benchmark.name, EMBEDDING, across([own], [held.vectors], self.cosine)))
         return _matches(len(rows), found)
 
-    def finish(self, rows: pa.RecordBatch, prepared: list[pa.Array]) -> pa.RecordBatch:
-        return pa.record_batch(prepared, schema=self.writes)
-
 
 @dataclass(frozen=True)
-class FindTexts:
+class FindTexts(Prepared):
     """`text_leaks`: for each sample the samples of benchmarks whose n-grams it repeats (`scorers.ngrams`)."""
 
     benchmarks: tuple[Benchmark, ...]
@@ -150,7 +138,7 @@ class FindTexts:
             return {}
         return {"benchmarks": _named(self.benchmarks), "ngram": self.ngram, "overlap": self.overlap}
 
-    def prepare(self, piece: pa.RecordBatch) -> pa.Array:
+    def prepare(self, piece: pa.RecordBatch) -> pa.RecordBatch:
         if TEXT not in self.levels:
             return _matches(len(piece), [])
         turns = turn_texts(piece)
@@ -159,9 +147,6 @@ class FindTexts:
             for benchmark in self.benchmarks
         ]
         return _matches(len(piece), found)
-
-    def finish(self, rows: pa.RecordBatch, prepared: list[pa.Array]) -> pa.RecordBatch:
-        return pa.record_batch(prepared, schema=self.writes)
 
 
 @dataclass(frozen=True)
@@ -264,8 +249,8 @@ def _equal(sha256: pa.ChunkedArray, held: Images) -> Pairs:
     return row, at[row], np.ones(len(row), np.float32)
 
 
-def _matches(n: int, found: Sequence[tuple[str, str, Pairs]]) -> pa.Array:
-    """A column of MATCHES for n rows, from (benchmark, level, pairs).
+def _matches(n: int, found: Sequence[tuple[str, str, Pairs]]) -> pa.RecordBatch:
+    """The column MATCHES of n rows, from (benchmark, level, pairs).
 
     Of a row and an item the surest level counts, of a row and a benchmark the MOST strongest matches.
     """
@@ -288,7 +273,8 @@ def _matches(n: int, found: Sequence[tuple[str, str, Pairs]]) -> pa.Array:
             pa.array([LEVELS[number] for number in rank[order]], pa.string()),
             pa.array(similarity[order], pa.float32()),
         ],
-        fields=list(MATCHES.type.value_type),
+        fields=list(MATCH),
     )
     ends = np.concatenate([[0], np.cumsum(np.bincount(row[order], minlength=n))])
-    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), structs, type=MATCHES.type)
+    lists = pa.ListArray.from_arrays(pa.array(ends, pa.int32()), structs, type=MATCHES.type)
+    return pa.record_batch([lists], schema=pa.schema([MATCHES]))

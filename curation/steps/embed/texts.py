@@ -16,7 +16,7 @@ from curation.models.resolved import Model
 from curation.storage.rows import ShardRows, vector_array
 from curation.storage.store import read_shard
 from schemas.columns import vector
-from schemas.stages import Aligned, Input, Task
+from schemas.stages import Aligned, Input, Prepared, Task
 
 LENGTH_STEP = 16  # tokens
 CHUNKS = pa.schema(
@@ -35,7 +35,7 @@ TURNS = ShardRows((("samples", ("turns", "error")),), 256)
 
 
 @dataclass(frozen=True)
-class Chunks:
+class Chunks(Prepared):
     """`chunks`: a turn pair is a chunk, split where the encoder's context is shorter; nothing is cut off."""
 
     model: Model
@@ -48,13 +48,11 @@ class Chunks:
     def params(self) -> dict[str, Any]:
         return {"model": self.model.key}
 
-    def prepare(self, piece: pa.RecordBatch) -> list[list[dict[str, Any]]]:
+    def prepare(self, piece: pa.RecordBatch) -> pa.RecordBatch:
         split = self.model.encoder().split
         rows = zip(piece["turns"].to_pylist(), piece["error"].to_pylist(), strict=True)
-        return [[] if error else _chunks(turns, split) for turns, error in rows]
-
-    def finish(self, rows: pa.RecordBatch, prepared: list[list[list[dict[str, Any]]]]) -> pa.RecordBatch:
-        return pa.record_batch([pa.array(prepared[0], CHUNKS.field(0).type)], schema=CHUNKS)
+        chunks = [[] if error else _chunks(turns, split) for turns, error in rows]
+        return pa.record_batch([pa.array(chunks, CHUNKS.field(0).type)], schema=CHUNKS)
 
 
 def _chunks(turns: list[dict[str, str]], split: Any) -> list[dict[str, Any]]:

@@ -65,12 +65,9 @@ class Firsts:
         )
         first = np.zeros(len(table), bool)
         first[candidates[np.unique(first_equal([table[identity].take(pa.array(candidates))]))]] = True
-        start = 0
-        for shard in pool.manifest("checked").shards:
-            uid = table["uid"].slice(start, shard.rows).combine_chunks()
-            columns = [uid, pa.array(first[start : start + shard.rows])]
+        for rows in pool.manifest("checked").slices:
+            columns = [table["uid"][rows].combine_chunks(), pa.array(first[rows])]
             yield Output("firsts", pa.record_batch(columns, schema=FIRSTS))
-            start += shard.rows
 
 
 @dataclass(frozen=True)
