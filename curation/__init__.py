@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from schemas.protocols import (
         ColumnScorer,
         Encoder,
+        EncoderKind,
         ImageAt,
         Reader,
         Record,
         Scorer,
         Selector,
         Span,
-        VisionLanguageModel,
         Writer,
     )
     from schemas.stages import Engine, MapStage, Source
@@ -34,6 +34,7 @@ __all__ = [
     "ColumnScorer",
     "CurateError",
     "Encoder",
+    "EncoderKind",
     "Engine",
     "ImageAt",
     "MapStage",
@@ -43,7 +44,6 @@ __all__ = [
     "Selector",
     "Source",
     "Span",
-    "VisionLanguageModel",
     "Workspace",
     "Writer",
 ]

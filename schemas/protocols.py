@@ -165,12 +165,6 @@ class EncoderKind(Protocol):
         ...
 
 
-class VisionLanguageModel(Protocol):
-    """A causal language model that sees images. Its methods come with the scorers that need it."""
-
-    name: str
-
-
 class Scorer(Protocol):
     """A batch in, named columns out, null where it cannot score. The arrays' rows are the batch's."""
 

@@ -21,6 +21,7 @@ PUBLIC = [
     "ColumnScorer",
     "CurateError",
     "Encoder",
+    "EncoderKind",
     "Engine",
     "ImageAt",
     "MapStage",
@@ -30,7 +31,6 @@ PUBLIC = [
     "Selector",
     "Source",
     "Span",
-    "VisionLanguageModel",
     "Workspace",
     "Writer",
 ]

@@ -21,6 +21,7 @@ from safetensors.numpy import save_file
 
 import curation.steps
 from benchmarks.kills import digests
+from curation.catalog import SCORES
 from curation.commands.plan import DECISION_BYTES
 from curation.executor.planner import Planner
 from curation.generate.pool import write_pool
@@ -167,6 +168,8 @@ def test_the_contract_covers_every_stage_there_is(contract: Contract) -> None:
     run = [stage for stages in contract.stages.values() for stage in stages]
     assert {type(stage).__name__ for stage in run} == there - set(ELSEWHERE)
     assert all((Path(__file__).parent / name).is_file() for name in ELSEWHERE.values())
+    # Several tables of scores are made by one class.
+    assert set(SCORES) - {table for tables in contract.tables.values() for table in tables} == {"judgement"}
     for name, stages in contract.stages.items():
         assert {table for stage in stages for table in outputs(stage)} == set(contract.tables[name])
 
