@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,9 +28,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Plain `pytest` runs what is fast. Files and markers that are named run as they are named."""
-    by_default = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.option.markexpr
-    if by_default and not config.option.all and not hasattr(config, "workerinput"):
-        config.option.markexpr = FAST
+    if hasattr(config, "workerinput"):
+        config.option.markexpr = config.workerinput["markexpr"]
+    elif config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.option.markexpr:
+        config.option.markexpr = "" if config.option.all else FAST
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Workers of xdist are told files and options, but not what this file made of them."""
+    node.workerinput["markexpr"] = node.config.option.markexpr
 
 
 def pytest_report_header(config: pytest.Config) -> str:
