@@ -80,6 +80,7 @@ def test_a_pruned_sample_names_a_sample_that_is_not_pruned(done: Workspace) -> N
     assert all(row["similarity"] >= 0.95 for row in pruned)
 
 
+@pytest.mark.slow
 def test_the_same_command_again_computes_nothing_and_imports_no_torch(done: Workspace) -> None:
     code = (
         "import sys\nfrom curation.workspace import Workspace\n"
@@ -100,6 +101,7 @@ def test_another_eps_is_only_another_decision(copy: Workspace) -> None:
     assert set(looser["computed"]) <= {"pruned", "prune_curve", "selection", "strata"}
 
 
+@pytest.mark.slow
 def test_a_second_dataset_computes_its_own_shards_only(copy: Workspace, tmp_path: Path) -> None:
     write_pool(tmp_path / "more", 100, seed=9)
     Workspace.init(copy.base, {"more": tmp_path / "more" / "pool.json"}, images=[tmp_path / "more"])

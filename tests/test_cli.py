@@ -181,6 +181,7 @@ def test_examples_run(line: str, workspace: Path) -> None:
     assert result.stdout.strip()
 
 
+@pytest.mark.slow
 def test_the_examples_of_init_run(tmp_path: Path, prepared: Path) -> None:
     for name in ("mixture.json", "more.json"):
         shutil.copy(prepared / name, tmp_path / name)
@@ -210,6 +211,7 @@ def test_the_demo_counts_what_it_caught(tmp_path: Path) -> None:
 # --- what is printed ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line",
     [
@@ -231,6 +233,7 @@ def test_json_is_one_object_on_stdout(line: str, workspace: Path) -> None:
     assert isinstance(json.loads(result.stdout), dict)
 
 
+@pytest.mark.slow
 def test_selection_is_exactly_the_budget_and_says_what_decided(workspace: Path) -> None:
     found = json.loads(invoke(workspace, "select --budget 50% --strategy top:alignment --json").stdout)
     assert found["n_selected"] == (found["n_read"] - found["n_quarantined"]) // 2
@@ -239,11 +242,13 @@ def test_selection_is_exactly_the_budget_and_says_what_decided(workspace: Path) 
     assert "top:alignment: alignment" in text
 
 
+@pytest.mark.slow
 def test_the_same_command_again_computes_nothing(workspace: Path) -> None:
     result = invoke(workspace, "select --budget 30%")
     assert "nothing to compute" in result.stdout
 
 
+@pytest.mark.slow
 def test_dry_run_computes_nothing(workspace: Path) -> None:
     before = sorted((workspace / ".curate" / "shards").rglob("*"))
     result = invoke(workspace, "select --budget 5 --clusters 3 --dry-run --json")
@@ -254,6 +259,7 @@ def test_dry_run_computes_nothing(workspace: Path) -> None:
     assert sorted((workspace / ".curate" / "shards").rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_status_compares_the_selection_with_its_own_settings(workspace: Path) -> None:
     assert invoke(workspace, "select --budget 20% --seed 5").exit_code == 0
     found = json.loads(invoke(workspace, "status --json").stdout)
@@ -261,6 +267,7 @@ def test_status_compares_the_selection_with_its_own_settings(workspace: Path) ->
     assert found["budget"] == "20%"
 
 
+@pytest.mark.slow
 def test_errors_are_listed_with_code_and_place(workspace: Path) -> None:
     result = invoke(workspace, "status --errors --limit 2")
     assert re.search(
@@ -269,6 +276,7 @@ def test_errors_are_listed_with_code_and_place(workspace: Path) -> None:
     assert len(json.loads(invoke(workspace, "status --errors --limit 2 --json").stdout)["records"]) == 2
 
 
+@pytest.mark.slow
 def test_damage_is_found_and_repaired(workspace: Path) -> None:
     shard = next((workspace / ".curate" / "shards" / "clusters").iterdir())
     whole = shard.read_bytes()
@@ -302,6 +310,7 @@ print([name for name in ("torch", "open_clip", "transformers", "datasets") if na
 # --- what goes wrong ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", MISTAKES)
 def test_errors_are_sentences(line: str, workspace: Path) -> None:
     result = invoke(workspace, line)
@@ -311,12 +320,14 @@ def test_errors_are_sentences(line: str, workspace: Path) -> None:
     assert "Traceback" not in result.output
 
 
+@pytest.mark.slow
 def test_debug_shows_the_traceback(workspace: Path) -> None:
     result = invoke(workspace, "select --budget none --debug")
     assert result.exit_code == 1
     assert "Traceback" in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line", ["selct", "select --budgt 3", "export", "run --until never", "embed --device tpu"]
 )
@@ -324,6 +335,7 @@ def test_wrong_usage_exits_with_two(line: str, workspace: Path) -> None:
     assert invoke(workspace, line).exit_code == 2
 
 
+@pytest.mark.slow
 def test_an_unknown_key_of_the_config_is_named_with_its_line(workspace: Path) -> None:
     config = workspace / "curate.toml"
     config.write_text(config.read_text() + "\n[select]\nbudgett = 3\n")

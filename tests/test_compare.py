@@ -22,6 +22,8 @@ from schemas.grid import on_grid
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 CROSS = on_grid(np.array([[1, 0], [1, 0], [0, 1], [-1, 0]], np.float32))
 GROUPS = np.array([0, 0, 1, 2])
 

@@ -298,6 +298,7 @@ def test_the_same_command_again_computes_nothing_and_another_bound_decides_alone
     }
 
 
+@pytest.mark.slow
 def test_a_benchmark_that_changed_is_read_again(work: Path, bench: Path) -> None:
     Workspace(work).decontaminate(str(bench))
     picture(7).save(bench / "seven.png")
@@ -333,6 +334,7 @@ def test_a_leak_says_of_what(work: Path, bench: Path) -> None:
     assert leaks_of(store, uids["p2"]) == []
 
 
+@pytest.mark.slow
 def test_shards_and_workers_change_nothing(pool: Path, work: Path, bench: Path, tmp_path: Path) -> None:
     Workspace(work).decontaminate(str(bench))
     Workspace.init(tmp_path / "small", {"pool": pool / "pool.json"}, images=[pool], model="builtin")
@@ -398,6 +400,7 @@ def test_an_image_whose_name_is_no_utf8_is_quarantined(tmp_path: Path) -> None:
     assert any(row["record_id"] == "caf\\xe9.png" and "rename" in row["error_message"] for row in rows[:1])
 
 
+@pytest.mark.slow
 def test_a_further_benchmark_joins_those_that_are_there(work: Path, bench: Path, tmp_path: Path) -> None:
     Workspace(work).decontaminate(f"one={bench}")
     found = Workspace(work).decontaminate(f"two={bench}")

@@ -37,6 +37,7 @@ def drawn(n: int) -> list[Image.Image]:
     return [image for image in images if image is not None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "P"])
 @pytest.mark.parametrize("model", ["builtin", "RN50/random"])
 def test_pixels_equal_open_clips_own_transform_bit_for_bit(model: str, mode: str) -> None:
@@ -65,6 +66,7 @@ def test_vectors_have_unit_length_and_the_stated_shape(encoder: OpenClipEncoder)
         np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_row_does_not_depend_on_its_place_in_the_batch(dtype: str) -> None:
     encoder = load_encoder("builtin", device="cpu", dtype=dtype)
@@ -130,6 +132,7 @@ def test_tokens_are_counted_untruncated(encoder: OpenClipEncoder) -> None:
     assert encoder.tokenize([]).shape == (0, encoder.context_length)
 
 
+@pytest.mark.slow
 def test_copies_are_near_and_other_pictures_are_not(encoder: OpenClipEncoder) -> None:
     images = drawn(60)
     smaller = [image.resize((image.width * 3 // 5, image.height * 3 // 5)) for image in images]
@@ -144,16 +147,19 @@ def test_copies_are_near_and_other_pictures_are_not(encoder: OpenClipEncoder) ->
     assert np.median(between) < 0.6
 
 
+@pytest.mark.slow
 def test_bf16_weights_are_close_to_float32() -> None:
     assert bf16_cosine("builtin") >= 0.999
 
 
+@pytest.mark.slow
 def test_random_weights_are_the_same_every_time() -> None:
     first, second = (load_encoder("RN50/random", device="cpu", dtype="float32") for _ in range(2))
     pixels = np.stack([first.preprocess(image) for image in drawn(2)])
     assert np.array_equal(first.encode_images(pixels), second.encode_images(pixels))
 
 
+@pytest.mark.slow
 def test_missing_weights_name_the_builtin_model_within_20_seconds(tmp_path: Path) -> None:
     code = (
         "from curation.models.encoder import load_encoder\n"

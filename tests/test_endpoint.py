@@ -588,6 +588,7 @@ def test_an_image_that_changed_since_it_was_ingested_stops_the_run(pool: Path, t
 # --- dialects ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("field", "says", "mode", "expected"),
     [

@@ -36,6 +36,8 @@ from tests.scripted_server import Out, Server
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 CONCURRENCY = 8
 

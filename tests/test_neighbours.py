@@ -42,6 +42,7 @@ def entries(lists):
     return list(zip(lists.row.tolist(), lists.other.tolist(), lists.similarity.tolist(), strict=True))
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None)
 @given(st.data())
 def test_the_lists_are_those_of_brute_force_for_every_block(data):

@@ -74,6 +74,7 @@ def package(
     (info / "entry_points.txt").write_text(f"[{GROUP}]\n{scorer} = {value}\n")
 
 
+@pytest.mark.slow
 def test_the_example_is_installed_and_scores_a_pool_like_our_own(
     installed: Path, work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -406,6 +406,8 @@ from curation.readers import detect, reader
 from curation.selectors import selector
 from curation.writers import writer
 
+pytestmark = pytest.mark.slow
+
 for found in (selector("toy"), reader("toy"), detect(Path("lines.toy")), writer("toy"), kind_of("toy:16")):
     print(type(found).__module__)
 """

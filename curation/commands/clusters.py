@@ -13,7 +13,7 @@ from curation.steps.cluster.cluster_quality import MeasureClusters
 from curation.steps.cluster.skills import NameSkills
 from curation.steps.cluster.stages import cluster_vectors
 from curation.storage.lock import locked
-from curation.storage.rows import named
+from curation.storage.rows import ids_of
 from curation.storage.store import Store
 from schemas.errors import ConfigError
 from scorers.taxonomy import CAPABILITIES, CAPABILITY_COLUMNS, STYLE_COLUMNS, STYLES
@@ -61,7 +61,7 @@ def clusters(workspace: Pipeline, *, quality: bool = False, against: Sequence[st
 
 def _with_ids(store: Store, skills: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Clusters with samples, uids in hex beside the records' own ids."""
-    ids = named(store, [uid for skill in skills for uid in skill["examples"]])
+    ids = ids_of(store, [uid for skill in skills for uid in skill["examples"]])
     return [
         {**skill, "examples": [{"uid": uid.hex(), "id": ids[uid]["id"]} for uid in skill["examples"]]}
         for skill in skills

@@ -17,7 +17,7 @@ from curation.steps.decontaminate.leaks import LEVELS, TEXT
 from curation.steps.decontaminate.stages import SECTION, benchmark_paths, leak_stages, store_of
 from curation.storage.files import CONFIG_FILE, Location
 from curation.storage.lock import locked
-from curation.storage.rows import named
+from curation.storage.rows import ids_of
 from curation.storage.store import Store
 from schemas.config import load
 from schemas.errors import ConfigError
@@ -71,7 +71,7 @@ def report(workspace: Pipeline, limit: int) -> dict[str, Any]:
     config, store = workspace.config, workspace.store
     rows = store.read("leaks")
     pairs = rows.slice(0, limit).to_pylist()
-    names = named(store, [row["uid"] for row in pairs])
+    names = ids_of(store, [row["uid"] for row in pairs])
     benchmarks = [
         _about(name, str(path), store_of(store.root, name), rows.filter(pc.equal(rows["benchmark"], name)))
         for name, path in benchmark_paths(config, workspace.base).items()

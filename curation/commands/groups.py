@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from curation.pipeline.pipeline import Pipeline
+from curation.storage.rows import ids_of
 from schemas.errors import WorkspaceError
 
 
@@ -28,7 +29,7 @@ def groups(workspace: Pipeline, limit: int) -> dict[str, Any]:
     place, which, sizes = np.unique(named["group"].to_numpy(), return_inverse=True, return_counts=True)
     largest = np.lexsort((place, -sizes))[:limit]
     shown = named.take(pa.array(np.flatnonzero(np.isin(which, largest))))
-    ids = named(store, [*shown["uid"].to_pylist(), *shown["kept_uid"].to_pylist()])
+    ids = ids_of(store, [*shown["uid"].to_pylist(), *shown["kept_uid"].to_pylist()])
     members: dict[int, list[dict[str, Any]]] = {}
     kept: dict[int, bytes] = {}
     for row in shown.to_pylist():

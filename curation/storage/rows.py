@@ -91,7 +91,7 @@ def located(sizes: Sequence[int], at: NDArray[np.int64]) -> tuple[NDArray[np.int
     return shards.astype(np.int32), (at - starts[shards]).astype(np.int32)
 
 
-def named(store: Store, uids: Iterable[bytes]) -> dict[bytes, dict[str, str | None]]:
+def ids_of(store: Store, uids: Iterable[bytes]) -> dict[bytes, dict[str, str | None]]:
     """Of each uid the record's own id, and its dataset: `id` and `dataset`."""
     table = store.read("checked", ["uid", "record_id", "dataset"]).rename_columns(["uid", "id", "dataset"])
     wanted = pa.array(list(dict.fromkeys(uids)), pa.binary(16))
