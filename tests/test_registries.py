@@ -25,6 +25,8 @@ from curation.storage.store import Store
 from curation.writers import writer
 from schemas.errors import ConfigError, ExportError, ReadError
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("schemas", "scorers", "clustering", "curation", "jobs")
 MODEL = "toy:16"
@@ -405,8 +407,6 @@ from curation.models.encoders import kind_of
 from curation.readers import detect, reader
 from curation.selectors import selector
 from curation.writers import writer
-
-pytestmark = pytest.mark.slow
 
 for found in (selector("toy"), reader("toy"), detect(Path("lines.toy")), writer("toy"), kind_of("toy:16")):
     print(type(found).__module__)

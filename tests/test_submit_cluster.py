@@ -50,6 +50,7 @@ NEEDED = (
     "pyarrow",
     "pydantic",
     "rich",
+    "threadpoolctl",
     "tomlkit",
     "venv-pack",
 )
