@@ -88,7 +88,7 @@ ELSEWHERE = {
     **dict.fromkeys(("FindImages", "FindTexts", "Leaks"), "test_decontaminate.py"),
 }
 # A pool of its own: with a vision-language model it takes longer.
-SMALL_POOL, SMALL_SHARDS = 64, {"run.shard_rows": 8}
+SMALL_POOL, SMALL_SHARDS = 64, {"run.shard_rows": 16}
 
 
 @dataclass(frozen=True)
