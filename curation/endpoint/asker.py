@@ -103,7 +103,7 @@ class Asker:
         self._thread.join(timeout=5)
         if not self._thread.is_alive():
             self._loop.close()
-        self._disk.shutdown(wait=False, cancel_futures=True)
+        self._disk.shutdown()
         self._pictures.shutdown(wait=False, cancel_futures=True)
 
     async def _end(self) -> None:
@@ -148,7 +148,8 @@ class Asker:
             if self._stopped is not None:
                 raise self._stopped
             answer = await self._ask(request)
-            return await run(self._disk, self.answers.keep, request.digest, answer)
+            # Whoever ends this task does not end the writing.
+            return await asyncio.shield(run(self._disk, self.answers.keep, request.digest, answer))
 
     async def _ask(self, request: Request) -> dict[str, Any]:
         async def body() -> dict[str, Any]:
