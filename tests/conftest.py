@@ -8,6 +8,12 @@ from typing import Any
 
 import pytest
 
+# There is a worker for each core: further threads would only wait for each other.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+# JVMs of tests live for seconds, which the thorough compiler and the parallel collector only make longer.
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
@@ -46,10 +52,16 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Without Java the tests marked spark are skipped, and the reason says which package brings it."""
+    """Without Java the tests marked spark are skipped, and the reason says which package brings it.
+
+    Files that take long come first, so that no worker ends with one alone.
+    """
     from jobs.java import require_java
     from schemas.errors import EngineUnavailable
 
+    for marker in ("slow", "spark"):
+        long = {item.path for item in items if item.get_closest_marker(marker)}
+        items.sort(key=lambda item: item.path not in long)
     on_spark = [item for item in items if item.get_closest_marker("spark")]
     try:
         if on_spark:

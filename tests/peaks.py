@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tests.standalone import Standalone
 
-SECONDS = 0.1  # between looks
+SECONDS = 0.5  # between looks
 HIGH_WATER = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 
 

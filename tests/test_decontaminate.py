@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 import os
-import random
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +18,6 @@ from PIL import Image
 from curation.commands.decontaminate import leaks_of
 from curation.pipeline.config_file import set_keys
 from curation.readers import READERS, detect
-from curation.readers.images import to_rgb
 from curation.workspace import Workspace
 from jobs.cli import cli
 from schemas.errors import ConfigError, ReadError
@@ -443,77 +437,3 @@ def test_the_command_prints_pairs_and_says_what_happens_to_them(
     again = CliRunner().invoke(cli, ["decontaminate", "--tag", "--json"])
     tree = json.loads(again.stdout)
     assert (tree["n_leaked"], tree["tag"]) == (3, True)
-
-
-# --- the mixture -------------------------------------------------------------------------------------------
-
-
-def curate(folder: Path, *arguments: str) -> dict[str, Any]:
-    """Run one command in `folder` and parse what `--json` prints."""
-    command = [sys.executable, "-m", "jobs", *arguments, "--json"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    tree: dict[str, Any] = json.loads(done.stdout)
-    return tree
-
-
-def re_encoded(mixture: Path, bench: Path, seed: int) -> dict[str, bytes]:
-    """100 images of the mixture at another size in `bench`; by file name the sha256 of the original."""
-    records = json.loads((mixture / "mixture.json").read_text())
-    shown = {path for each in records for path in np.atleast_1d(each.get("image") or []).tolist()}
-    originals = {}
-    bench.mkdir(parents=True)
-    for n, path in enumerate(random.Random(seed).sample(sorted(shown), 100)):
-        data = (mixture / path).read_bytes()
-        image = to_rgb(Image.open(io.BytesIO(data)))
-        factor = (0.5, 0.7, 1.4)[n % 3]
-        width, height = (max(16, round(side * factor)) for side in image.size)
-        image.resize((width, height)).save(bench / f"{n:03}.jpg", quality=80)
-        originals[f"{n:03}.jpg"] = hashlib.sha256(data).digest()
-    return originals
-
-
-def images_of(workspace: Workspace) -> dict[str, set[bytes]]:
-    """By uid the sha256 of the images that a sample shows."""
-    rows = workspace.store.read("samples", ["uid", "images"]).to_pylist()
-    return {row["uid"].hex(): {image["sha256"] for image in row["images"]} for row in rows}
-
-
-def hashes_of(workspace: Workspace) -> dict[bytes, int]:
-    rows = workspace.store.read("images", ["sha256", "phash"]).to_pylist()
-    return {row["sha256"]: int.from_bytes(row["phash"], "big") for row in rows}
-
-
-def hit_and_false(
-    work: Path, bench: str, originals: dict[str, bytes], found: dict[str, Any]
-) -> tuple[set[str], set[str], set[str]]:
-    """Images of the benchmark whose original was found, samples flagged, and those of these that are wrong.
-
-    Wrong are those that show neither an original nor a look-alike: an image within 8 bits of the 64-bit
-    perceptual hash of one of the benchmark's.
-    """
-    shows = images_of(Workspace(work))
-    theirs = set(hashes_of(Workspace(work / ".curate" / "benchmarks" / bench)).values())
-    alike = {
-        sha
-        for sha, code in hashes_of(Workspace(work)).items()
-        if any((code ^ other).bit_count() <= 8 for other in theirs)
-    }
-    hit = {pair["id"] for pair in found["pairs"] if originals[pair["id"]] in shows[pair["of"]["uid"]]}
-    flagged = {pair["of"]["uid"] for pair in found["pairs"]}
-    real = {uid for uid in flagged if shows[uid] & (alike | set(originals.values()))}
-    return hit, flagged, flagged - real
-
-
-@pytest.mark.slow
-def test_100_images_of_the_mixture_at_another_size_are_found(shared: Path, tmp_path: Path) -> None:
-    mixture = shared / "mixture"
-    originals = re_encoded(mixture, tmp_path / "bench", seed=7)
-    curate(tmp_path, "init", str(mixture / "mixture.json"), "--images", str(mixture), "--model", "builtin")
-    found = curate(tmp_path, "decontaminate", "--against", "bench", "--limit", "100000")
-    hit, flagged, false = hit_and_false(tmp_path, "bench", originals, found)
-    assert len(hit) >= 98
-    assert len(false) <= 0.01 * len(flagged)
-    assert found["n_leaked"] == len(flagged)
-    assert curate(tmp_path, "decontaminate")["computed"] == {}

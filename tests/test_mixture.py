@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import math
 import os
+import random
+import shutil
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
+
+from curation.readers.images import to_rgb
+from curation.workspace import Workspace
 
 pytestmark = pytest.mark.slow
 
@@ -110,8 +119,6 @@ def test_planted_defects_of_1000_records_are_caught(shared: Path, tmp_path: Path
     subprocess.run([*tool, *paths], check=True, capture_output=True)
     curate(tmp_path, "init", "bad/data.json", "--images", "bad", "--model", "builtin")
     curate(tmp_path, "prune")
-    from curation.workspace import Workspace
-
     store = Workspace(tmp_path).store
     truth = json.loads((tmp_path / "bad" / "truth.json").read_text())["records"]
     fatal = {
@@ -133,3 +140,64 @@ def test_planted_defects_of_1000_records_are_caught(shared: Path, tmp_path: Path
     assert len(copies) > 20
     for item in copies:
         assert {uids[item["index"]], uids[item["original_index"]]} & dropped
+
+
+def re_encoded(mixture: Path, bench: Path, seed: int) -> dict[str, bytes]:
+    """100 images of the mixture at another size in `bench`; by file name the sha256 of the original."""
+    records = json.loads((mixture / "mixture.json").read_text())
+    shown = {path for each in records for path in np.atleast_1d(each.get("image") or []).tolist()}
+    originals = {}
+    bench.mkdir(parents=True)
+    for n, path in enumerate(random.Random(seed).sample(sorted(shown), 100)):
+        data = (mixture / path).read_bytes()
+        image = to_rgb(Image.open(io.BytesIO(data)))
+        factor = (0.5, 0.7, 1.4)[n % 3]
+        width, height = (max(16, round(side * factor)) for side in image.size)
+        image.resize((width, height)).save(bench / f"{n:03}.jpg", quality=80)
+        originals[f"{n:03}.jpg"] = hashlib.sha256(data).digest()
+    return originals
+
+
+def images_of(workspace: Workspace) -> dict[str, set[bytes]]:
+    """By uid the sha256 of the images that a sample shows."""
+    rows = workspace.store.read("samples", ["uid", "images"]).to_pylist()
+    return {row["uid"].hex(): {image["sha256"] for image in row["images"]} for row in rows}
+
+
+def hashes_of(workspace: Workspace) -> dict[bytes, int]:
+    rows = workspace.store.read("images", ["sha256", "phash"]).to_pylist()
+    return {row["sha256"]: int.from_bytes(row["phash"], "big") for row in rows}
+
+
+def hit_and_false(
+    work: Path, bench: str, originals: dict[str, bytes], found: dict[str, Any]
+) -> tuple[set[str], set[str], set[str]]:
+    """Images of the benchmark whose original was found, samples flagged, and those of these that are wrong.
+
+    Wrong are those that show neither an original nor a look-alike: an image within 8 bits of the 64-bit
+    perceptual hash of one of the benchmark's.
+    """
+    shows = images_of(Workspace(work))
+    theirs = set(hashes_of(Workspace(work / ".curate" / "benchmarks" / bench)).values())
+    alike = {
+        sha
+        for sha, code in hashes_of(Workspace(work)).items()
+        if any((code ^ other).bit_count() <= 8 for other in theirs)
+    }
+    hit = {pair["id"] for pair in found["pairs"] if originals[pair["id"]] in shows[pair["of"]["uid"]]}
+    flagged = {pair["of"]["uid"] for pair in found["pairs"]}
+    real = {uid for uid in flagged if shows[uid] & (alike | set(originals.values()))}
+    return hit, flagged, flagged - real
+
+
+def test_100_images_of_the_mixture_at_another_size_are_found(
+    work: Path, selected: dict[str, Any], shared: Path, tmp_path: Path
+) -> None:
+    originals = re_encoded(shared / "mixture", tmp_path / "bench", seed=7)
+    folder = shutil.copytree(work, work.with_name("searched"))
+    found = curate(folder, "decontaminate", "--against", str(tmp_path / "bench"), "--limit", "100000")
+    hit, flagged, false = hit_and_false(folder, "bench", originals, found)
+    assert len(hit) >= 98
+    assert len(false) <= 0.01 * len(flagged)
+    assert found["n_leaked"] == len(flagged)
+    assert curate(folder, "decontaminate")["computed"] == {}

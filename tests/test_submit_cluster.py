@@ -28,6 +28,7 @@ pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = {"run.shard_rows": 16}
+N = 64  # records
 CONF = {
     "spark.ui.enabled": "false",
     "spark.driver.host": "127.0.0.1",
@@ -65,7 +66,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
 @pytest.fixture(scope="module")
 def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pool")
-    write_pool(folder, 160, seed=3)
+    write_pool(folder, N, seed=3)
     return folder
 
 
@@ -169,7 +170,7 @@ def test_with_an_archive_it_computes_in_the_environment_that_travels(
     one = "--conf spark.cores.max=1"  # as each executor unpacks the archive
     line = f"--deploy-mode client --env archive {one} -- ingest --shard-rows 16 --json"
     counts, peaks = submit(cluster, tmp_path, line, str(environment))
-    assert counts["n_read"] == 160
+    assert counts["n_read"] == N
     assert peaks.interpreters == {"./environment/bin/python"}
     tables = digests(tmp_path)
     assert {"samples", "images", "checked"} < set(tables)
