@@ -36,6 +36,7 @@ pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = {"run.shard_rows": 16}
+N = 96  # records
 ON_SPARK = {**SMALL, "run.engine": "spark"}
 CONF = {
     "spark.ui.enabled": "false",
@@ -110,7 +111,7 @@ class Reference:
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Reference:
     pool, folder = tmp_path_factory.mktemp("pool"), tmp_path_factory.mktemp("local")
-    write_pool(pool, 96, seed=3)
+    write_pool(pool, N, seed=3)
     Workspace.init(folder, {"demo": pool / "pool.json"}, images=[pool], model="builtin")
     with pytest.MonkeyPatch.context() as patch:
         replace(patch)
@@ -262,7 +263,7 @@ def test_ctrl_c_stops_the_tasks_and_the_run_continues_later(
     await_value(lambda: not tracker.getActiveStageIds() or None)
     replace(monkeypatch)
     computed = workspace.run("embed")["computed"]["image_vectors"]
-    assert 0 < computed <= 96 // SMALL["run.shard_rows"] - Held.after
+    assert 0 < computed <= N // SMALL["run.shard_rows"] - Held.after
     assert digests(tmp_path / "work") == local.tables
 
 
