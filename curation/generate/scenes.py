@@ -44,7 +44,7 @@ def scene(rng: random.Random) -> Sample:
     """Return 2 to 5 coloured things in a landscape or a room, in known order from left to right."""
     indoors = rng.random() < 0.4
     extent = size(rng)
-    picture, setting, extra = _room(rng, extent) if indoors else _landscape(rng, extent)
+    picture, setting, extra = room(rng, extent) if indoors else landscape(rng, extent)
     pen = ImageDraw.Draw(picture)
     props = INDOOR if indoors else OUTDOOR
     most = 5 if extent[0] >= extent[1] else 3
@@ -78,7 +78,8 @@ def _place(
     draw(pen, x, height * rng.uniform(0.74, 0.95), tall, colour)
 
 
-def _landscape(rng: random.Random, extent: tuple[int, int]) -> tuple[Picture, str, str]:
+def landscape(rng: random.Random, extent: tuple[int, int]) -> tuple[Picture, str, str]:
+    """Return a picture, where things in it are ("on grass at night"), and a clause on what else it shows."""
     time, ground = rng.choice(list(SKIES)), rng.choice(list(GROUNDS))
     upper, lower = (jitter(rng, colour, 18) for colour in SKIES[time])
     w, h = extent
@@ -130,7 +131,8 @@ def _mountains(rng: random.Random, pen: Pen, w: int, horizon: int) -> None:
         pen.polygon(((x - half, horizon), (x + half, horizon), (x, horizon - high)), jitter(rng, colour, 10))
 
 
-def _room(rng: random.Random, extent: tuple[int, int]) -> tuple[Picture, str, str]:
+def room(rng: random.Random, extent: tuple[int, int]) -> tuple[Picture, str, str]:
+    """Return a picture, where things in it are ("in a room"), and a clause on what else it shows."""
     w, h = extent
     wall = jitter(rng, rng.choice(WALLS), 16)
     picture = gradient(rng, extent, wall, jitter(rng, wall, 22))
