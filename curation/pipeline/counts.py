@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from curation.catalog import score_table
 from curation.selectors import selector
 from curation.selectors.order import TIES
+from curation.steps.chain import looks_at_records
 from curation.steps.select.budgeting import image_costs
 from curation.storage.store import Store
 from schemas.budget import Budget
@@ -24,7 +25,7 @@ DRAWN = ("adapt", "mmssr", "ccs")  # that draw lots inside their strata
 
 def counts(store: Store, config: Config, until: str) -> dict[str, Any]:
     """What there is after step `until`; each step adds its own."""
-    steps = STEPS[: STEPS.index(until) + 1]
+    steps = (STEPS[0], until) if looks_at_records(config, until) else STEPS[: STEPS.index(until) + 1]
     found = _ingested(store)
     if "embed" in steps:
         found["n_image_vectors"] = _rows(store, "image_vectors")

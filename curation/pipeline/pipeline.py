@@ -21,7 +21,7 @@ from curation.pipeline.counts import counts
 from curation.pipeline.remembered import remember
 from curation.progress import Silent
 from curation.readers.sources import find_spans, resolved
-from curation.steps.chain import chain
+from curation.steps.chain import chain, may_score
 from curation.steps.context import Context
 from curation.steps.decontaminate.stages import BENCHMARKS, benchmark_paths
 from curation.storage.files import CONFIG_FILE, FOLDER, Location, Remote, locate
@@ -113,7 +113,7 @@ class Pipeline:
             raise ConfigError(f"there is no step {until!r}; there are {', '.join(STEPS)}")
         start = time.monotonic()
         with locked(self.store.root, f"curate {until}"), self.store.snapshot():
-            if is_asked(self.config) and STEPS.index(until) >= STEPS.index("score"):
+            if is_asked(self.config) and may_score(self.config, until):
                 # A wrong key or URL should not show after hours of embedding, but at once.
                 resolve_endpoint(self.config, self.store.root, self.progress)
             if STEPS.index(until) >= STEPS.index("prune"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from curation.catalog import ALWAYS, tables_for
+from curation.catalog import ALWAYS, SCORES, tables_for
 from curation.plugins import plugin_columns
 from curation.steps.cluster.stages import cluster_vectors
 from curation.steps.context import Context
@@ -35,18 +35,19 @@ def prune_stages(context: Context) -> list[Stage]:
     by_hash = of_images and (settings.perceptual != "off" or settings.flip)
     radius = FLIP_BITS * settings.hash_bits // 64 if settings.perceptual == "off" else settings.perceptual
     _demand_sense(settings, of_images=of_images)
-    likeness = Likeness(settings.key, cluster_vectors(context)[1], settings.exact)
     # Remembered down to a fixed floor, so that another eps is only another decision.
     floor = min(settings.min_similarity, 1 - settings.eps)
     stages: list[Stage] = []
     if settings.semantic:
+        # Not before: to know the vectors is to know the encoder, which may have to be loaded for that.
+        likeness = Likeness(settings.key, cluster_vectors(context)[1], settings.exact)
         probes = FitProbes(likeness, floor, settings.probes, settings.recall)
         visits = Visit(likeness, floor)
         stages += [Firsts(likeness), probes, visits, FindNeighbours(likeness, floor, settings.neighbours)]
     if by_hash:
         stages.append(LookAlikes(radius, settings.hash_bits, settings.flip, by_text))
     how = Pruning(
-        identity=likeness.identity,
+        identity=IDENTITY[settings.key][settings.exact],
         by_bytes=IDENTITY[settings.key]["bytes"],
         by_text=by_text,
         eps=settings.eps,
@@ -76,15 +77,17 @@ def _demand_sense(settings: Settings, *, of_images: bool) -> None:
 
 
 def _tables_of(keep: str, scorers: Sequence[str]) -> tuple[str, ...]:
-    """The tables that a rule looks at, besides `checked`."""
+    """The tables that a rule looks at, besides `checked`: no more, as each must be there first."""
     if keep in ("hard", "easy"):
         return ("clusters",)
     if not keep.startswith(BEST):
         return ()
     name = keep.removeprefix(BEST)
     plugged = plugin_columns(scorers)
-    held = (plugged[name],) if name in plugged else tables_for([name])
-    return (*ALWAYS, "clusters", *held)
+    if name in plugged:
+        return (plugged[name],)
+    held = tuple(table for table in (*ALWAYS, "clusters") if name in SCORES[table].names)
+    return held or tables_for([name])
 
 
 def named_columns(config: Config) -> list[str]:
