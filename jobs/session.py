@@ -12,7 +12,9 @@ import click
 
 from curation.progress import default
 from jobs.show import plan, result
+from jobs.show_losses import nothing_left
 from jobs.spelling import spelled
+from schemas.errors import NothingLeft
 from schemas.protocols import Progress
 
 if TYPE_CHECKING:
@@ -56,13 +58,21 @@ class Session:
             logging.getLogger(name).setLevel(logging.DEBUG if self.debug else logging.WARNING)
 
     def run(self, step: str) -> None:
-        """Run the chain up to `step` and show its counts, or the plan with --dry-run."""
+        """Run the chain up to `step` and show its counts, or the plan with --dry-run.
+
+        Raises:
+            NothingLeft: the step leaves no sample; the counts are shown all the same.
+        """
         if self.dry_run:
             self.show(self.workspace().plan(step), plan)
         else:
             curate = "curate" if self.folder == "." else f"curate -C {shlex.quote(self.folder)}"
             flags = spelled(self.overrides)
-            self.show(self.workspace().run(step), lambda counts: result(counts, curate, flags))
+            counts = self.workspace().run(step)
+            self.show(counts, lambda counts: result(counts, curate, flags))
+            sentence = nothing_left(counts)
+            if sentence:
+                raise NothingLeft(sentence)
 
     def show(self, tree: dict[str, Any], text: Callable[[dict[str, Any]], Iterable[str]]) -> None:
         """Print `tree` as one JSON object, or the lines that `text` makes of it."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from curation.progress import duration
 from jobs.show_labels import requests
+from jobs.show_losses import losses
 from jobs.text import Tree, line, size, table
 
 MOST_SIGNALS = 5  # named of what a strategy decided by
@@ -21,11 +22,9 @@ def result(counts: Tree, curate: str = "curate", flags: str = "") -> Iterator[st
     if counts["retried"]:
         tables = ", ".join(f"{n:,} of {name}" for name, n in counts["retried"].items())
         yield line("retried", f"tasks that failed: {tables}; no shard was lost")
-    if counts.get("n_selected") == 0:
-        yield line("next", "raise the budget or loosen what leaves samples out: nothing is selected")
-    elif "n_selected" in counts:
+    if counts.get("n_selected"):
         yield line("next", f"{curate} export --format hf --out subset")
-    elif "n_pruned" in counts:
+    elif "n_selected" not in counts and counts.get("n_candidates"):
         yield line("next", f"{curate} select --budget 30% {flags}".rstrip())
     if counts["n_quarantined"]:
         yield line("", f"{curate} status --errors")
@@ -53,6 +52,7 @@ def _counts(counts: Tree) -> Iterator[str]:
             yield from _compared(counts)
     if "n_selected" in counts:
         yield from _chosen(counts)
+    yield from losses(counts)
 
 
 def _chosen(counts: Tree) -> Iterator[str]:

@@ -10,6 +10,7 @@
     ├── EngineUnavailable            Spark cannot start here: no Java, or one that is too old
     ├── SchemaError                  a table does not have the columns that it declares
     ├── BudgetError                  a budget cannot be parsed or met
+    ├── NothingLeft                  filters, pruning or the budget leave no sample
     ├── TooManyErrors                more records are bad than --max-errors allows
     ├── NotDeterministic             two runs of one shard gave different bytes
     └── ExportError                  the output folder is in use, or a record cannot be written
@@ -56,6 +57,10 @@ class SchemaError(CurateError):
 
 class BudgetError(CurateError):
     """A budget cannot be parsed or met."""
+
+
+class NothingLeft(CurateError):
+    """Filters, pruning or the budget leave no sample; what was computed stays."""
 
 
 class TooManyErrors(CurateError):

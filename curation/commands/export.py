@@ -27,7 +27,7 @@ from curation.storage.store import Store
 from curation.writers import writer
 from curation.writers.kept import ExportFacts, Kept
 from schemas.config import Config
-from schemas.errors import ExportError, WorkspaceError
+from schemas.errors import ExportError, NothingLeft, WorkspaceError
 from schemas.protocols import Bar, Writer
 from schemas.tables import Manifest
 
@@ -49,6 +49,7 @@ def export(workspace: Pipeline, out: Path | str, *, format: str, overwrite: bool
 
     Raises:
         ExportError: `out` is a URL or in use, or an image has changed since it was ingested.
+        NothingLeft: the selection is empty.
         CurateError: nothing is selected, and no budget is known.
     """
     start = time.monotonic()
@@ -60,6 +61,8 @@ def export(workspace: Pipeline, out: Path | str, *, format: str, overwrite: bool
     selection = _selected(workspace)
     with locked(workspace.store.root, "curate export"), workspace.store.snapshot():
         context = context_of(workspace, selection)
+        if not context.counts["n_selected"]:
+            raise NothingLeft("nothing is selected, so there is nothing to export; `curate select` says why")
         _check_space(workspace.store, target, chosen)
         partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
         _clear(target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.catalog import score_table
+from curation.pipeline.losses import heavy, of_pruning, of_selection
 from curation.selectors import selector
 from curation.selectors.order import TIES
 from curation.steps.chain import looks_at_records
@@ -39,6 +41,9 @@ def counts(store: Store, config: Config, until: str) -> dict[str, Any]:
         found.update(_pruned(store, found))
     if "select" in steps:
         found.update(_selected(store, config, found))
+    if "prune" in steps:
+        losses = of_selection(store) if "select" in steps else of_pruning(store)
+        found["heavy_losses"] = [asdict(loss) for loss in heavy(losses, found["n_candidates"])]
     return found
 
 
