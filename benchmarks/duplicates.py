@@ -6,9 +6,8 @@ told by level and by kind, in three pools: a family has one text, has answers th
 `--only planted`: the duplicates of `plant_defects.py` in the mixture, and mirrored ones with `--flip`.
 
 A copy is caught if it or its original goes. `clean.SOURCE.share` is what else goes of a source, but for exact
-copies; a few are shown, all with `--keep`. Of these, look-alikes have images within 8 bits of a 64-bit
-perceptual hash, and texts within a cosine of 0.95, of what they are near to; `others.share` is the rest over
-all samples. A pool in the folder of `--keep` is used again, so that `--set prune.eps=0.03` is a decision of
+copies, and `others.share` that of all samples: look at them, a few are shown, all are in `lost.json` with
+`--keep`. A pool in the folder of `--keep` is used again, so that `--set prune.eps=0.03` is a decision of
 seconds. Exit status 1 where a target is missed.
 """
 
@@ -30,7 +29,6 @@ from benchmarks.report import SHARED, parser, show
 from benchmarks.scorers import planted
 from curation.generate.copies import COPIES
 from curation.generate.twins import TWINS
-from curation.storage.rows import vectors
 from curation.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -45,7 +43,6 @@ SEEDS = {"twins": (1,), "copies": (1,), "planted": (1, 2, 3)}
 N, QUICK_N, QUICK_RECORDS = 100, 12, 2400
 SETTINGS = {"run.max_errors": "100%", "capability.backend": "none"}
 SAME = ("exact_duplicate", "pixel_duplicate")  # levels that cannot be wrong
-BITS, COSINE = 8, 0.95  # of look-alikes
 SHOWN = 3  # of what goes of a source
 
 EXACT = ("exact_duplicate", "dup_renamed_image")
@@ -207,45 +204,15 @@ def clean(found: Pruned, copied: Copied, rows: Sequence[Record], at: Path | None
         and frozenset((one.index, one.near)) not in known
     ]
     sources = [row["source"] for index, row in enumerate(rows) if index not in copied]
-    alike = look_alikes(found.workspace, lost)
-    figures: Figures = {"others.real_look_alikes": sum(alike), "others.neither": len(lost) - sum(alike)}
-    figures["others.share"] = figures["others.neither"] / found.n
+    figures: Figures = {"others": len(lost), "others.share": len(lost) / found.n}
     figures |= {f"clean.{name}": value for name, value in by_level(lost, len(sources)).items()}
     for source in sorted(set(sources)):
         of_source = [one for one in lost if rows[one.index]["source"] == source]
         figures[f"clean.{source}.share"] = len(of_source) / sources.count(source)
     if at is not None:
-        listed = [
-            {**asdict(one), "alike": each, "record": rows[one.index], "near_record": rows[one.near]}
-            for one, each in zip(lost, alike, strict=True)
-        ]
+        listed = [{**asdict(one), "record": rows[one.index], "near_record": rows[one.near]} for one in lost]
         (at / "lost.json").write_text(json.dumps(listed, indent=1, ensure_ascii=False))
     return figures
-
-
-def look_alikes(workspace: Workspace, gone: Sequence[Gone]) -> list[bool]:
-    """Say of each whether images and text are hardly different from those of what it is near to."""
-    store = workspace.store
-    images = store.read("images", ["sha256", "phash"]).to_pylist()
-    phash = {row["sha256"]: row["phash"] for row in images if row["phash"] is not None}
-    index = {row["uid"]: row["index"] for row in _samples(workspace)}
-    samples = store.read("samples", ["uid", "images"]).to_pylist()
-    shown = {index[row["uid"]]: [phash.get(ref["sha256"]) for ref in row["images"] or ()] for row in samples}
-    table = store.read("vectors", ["uid", "text"])
-    row_of = {index[uid]: row for row, uid in enumerate(table["uid"].to_pylist())}
-    text = vectors(table["text"])
-
-    def alike(one: int, two: int) -> bool:
-        if len(shown[one]) != len(shown[two]):
-            return False
-        bits = [_bits(a, b) if a and b else 64 for a, b in zip(shown[one], shown[two], strict=True)]
-        return max(bits, default=0) <= BITS and float(text[row_of[one]] @ text[row_of[two]]) >= COSINE
-
-    return [alike(one.index, one.near) for one in gone]
-
-
-def _bits(one: bytes, two: bytes) -> int:
-    return (int.from_bytes(one, "big") ^ int.from_bytes(two, "big")).bit_count()
 
 
 def tell(folder: Path) -> None:
