@@ -17,12 +17,14 @@ from hypothesis import strategies as st
 from curation.generate.pool import write_pool
 from curation.selectors import selector
 from curation.steps.select.bounds import Limit, limits, select_within
-from curation.steps.select.budgeting import fill_within
+from curation.steps.select.budgeting import Wish, choose, fill_within
 from curation.steps.select.filters import Clause, clauses, first_failed
 from curation.steps.select.select import Select
+from curation.storage.files import locate
+from curation.storage.store import Store
 from curation.workspace import Workspace
 from schemas.bounds import Bound
-from schemas.budget import Budget, Purse
+from schemas.budget import Budget, Purse, Shared
 from schemas.errors import BudgetError, ConfigError, ExportError
 from tests.test_selection import ALL_SPECS, table
 
@@ -333,6 +335,64 @@ def test_costs_and_bounds_hold_at_once(data):
     cheapest = np.sort(costs[~kind])[:least]
     if len(cheapest) == least and cheapest.sum() <= limit:
         assert (~kind[taken]).sum() >= least
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_by_cost_no_row_without_a_value_takes_the_place_of_one_with_a_value(data):
+    n = data.draw(st.integers(1, 10))
+    values = data.draw(st.lists(st.none() | st.integers(0, 3), min_size=n, max_size=n))
+    costs = data.draw(st.lists(st.integers(0, 9), min_size=n, max_size=n))
+    ids = [bytes([row]) * 16 for row in range(n)]
+    table = pl.DataFrame(
+        {
+            "uid": ids,
+            "content_hash": ids,
+            "listed": [False] * n,
+            "n_tokens": costs,
+            "score": pl.Series(values, dtype=pl.Float64),
+        }
+    )
+    budget = Budget.parse(f"{data.draw(st.integers(1, 30))}tok")
+    wish = Wish(selector("top:score"), (budget,), (), 0)
+    taken = choose(wish, Store(locate("nowhere")), table, n).decision.order.tolist()
+    valued = [row for row in taken if values[row] is not None]
+    assert taken[: len(valued)] == valued
+    left = int(budget.value) - sum(costs[row] for row in valued)
+    assert all(costs[row] > left for row in range(n) if values[row] is not None and row not in valued)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_a_row_that_did_not_fit_never_fits_later_though_others_pay_for_what_it_shares(data):
+    n, n_things = data.draw(st.integers(1, 7)), data.draw(st.integers(1, 4))
+    shown = [data.draw(st.lists(st.integers(0, n_things - 1), unique=True, max_size=3)) for _ in range(n)]
+    sizes = np.array(data.draw(st.lists(st.integers(0, 9), min_size=n_things, max_size=n_things)))
+    things = np.array([thing for row in shown for thing in row], np.int64)
+    ends = np.cumsum([0, *map(len, shown)])
+    limit = data.draw(st.integers(0, 25))
+
+    def purse(order):
+        assert order.tolist() == list(range(n))
+        return Purse(np.zeros(n, np.int64), limit, Shared(ends, things, sizes))
+
+    taken = fill_within(np.arange(n), 0, [], purse, by_cost=False).tolist()
+    # As if the rows behind were not there: what they get is what is left over.
+    for k in range(n):
+        paid = {thing for row in taken if row < k for thing in shown[row]}
+        cost = sum(int(sizes[thing]) for thing in {*shown[k]} - paid)
+        assert (k in taken) == (cost <= limit - sum(int(sizes[thing]) for thing in paid))
+
+
+def test_a_strategy_without_a_column_says_which_it_takes(pool):
+    counts, rows = select(pool, budget="20%", strategy="top")
+    assert counts["signals"] == ["synthetic_quality"]
+    kept = [row for row in rows if row["keep"]]
+    assert {row["scorer"] for row in kept} == {"synthetic_quality"}
+    assert counts["n_without_score"] == 0
+    named, same = select(pool, budget="20%", strategy="top:synthetic_quality")
+    assert named["signals"] == ["synthetic_quality"]
+    assert [row["rank"] for row in same] == [row["rank"] for row in rows]
 
 
 def test_filters_are_counted_clause_by_clause(pool):

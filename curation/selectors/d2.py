@@ -1,4 +1,4 @@
-"""`d2:COLUMN`: D2 pruning, messages between near samples (arXiv 2310.07931), on the stored pairs."""
+"""`d2`, `d2:COLUMN`: D2 pruning, messages between near samples (arXiv 2310.07931), on the stored pairs."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.selectors.by_column import ByColumn, column_or_best
 from curation.selectors.decision import Deciding, Decision
 from curation.selectors.order import TIES, demand, numbers, pick_order
-from curation.selectors.spec import column_and_direction, knob
+from curation.selectors.spec import knob
 
 if TYPE_CHECKING:
     import polars as pl
@@ -20,7 +21,7 @@ NEAR = "neighbours"  # list of struct<uid, similarity>: stored pairs (`curation.
 
 
 @dataclass(frozen=True)
-class D2(Deciding):
+class D2(ByColumn, Deciding):
     """Importance spreads to neighbours, and every pick takes some back from its own.
 
     Importance is the rank of `column` as a share in (0, 1] (0 without a value). Forward: a row's score is its
@@ -39,35 +40,37 @@ class D2(Deciding):
 
     @classmethod
     def parse(cls, argument: str | None) -> D2:
-        """The selector of the spec `d2:COLUMN`, `d2:-COLUMN` or `d2:COLUMN@GAMMA`.
+        """The selector of the spec `d2`, `d2:COLUMN`, `d2:-COLUMN` or `d2:COLUMN@GAMMA`.
 
         Raises:
-            ConfigError: there is no column, or gamma is no number of at least 0.
+            ConfigError: the column's name is empty, or gamma is no number of at least 0.
         """
         column, at, number = (argument or "").partition("@")
-        name, lowest = column_and_direction(cls.name, column)
-        wanted = f"d2 takes a gamma of at least 0, such as d2:{name}@0.4, not {number!r}"
+        name, lowest = column_or_best(cls.name, column or (None if at else argument))
+        wanted = f"d2 takes a gamma of at least 0, such as d2:COLUMN@0.4, not {number!r}"
         return cls(
             name, lowest, knob(number if at else None, 1.0, lambda gamma: 0 <= gamma < float("inf"), wanted)
         )
 
     @property
     def needs(self) -> tuple[str, ...]:
-        return (self.column, NEAR)
+        return (*super().needs, NEAR)
 
     def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:
         demand(table, (*TIES, *self.needs))
         # From here on rows are numbered canonically, so that sums and ties follow from the rows alone.
         canonical = pick_order(table, [], [])
         rows = table[canonical]
-        importance = ranked_share(numbers(rows[self.column]) * (-1 if self.lowest else 1))
+        column = self.chosen(table)
+        importance = ranked_share(numbers(rows[column]) * (-1 if self.lowest else 1))
         first, second, similarity = edges(rows)
         distance = np.sqrt(np.maximum(2.0 - 2.0 * similarity, 0.0))
         score = importance + np.bincount(first, np.exp(-distance) * importance[second], minlength=len(rows))
         order = pass_back(score, first, second, np.exp(-self.gamma * distance), min(n, len(rows)))
         spread = np.empty(len(rows))
         spread[canonical] = score
-        return Decision(canonical[order], spread)
+        whole = np.zeros(len(rows), np.int64)
+        return Decision(canonical[order], spread, whole, ["all"], [column], [self.why(column)])
 
 
 def ranked_share(values: NDArray[np.float64]) -> NDArray[np.float64]:

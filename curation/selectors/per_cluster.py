@@ -64,9 +64,10 @@ class TopPerCluster(Top):
     def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:
         demand(table, (*TIES, CLUSTER, *self.needs))
         groups, values = groups_of([table[CLUSTER]])
-        order = in_rounds(groups, pick_order(table, [table[self.column]], [not self.lowest]))[:n]
-        names = labels(CLUSTER, values)
-        return Decision(order, numbers(table[self.column]), groups, names, [self.column] * len(names))
+        column, names = self.chosen(table), labels(CLUSTER, values)
+        order = in_rounds(groups, pick_order(table, [table[column]], [not self.lowest]))[:n]
+        scorers, why = [column] * len(names), [self.why(column)] * len(names)
+        return Decision(order, numbers(table[column]), groups, names, scorers, why)
 
 
 def labels(column: str, values: pl.DataFrame) -> list[str]:

@@ -1,20 +1,22 @@
-"""`top:COLUMN`: the highest values of one column; `top:-COLUMN`: the lowest."""
+"""`top`, `top:COLUMN`: the highest values of one column; `top:-COLUMN`: the lowest."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
+import numpy as np
+
+from curation.selectors.by_column import ByColumn, column_or_best
 from curation.selectors.decision import Deciding, Decision
 from curation.selectors.order import TIES, demand, numbers, pick_order
-from curation.selectors.spec import column_and_direction
 
 if TYPE_CHECKING:
     import polars as pl
 
 
 @dataclass(frozen=True)
-class Top(Deciding):
+class Top(ByColumn, Deciding):
     """The rows with the highest values of `column` (or the lowest), rows without a value last.
 
     Ties go to the smaller (content_hash, uid). The seed has no influence; a smaller budget is a prefix.
@@ -27,18 +29,16 @@ class Top(Deciding):
 
     @classmethod
     def parse(cls, argument: str | None) -> Self:
-        """The selector of the spec `NAME:COLUMN` or `NAME:-COLUMN`.
+        """The selector of the spec `NAME`, `NAME:COLUMN` or `NAME:-COLUMN`.
 
         Raises:
-            ConfigError: there is no column.
+            ConfigError: the column's name is empty.
         """
-        return cls(*column_and_direction(cls.name, argument))
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        return (self.column,)
+        return cls(*column_or_best(cls.name, argument))
 
     def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:
         demand(table, (*TIES, *self.needs))
-        order = pick_order(table, [table[self.column]], [not self.lowest])[:n]
-        return Decision(order, numbers(table[self.column]))
+        column = self.chosen(table)
+        order = pick_order(table, [table[column]], [not self.lowest])[:n]
+        whole = np.zeros(len(table), np.int64)
+        return Decision(order, numbers(table[column]), whole, ["all"], [column], [self.why(column)])

@@ -77,7 +77,7 @@ class Select:
     leaks: bool = False  # what leaks a benchmark is no candidate
 
     name: ClassVar[str] = "selection"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     writes: ClassVar[dict[str, pa.Schema]] = {"selection": SELECTION, "strata": STRATA}
 
     @classmethod

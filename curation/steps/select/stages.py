@@ -58,7 +58,12 @@ def leaves_out_leaks(config: Config) -> bool:
 
 def _tables(stage: Select, config: Config) -> tuple[str, ...]:
     """The scores that it may look at: those of every run, and of the others what it names or wishes."""
-    made = {"grounding": config.vlm.model is not None, "capability": config.capability.backend != "none"}
+    made = {
+        "grounding": config.vlm.model is not None,
+        "phrase_grounding": config.embed.phrases,
+        "capability": config.capability.backend != "none",
+        "judgement": config.endpoint.judge,
+    }
     plugged = plugin_columns(config.score.plugins)
     wishes = wanted(selector(stage.strategy))
     optional = tables_for([name for name in wishes if name not in derived(wishes)])
