@@ -17,6 +17,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from clustering.runs import runs
+
 Codes = NDArray[np.uint8]
 Ints = NDArray[np.int64]
 
@@ -95,12 +97,12 @@ def near_tuples(codes: Codes, radius: int, among: Codes | None = None) -> Found:
     one, two, _ = near_codes(codes[first, place], radius, others[other_first, place])
     rows, sizes, starts = _members(group)
     other_rows, other_sizes, other_starts = _members(other_group)
-    left = rows[_runs(starts[one], sizes[one])]
+    left = rows[runs(starts[one], sizes[one])]
     right = np.repeat(two, sizes[one])
     found = []
     for part in _cut(other_sizes[right]):
         at = right[part]
-        i, j = np.repeat(left[part], other_sizes[at]), other_rows[_runs(other_starts[at], other_sizes[at])]
+        i, j = np.repeat(left[part], other_sizes[at]), other_rows[runs(other_starts[at], other_sizes[at])]
         bits = np.bitwise_count(codes[i] ^ others[j]).sum(axis=2, dtype=np.int32).max(axis=1)
         near = bits <= radius
         kept = i[near], j[near], bits[near]
@@ -204,7 +206,7 @@ def _looked_up(codes: Codes, among: Codes, radius: int, blocks: Blocks) -> Itera
             for part in _cut(sizes[places]):
                 at = places[part]
                 left = np.repeat(rows[hit[part]], sizes[at])
-                right = order[_runs(ends[at] - sizes[at], sizes[at])]
+                right = order[runs(ends[at] - sizes[at], sizes[at])]
                 yield _near(codes, among, left, right, radius, blocks[:number])
 
 
@@ -217,13 +219,6 @@ def _cut(counts: NDArray[np.int32]) -> Iterator[slice]:
         stop = max(start + 1, int(np.searchsorted(ends, before + MOST_PROPOSED, side="right")))
         yield slice(start, stop)
         start = stop
-
-
-def _runs(starts: NDArray[np.int32], counts: NDArray[np.int32]) -> Ints:
-    """The numbers of the runs [start, start + count), one run after the other."""
-    before = np.cumsum(counts, dtype=np.int64) - counts
-    runs: Ints = np.arange(int(counts.sum())) + np.repeat(starts - before, counts)
-    return runs
 
 
 def _near(codes: Codes, among: Codes, left: Ints, right: Ints, radius: int, earlier: Blocks) -> Found:

@@ -23,3 +23,14 @@ def place_in_run(*columns: NDArray[np.integer]) -> NDArray[np.int64]:
     lengths = np.diff(np.append(starts, len(columns[0])))
     found: NDArray[np.int64] = np.arange(len(columns[0])) - np.repeat(starts, lengths)
     return found
+
+
+def runs(starts: NDArray[np.integer], counts: NDArray[np.integer]) -> NDArray[np.int64]:
+    """The numbers of the runs [start, start + count), one run after the other.
+
+    >>> runs(np.array([5, 0]), np.array([2, 3]))
+    array([5, 6, 0, 1, 2])
+    """
+    before = np.cumsum(counts, dtype=np.int64) - counts
+    found: NDArray[np.int64] = np.arange(int(counts.sum())) + np.repeat(starts - before, counts)
+    return found

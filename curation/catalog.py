@@ -56,7 +56,15 @@ class Table:
 PLUGIN = "plugin_"  # how the names of the tables of other packages' scorers begin
 HEADS = "heads"  # its columns are named by curate.toml, so only the table says which there are
 CLUSTERED = pa.schema([pa.field("cluster", pa.int32()), pa.field("similarity", pa.float32())])
-HASHES = ("content_hash", "images_hash", "pixels_hash", "shown_hash", "text_hash")
+HASHES = (
+    "content_hash",
+    "images_hash",
+    "pixels_hash",
+    "shown_hash",
+    "text_hash",
+    "words_hash",
+    "telling_hash",
+)
 # What nobody chooses by.
 IDS = ("uid", "dataset", "record_id", "file", "line", "error", "error_message", "evidence", *HASHES)
 
@@ -164,11 +172,17 @@ TABLES: dict[str, Table] = {table.name: table for table in (
           "`cluster` where they met", whole_pool=True),
     Table("look_alikes", "a pair of samples whose images have near hashes",
           "`left`, `right`, `bits`, `flipped`", whole_pool=True),
+    Table("suspects", "a pair of pictures that may be copies",
+          "`left`, `right` (rows of `images`), `flipped`, and where their files are", whole_pool=True),
+    Table("looks", "such a pair, looked at again",
+          "`correlation` of one picture on the other, the share that both show (`cover`), `oddness` (at most "
+          "1 where one is a copy; null where they cannot be laid on each other)", whole_pool=True),
     Table("pruned", "a sample that another makes superfluous",
           "`reason` (exact_duplicate, pixel_duplicate, near_duplicate, perceptual_duplicate, "
-          "flipped_duplicate, over_target), `kept_uid` (what stands for it), `near_uid` (what it is too "
-          "similar to), `similarity` to that, `group` (position of what is kept)", whole_pool=True),
-    Table("prune_curve", "a value of `--eps`",
+          "flipped_duplicate, redundant, over_target), `kept_uid` (what stands for it), `near_uid` (what it is "
+          "too similar to), `similarity` to that, `oddness` of their pictures, `group` (position of what is "
+          "kept)", whole_pool=True),
+    Table("prune_curve", "a value of `--redundant`, null without",
           "`n_kept`, `n_exact`, `n_near`, `n_full` (samples with more neighbours than are remembered), "
           "`chosen`", whole_pool=True),
     Table("image_leaks", "a distinct image",
@@ -178,11 +192,17 @@ TABLES: dict[str, Table] = {table.name: table for table in (
     Table("leaks", "a sample and a benchmark's sample that it leaks",
           "`benchmark`, `benchmark_uid`, `benchmark_id`, `benchmark_image`, `level`, `similarity` "
           "([decontaminate.md](decontaminate.md))", whole_pool=True, flag="--against DATA"),
+    Table("filters", "a group of samples that a default filter is measured in",
+          "`filter` (alignment), `dataset`, `clusters` (null for a whole dataset, which decides nothing), "
+          "`n_samples`, `n` true pairs measured, `n_distinct` images or texts among them, `n_mismatched`, "
+          "`auc` and its 95 % interval `low`, `high`, `wrong_share` (of the true pairs, where certain), "
+          "`threshold` (below it a sample is left out; null: none is), `left_out`", whole_pool=True),
     Table("selection", "a sample",
           "`keep`, `rank` (0 is the first pick), `tier` (of several budgets the smallest that keeps "
           "it), `cluster`, `stratum`, `scorer` and `score` (what the strategy compared), `reason` "
           "(kept, over_budget, quarantined, filtered, dropped by a list, benchmark_leak, target, or "
-          "that of `pruned`), `clause` (the filter that it fails)", whole_pool=True),
+          "that of `pruned`), `clause` (the filter that it fails), `alignment_floor` (the threshold that its "
+          "alignment was held against)", whole_pool=True),
     Table("strata", "what the strategy told apart",
           "`stratum`, `scorer`, `n_candidates`, `n_selected`, `why`", whole_pool=True),
 )}

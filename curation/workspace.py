@@ -15,6 +15,7 @@ from curation.commands.demo import run_demo
 from curation.commands.endpoint_estimate import of_sample
 from curation.commands.explain import explain
 from curation.commands.export import export
+from curation.commands.filters import filters
 from curation.commands.groups import groups
 from curation.commands.plan import estimate
 from curation.commands.status import bad_records, status
@@ -128,6 +129,10 @@ class Workspace(Pipeline):
     def errors(self, limit: int = 100) -> dict[str, Any]:
         """The first records in quarantine, and how many there are by code."""
         return bad_records(self, limit)
+
+    def filters(self) -> dict[str, Any]:
+        """What was measured of the default filters: see `curation.commands.filters`."""
+        return filters(self)
 
     def explain(self, ident: str) -> dict[str, Any]:
         """Everything known of the records called `ident`: see `curation.commands.explain`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from curation.progress import duration
+from jobs.show_filters import decides, evidence
 from jobs.show_labels import requests
 from jobs.show_losses import losses
 from jobs.text import Tree, line, size, table
@@ -50,6 +51,11 @@ def _counts(counts: Tree) -> Iterator[str]:
         yield from _by_name(counts["pruned"])
         if "probes" in counts:
             yield from _compared(counts)
+        if "n_looks" in counts:
+            looks = (
+                f"{counts['n_looks']:,} pairs of pictures, of which {counts['n_looks_copies']:,} are copies"
+            )
+            yield line("looked at", looks)
     if "n_selected" in counts:
         yield from _chosen(counts)
     yield from losses(counts)
@@ -59,6 +65,8 @@ def _chosen(counts: Tree) -> Iterator[str]:
     if counts.get("n_filtered"):
         yield line("filtered", f"{counts['n_filtered']:,} samples that miss a condition")
         yield from _by_name(counts["filtered"])
+    if counts.get("measured"):
+        yield line("measured", f"{decides(counts['measured'])}; curate status --filters")
     if counts["n_left_out"]:
         yield line("left out", f"{counts['n_left_out']:,} samples, by --must-drop or as the target")
     if counts["n_leaked"]:
@@ -82,8 +90,8 @@ def _compared(counts: Tree) -> Iterator[str]:
     if counts["n_full_lists"]:
         yield line("", f"{counts['n_full_lists']:,} samples have more neighbours than are remembered")
     if "n_selected" not in counts:
-        steps = [f"{n:,} at {eps:g}" for eps, n in counts["curve"].items()]
-        yield line("by eps", "would stay: " + ", ".join(steps))
+        steps = [f"{n:,} with {eps:g}" for eps, n in counts["curve"].items()]
+        yield line("redundant", f"by --redundant E would stay: {', '.join(steps)}")
 
 
 def _signals(counts: Tree) -> str:
@@ -197,6 +205,7 @@ def grouped(found: Tree) -> Iterator[str]:
         yield line("kept", f"{group['kept']['uid'][:12]}  id {group['kept']['id']}, one of {group['n']:,}")
         for member in group["pruned"]:
             alike = "" if member["similarity"] is None else f"{member['similarity']:.4f}  "
+            alike += "" if member["oddness"] is None else f"odd {member['oddness']:.2f}  "
             yield line("", f"{member['uid'][:12]}  {alike}{member['reason']}  id {member['id']}")
     if len(found["groups"]) < found["n_groups"]:
         yield line("more", f"curate groups --limit {found['n_groups']}")
@@ -205,6 +214,8 @@ def grouped(found: Tree) -> Iterator[str]:
 def _pruned(pruned: Tree) -> Iterator[str]:
     near, kept = pruned["near"], pruned["kept"]
     alike = "" if pruned["similarity"] is None else f", similarity {pruned['similarity']:.4f}"
+    if pruned["oddness"] is not None:
+        alike += f"; on a second look {pruned['oddness']:.2f} odd (a copy is at most 1)"
     other = "" if near is None else f" of {near['uid']} (id {near['id']}){alike}"
     yield line("pruned", f"{pruned['reason']}{other}")
     if kept is not None:
@@ -234,6 +245,8 @@ def explained(found: Tree) -> Iterator[str]:
             yield line(
                 "cluster", f"{match['cluster']}, similarity {match['cluster_similarity']:.3f} to its centre"
             )
+        if match["measured"]:
+            yield line("measured", evidence(match["measured"]))
         for image in match["images"]:
             yield line("image", f"{image['name']}  {size(image['bytes'])}")
         scores = {name: value for name, value in match["scores"].items() if name != "evidence"}

@@ -13,6 +13,7 @@ FILTERED, DEFAULT_FILTER = "filtered", "by default"
 WAYS = {
     "exact_duplicate": "of copies one stays: see `curate groups`",
     "pixel_duplicate": "--exact bytes keeps those whose files differ",
+    "redundant": "leave out --redundant",
     "near_duplicate": "a smaller --eps takes fewer, --no-semantic none",
     "perceptual_duplicate": "fewer bits of --perceptual take fewer, --perceptual off none",
     "flipped_duplicate": "leave out --flip",

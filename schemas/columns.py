@@ -79,6 +79,9 @@ IMAGES = pa.schema(
         pa.field("phash", pa.binary(8)),
         pa.field("phash256", pa.binary(32)),
         pa.field("phash_flip", pa.binary(8)),
+        pa.field("phash_inner", pa.binary(8)),
+        pa.field("phash_centre", pa.binary(8)),
+        pa.field("phash_core", pa.binary(8)),
         pa.field("brightness", pa.float32()),
         pa.field("contrast", pa.float32()),
         pa.field("blur", pa.float32()),
@@ -149,6 +152,8 @@ CHECKED = pa.schema(
         pa.field("pixels_hash", pa.binary(16)),  # of their pixels; null also where one cannot be decoded
         pa.field("shown_hash", pa.binary(16)),  # of the turns and these pixels: what a model is shown
         pa.field("text_hash", pa.binary(16)),  # of all turns, without marks of images; null without text
+        pa.field("words_hash", pa.binary(16)),  # of their words; case, space and punctuation aside; likewise
+        pa.field("telling_hash", pa.binary(16)),  # of their numbers, names, negations and choices; likewise
         ERROR,
         ERROR_MESSAGE,
     ]

@@ -200,7 +200,9 @@ class Prune(Section):
         "What samples are compared by: joint (of image and text), image, text or vectors.",
     )
     semantic: bool = setting(True, "--semantic", "Look for near-duplicates by cosine.")
-    eps: float = setting(0.08, "--eps E", "Near-duplicates have a cosine of at least 1 - E.", ge=0, le=0.5)
+    eps: float = setting(
+        0.08, "--eps E", "Samples with a cosine of at least 1 - E may be near-duplicates.", ge=0, le=0.5
+    )
     exact: Literal["bytes", "pixels"] = setting(
         "pixels",
         "--exact bytes|pixels",
@@ -209,9 +211,15 @@ class Prune(Section):
     text_eps: float = setting(
         0.01,
         "--text-eps E",
-        "By --key joint their texts have a cosine of at least 1 - E as well.",
+        "Texts of near-duplicates that are not equal have a cosine of at least 1 - E, and no other number, "
+        "name or negation.",
         ge=0,
         le=0.5,
+    )
+    redundant: Literal["off"] | Annotated[float, Field(ge=0, le=0.5)] = setting(
+        "off",
+        "--redundant E|off",
+        "Leave out as well what is no copy but has a cosine of at least 1 - E (SemDeDup).",
     )
     linkage: Literal["leader", "chain", "component"] = setting(
         "leader",
@@ -226,10 +234,11 @@ class Prune(Section):
     )
     # As 80% or a number, whatever eps says.
     to: Number | None = setting(None, "--prune-to N|%", "Keep exactly so many, the least similar ones.")
-    perceptual: Literal["off"] | Annotated[int, Field(ge=0, le=128)] = setting(
-        12,
-        "--perceptual BITS|off",
-        "Also samples whose images have perceptual hashes that differ in at most so many bits.",
+    perceptual: Literal["auto", "off"] | Annotated[int, Field(ge=0, le=128)] = setting(
+        "auto",
+        "--perceptual BITS|auto|off",
+        "Also look at samples whose images have perceptual hashes that differ in at most so many bits; auto: "
+        "16 of 64 where texts must be equal, else 8.",
     )
     hash_bits: Literal[64, 256] = setting(64, "--hash-bits 64|256", "The width of these hashes.")
     flip: bool = setting(False, "--flip", "Also mirrored images, by these hashes.")
@@ -295,6 +304,17 @@ class Select(Section):
     )
     default_filters: bool = setting(
         True, "--default-filters", "Leave out empty answers, black images and their like."
+    )
+    min_auc: float = setting(
+        0.8,
+        "--min-auc AUC",
+        "alignment leaves samples out only in groups where it tells true pairs from mismatched ones with at "
+        "least this area under the ROC curve (lower end of its 95 % interval).",
+        ge=0.5,
+        le=1,
+    )
+    max_loss: float = setting(
+        0.01, "--max-loss SHARE", "Of the right pairs of such a group, that it may leave out.", ge=0, le=0.5
     )
     at_least: Texts = setting(
         (),

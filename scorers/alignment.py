@@ -103,6 +103,17 @@ class Bank:
         return of_images, _mean_of_nearest(_cosines(texts, self.images), wrong)
 
 
+def contrasts(
+    images: NDArray[np.float32],
+    texts: NDArray[np.float32],
+    of_images: NDArray[np.float64],
+    of_texts: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """(n, m) twice the cosine of image i and text j, less what `Bank.both` says of each of the two."""
+    found: NDArray[np.float64] = 2 * _cosines(images, texts) - of_images[:, None] - of_texts[None, :]
+    return found
+
+
 def mismatch_statistics(bank: Bank) -> tuple[float, float]:
     """Mean and standard deviation of the contrast of images with texts of OTHER samples of the bank.
 
@@ -122,9 +133,7 @@ def mismatch_statistics(bank: Bank) -> tuple[float, float]:
     wrong = bank.wrong(images, texts)
     if not wrong.any():
         return 0.0, 0.0
-    of_images, of_texts = bank.both(images, texts)
-    contrasts = 2 * _cosines(images, texts) - of_images[:, None] - of_texts[None, :]
-    values = contrasts[wrong].tolist()
+    values = contrasts(images, texts, *bank.both(images, texts))[wrong].tolist()
     mean = math.fsum(values) / len(values)
     return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / len(values))
 

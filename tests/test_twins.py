@@ -150,8 +150,6 @@ def test_what_is_transparent_is_white_in_a_copy() -> None:
 
 # --- what pruning does at its defaults ----------------------------------------------------------------------
 
-NOT_YET = "near-duplicates are not looked at a second time yet"
-
 
 def slip(rng: random.Random, shop: str | None = None) -> tuple[Picture, str, str]:
     """A receipt of the usual layout, its date and its total; in a given shop the same goods are bought."""
@@ -221,7 +219,6 @@ def images(tmp_path: Path) -> Path:
     return tmp_path / "images"
 
 
-@pytest.mark.xfail(strict=True, reason=NOT_YET)
 def test_receipts_and_charts_without_text_that_only_look_alike_all_stay(images: Path) -> None:
     rng = random.Random(1)
     for number in range(6):
@@ -230,7 +227,6 @@ def test_receipts_and_charts_without_text_that_only_look_alike_all_stay(images: 
     assert not pruned(images)
 
 
-@pytest.mark.xfail(strict=True, reason=NOT_YET)
 def test_questions_on_receipts_whose_answers_differ_all_stay(images: Path) -> None:
     rng = random.Random(2)
     records = []
@@ -242,7 +238,6 @@ def test_questions_on_receipts_whose_answers_differ_all_stay(images: Path) -> No
     assert not pruned(images, records)
 
 
-@pytest.mark.xfail(strict=True, reason=NOT_YET)
 @pytest.mark.parametrize("texts", ["differ", "equal", "none"])
 def test_near_twins_all_stay(texts: str, images: Path) -> None:
     records = []
@@ -257,13 +252,7 @@ def test_near_twins_all_stay(texts: str, images: Path) -> None:
 
 @pytest.mark.parametrize(
     "kinds",
-    [
-        ("cropped_10",),
-        pytest.param(
-            ("padded_white", "letterboxed", "bordered"),
-            marks=pytest.mark.xfail(strict=True, reason=NOT_YET),
-        ),
-    ],
+    [("cropped_10",), ("padded_white", "letterboxed", "bordered")],
     ids=" ".join,
 )
 def test_of_a_picture_and_its_copies_one_stays(kinds: tuple[str, ...], images: Path) -> None:

@@ -19,10 +19,12 @@ from curation.selectors import SELECTORS, selector
 from curation.selectors.grid import IMAGE, TEXT, joint_vectors
 from curation.selectors.measures import MEASURED, balance, coverage, defects, mean_scores, redundancy
 from curation.selectors.order import drawn, groups_of
+from curation.steps.chain import chain
 from curation.steps.select.budgeting import choose
 from curation.steps.select.columns import with_columns
 from curation.steps.select.listed import listed, members
-from curation.steps.select.stages import select_stage
+from curation.steps.select.stages import filter_stages, select_stage
+from curation.storage.lock import locked
 from schemas.errors import BudgetError, ConfigError
 from schemas.stages import Pool
 
@@ -72,6 +74,8 @@ def compare(
         raise BudgetError("say how much to keep: --budget 30%")
     counts = workspace.run("prune")
     pool = workspace.store
+    with locked(pool.root, "curate compare"), pool.snapshot():
+        workspace.compute([*chain(workspace.context, "prune"), *filter_stages(workspace.config)])
     everything = _everything(workspace, pool)
     readable = np.flatnonzero(everything["error"].is_null().to_numpy())
     subsets = [_subset(workspace, pool, name, everything) for name in names]

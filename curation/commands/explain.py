@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from curation.catalog import HASHES, all_tables
 from curation.commands.decontaminate import leaks_of
+from curation.commands.filters import group_of
 from curation.pipeline.pipeline import Pipeline
 from curation.storage.store import Store
 from schemas.errors import CurateError
@@ -88,6 +89,8 @@ def _explained(store: Store, shard: int, row: int, position: int) -> dict[str, A
         {"name": ref["name"], "path": ref["path"], "bytes": ref["n_bytes"], "sha256": ref["sha256"].hex()}
         for ref in sample["images"]
     ]
+    alone = sample["n_images"] == 1 and facts["scores"].get("alignment") is not None
+    facts["measured"] = group_of(store, sample["dataset"], shard, row) if alone else None
     pruned = _pruned(store, sample["uid"])
     return {**facts, **_decision(store, sample["uid"], position, pruned), "pruned": pruned}
 
@@ -156,6 +159,7 @@ def _pruned(store: Store, uid: bytes) -> dict[str, Any] | None:
     return {
         "reason": row["reason"],
         "similarity": row["similarity"],
+        "oddness": row["oddness"],
         "near": _other(store, row["near_uid"]),
         "kept": _other(store, row["kept_uid"]),
         "n_group": group,

@@ -15,7 +15,8 @@ from schemas.errors import WorkspaceError
 def groups(workspace: Pipeline, limit: int) -> dict[str, Any]:
     """{"n_groups", "n_pruned", "groups"}: of each of the `limit` largest what is kept and all that goes.
 
-    Members are {"uid", "id", "reason", "similarity"}. Ties go to the group whose kept sample comes first.
+    Members are {"uid", "id", "reason", "similarity", "oddness"}. Ties go to the group whose kept sample comes
+    first.
 
     Raises:
         WorkspaceError: nothing is pruned yet.
@@ -23,7 +24,7 @@ def groups(workspace: Pipeline, limit: int) -> dict[str, Any]:
     store = workspace.store
     if store.find("pruned") is None:
         raise WorkspaceError("nothing is pruned yet; run `curate prune`")
-    columns = ["uid", "reason", "similarity", "kept_uid", "group"]
+    columns = ["uid", "reason", "similarity", "oddness", "kept_uid", "group"]
     rows = store.read("pruned", columns)
     named = rows.filter(rows["group"].is_valid())
     place, which, sizes = np.unique(named["group"].to_numpy(), return_inverse=True, return_counts=True)
@@ -34,7 +35,7 @@ def groups(workspace: Pipeline, limit: int) -> dict[str, Any]:
     kept: dict[int, bytes] = {}
     for row in shown.to_pylist():
         kept[row["group"]] = row["kept_uid"]
-        facts = {"reason": row["reason"], "similarity": row["similarity"]}
+        facts = {name: row[name] for name in ("reason", "similarity", "oddness")}
         members.setdefault(row["group"], []).append({**_named(row["uid"], ids), **facts})
     found = [
         {"kept": _named(kept[group], ids), "n": len(members[group]) + 1, "pruned": members[group]}

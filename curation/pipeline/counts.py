@@ -15,6 +15,7 @@ from curation.pipeline.losses import heavy, of_pruning, of_selection
 from curation.selectors import selector
 from curation.selectors.order import TIES
 from curation.steps.chain import looks_at_records
+from curation.steps.prune.decide import MOST_ODD
 from curation.steps.select.budgeting import image_costs
 from curation.storage.store import Store
 from schemas.budget import Budget
@@ -88,6 +89,7 @@ def _pruned(store: Store, found: dict[str, Any]) -> dict[str, Any]:
         "pruned": _by_value(reasons),
         "n_candidates": n_readable - len(reasons),
         **(_compared(store) if pruned.stage["params"]["semantic"] else {}),
+        **(_looked(store) if pruned.stage["params"]["by_look"] else {}),
     }
 
 
@@ -100,8 +102,17 @@ def _compared(store: Store) -> dict[str, Any]:
         "probes_recall": probes["recall"],
         "n_probed_pairs": probes["n_pairs"],
         "n_full_lists": curve[0]["n_full"],
-        "curve": {row["eps"]: row["n_kept"] for row in curve},
+        "curve": {row["eps"]: row["n_kept"] for row in curve if row["eps"] is not None},
     }
+
+
+def _looked(store: Store) -> dict[str, Any]:
+    """How many pairs of pictures were looked at again, and how many of them were copies."""
+    if store.find("looks") is None:
+        return {}
+    oddness = store.read("looks", ["oddness"])["oddness"]
+    copies = pc.sum(pc.less_equal(oddness, MOST_ODD)).as_py() or 0
+    return {"n_looks": len(oddness), "n_looks_copies": copies, "most_odd": MOST_ODD}
 
 
 def _selected(store: Store, config: Config, found: dict[str, Any]) -> dict[str, Any]:
@@ -119,6 +130,7 @@ def _selected(store: Store, config: Config, found: dict[str, Any]) -> dict[str, 
         )
         nested = {"nested": {spelled[one].strip(): int(n) for one, n in zip(order, sizes, strict=True)}}
     strategy, scorers = _strategy(store), _scorers(store)
+    measured = {"measured": _measured(store)} if config.select.default_filters else {}
     return {
         "budget": config.select.budget,
         "strategy": strategy,
@@ -127,6 +139,7 @@ def _selected(store: Store, config: Config, found: dict[str, Any]) -> dict[str, 
         "n_left_out": reasons["dropped"] + reasons["target"],
         "n_leaked": reasons["benchmark_leak"],
         "filtered": dict(Counter(rows["clause"].drop_null().to_pylist()).most_common()),
+        **measured,
         "n_candidates": reasons["kept"] + reasons["over_budget"],
         "n_selected": reasons["kept"],
         **nested,
@@ -135,6 +148,18 @@ def _selected(store: Store, config: Config, found: dict[str, Any]) -> dict[str, 
         "shortfall": max(asked - reasons["kept"], 0) if asked is not None else 0,
         "scorers": scorers,
         "signals": _signals(strategy, scorers),
+    }
+
+
+def _measured(store: Store) -> dict[str, int]:
+    """In how many groups, and of samples, `alignment` decides what is left out."""
+    groups = [row for row in store.read("filters").to_pylist() if row["clusters"] is not None]
+    deciding = [row for row in groups if row["threshold"] is not None]
+    return {
+        "n_groups": len(groups),
+        "n_deciding": len(deciding),
+        "n_samples": sum(row["n_samples"] for row in groups),
+        "n_decided": sum(row["n_samples"] for row in deciding),
     }
 
 

@@ -8,26 +8,31 @@ from jobs import show, show_clusters
 from jobs.flags import command
 from jobs.options import CLUSTER, DECONTAMINATE, EMBED, RESOURCES, SELECT, SPEAKING
 from jobs.session import Session
+from jobs.show_filters import measured
 from jobs.show_leaks import leaks
 from schemas.errors import WorkspaceError
 
 
 @command(*SELECT, *SPEAKING)
 @click.option("--errors", is_flag=True, help="List the records in quarantine instead.")
+@click.option("--filters", is_flag=True, help="List the groups that alignment was measured in instead.")
 @click.option(
     "--limit", default=20, show_default=True, type=click.IntRange(min=0), help="How many records to list."
 )
 @click.pass_obj
-def status(session: Session, limit: int, *, errors: bool) -> None:
+def status(session: Session, limit: int, *, errors: bool, filters: bool) -> None:
     """Show what is done, stale or missing.
 
     \b
     Example:
         curate status
         curate status --errors --limit 5
+        curate status --filters
     """
     if errors:
         session.show(session.workspace().errors(limit), show.quarantined)
+    elif filters:
+        session.show(session.workspace().filters(), measured)
     else:
         session.show(session.workspace().status(), show.state)
 

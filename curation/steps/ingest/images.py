@@ -94,7 +94,7 @@ class Figures:
     source: DistinctImages
 
     name: ClassVar[str] = "images"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     writes: ClassVar[pa.Schema] = IMAGES
 
     def params(self) -> dict[str, Any]:

@@ -18,8 +18,17 @@ from curation.storage.rows import ShardRows, gather, places
 from schemas import columns
 from schemas.columns import CHECKED
 from schemas.stages import Linked, Prepared, Task
+from scorers.wording import telling, words
 
-DERIVED = ("image_bytes", "images_hash", "pixels_hash", "shown_hash", "text_hash")
+DERIVED = (
+    "image_bytes",
+    "images_hash",
+    "pixels_hash",
+    "shown_hash",
+    "text_hash",
+    "words_hash",
+    "telling_hash",
+)
 SAMPLE_COLUMNS = (*(name for name in CHECKED.names if name not in DERIVED), "turns")
 MARK = re.compile(r"\s*<image>\s*")
 
@@ -59,7 +68,7 @@ class Check(Prepared):
 
     source: ClassVar[ShardRows] = SAMPLES_WITH_IMAGES
     name: ClassVar[str] = "checked"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     writes: ClassVar[pa.Schema] = CHECKED
 
     def params(self) -> dict[str, Any]:
@@ -80,7 +89,7 @@ class Check(Prepared):
             "images_hash": _hashes(_joined(piece, "sha256")),
             "pixels_hash": _hashes(pixels),
             "shown_hash": _hashes_of_all(rows, pixels),
-            "text_hash": _hashes_of_texts(rows["turns"]),
+            **_hashes_of_texts(rows["turns"]),
             "error": error,
             "error_message": message,
         }
@@ -110,13 +119,27 @@ def _hashes_of_all(rows: pa.RecordBatch, pixels: list[bytes | None]) -> pa.Array
     return pa.array(found, pa.binary(16))
 
 
-def _hashes_of_texts(turns: pa.Array) -> pa.Array:
+def _hashes_of_texts(turns: pa.Array) -> dict[str, pa.Array]:
+    """`text_hash`, `words_hash` and `telling_hash`; null without text."""
     texts = [
         [(turn["role"], MARK.sub("", turn["text"])) for turn in each or ()] for each in turns.to_pylist()
     ]
-    kept = [json.dumps(each, ensure_ascii=False) if any(text for _, text in each) else None for each in texts]
-    found = [each and _digest(each.encode("utf-8", "surrogatepass")) for each in kept]
-    return pa.array(found, pa.binary(16))
+    texts = [each if any(text for _, text in each) else [] for each in texts]
+    said: dict[str, list[Any]] = {
+        "text_hash": texts,
+        "words_hash": [[(role, words(text)) for role, text in each] for each in texts],
+        "telling_hash": [telling(each) for each in texts],
+    }
+    return {
+        name: pa.array(
+            [_said(each) if text else None for each, text in zip(what, texts, strict=True)], pa.binary(16)
+        )
+        for name, what in said.items()
+    }
+
+
+def _said(what: Any) -> bytes:
+    return _digest(json.dumps(what, ensure_ascii=False).encode("utf-8", "surrogatepass"))
 
 
 def _digest(data: bytes) -> bytes:

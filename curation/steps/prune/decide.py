@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from curation.catalog import score_table
 from curation.steps.prune.linkage import LINKAGES, Graph, Verdict, least_similar
-from curation.steps.prune.perceptual import text_numbers
+from curation.steps.prune.looks import SamplePairs
+from curation.steps.prune.perceptual import numbered
 from curation.storage.ids import first_equal, hashed, positions
 from schemas.budget import Budget
 from schemas.columns import UID
@@ -27,11 +28,12 @@ PIXELS = "pixel_duplicate"
 NEAR = "near_duplicate"
 PERCEPTUAL = "perceptual_duplicate"
 FLIPPED = "flipped_duplicate"
+REDUNDANT = "redundant"  # says much the same, but is no copy
 SURPLUS = "over_target"  # goes for want of room, as the target leaves none
-# By number: by cosine, by hash, by the hash of the mirror image; and by cosine, but with texts too far apart,
-# which only a target looks at.
-BY_COSINE, BY_HASH, BY_FLIP, TEXTS_APART = range(4)
-LEVELS = np.array([NEAR, PERCEPTUAL, FLIPPED, NEAR])
+# By number: copies found by cosine, by hash, by the hash of the mirror image; and what is similar by cosine
+# but no copy, which only `redundant` and a target look at.
+BY_COSINE, BY_HASH, BY_FLIP, SIMILAR = range(4)
+LEVELS = np.array([NEAR, PERCEPTUAL, FLIPPED, REDUNDANT])
 PRUNED = pa.schema(
     [
         UID,
@@ -39,12 +41,13 @@ PRUNED = pa.schema(
         pa.field("kept_uid", pa.binary(16)),  # what stands for it; null where nothing does
         pa.field("near_uid", pa.binary(16)),  # the sample that it is too similar to, which may go as well
         pa.field("similarity", pa.float32()),  # to that one
+        pa.field("oddness", pa.float32()),  # of a second look at both; null where none was needed
         pa.field("group", pa.int64()),  # position in the pool of the sample that is kept
     ]
 )
 CURVE = pa.schema(
     [
-        pa.field("eps", pa.float64(), nullable=False),
+        pa.field("eps", pa.float64()),  # of `redundant`; null: copies alone go
         pa.field("n_kept", pa.int64(), nullable=False),
         pa.field("n_exact", pa.int64(), nullable=False),
         pa.field("n_near", pa.int64(), nullable=False),
@@ -54,6 +57,7 @@ CURVE = pa.schema(
 )
 EPS = (0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2)
 BEST = "best:"
+MOST_ODD = 1.0  # of two pictures that are copies; see `scorers.second_look.Look`
 
 
 @dataclass(frozen=True)
@@ -65,11 +69,13 @@ class Pruning:
     by_text: bool  # whether samples with other texts differ
     eps: float
     text_eps: float
+    redundant: float | None  # eps of what goes though it is no copy
     linkage: str
     keep: str
     to: str | None
     semantic: bool
     by_hash: bool
+    by_look: bool  # whether the images of copies must be
     unflipped: bool  # whether images that look alike as they are count
     bits: int
     most: int  # entries of a list of neighbours
@@ -85,7 +91,7 @@ class Prune:
     how: Pruning
 
     name: ClassVar[str] = "pruned"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     writes: ClassVar[dict[str, pa.Schema]] = {"pruned": PRUNED, "prune_curve": CURVE}
 
     @property
@@ -96,6 +102,8 @@ class Prune:
             tables.append("neighbours")
         if self.how.by_hash:
             tables.append("look_alikes")
+        if self.how.by_look:
+            tables += ["looks", "image_places", "images"]
         return tuple(dict.fromkeys((*tables, *self.how.tables)))
 
     def params(self) -> dict[str, Any]:
@@ -106,43 +114,60 @@ class Prune:
         lists = None
         if self.how.semantic:
             lists = pool.read("neighbours", ["uid", "other", "similarity", "text", "cluster"])
-        graph, level = self._graph(pool, lists, samples)
+        pairs = self._pairs(pool, lists, samples)
         order = np.argsort(np.minimum.reduceat(samples.rank[samples.by_node], samples.starts), kind="stable")
-        near = self._near(graph, level, self.how.eps)
         if self.how.to is None:
-            kept = LINKAGES[self.how.linkage](near[0], order)
+            near = pairs.near(self.how.redundant)
+            kept = LINKAGES[self.how.linkage](near.graph, order)
         else:
-            near = graph, level
-            n = min(Budget.parse(self.how.to).samples(len(samples.node)), graph.n)
-            kept = least_similar(graph, order, n)
-        yield Output("pruned", samples.dropped(kept, *near, by_bytes=self.how.by_bytes))
-        yield Output("prune_curve", self._curve(lists, graph, level, order, len(samples.node)))
+            near = pairs
+            n = min(Budget.parse(self.how.to).samples(len(samples.node)), pairs.graph.n)
+            kept = least_similar(pairs.graph, order, n)
+        yield Output("pruned", samples.dropped(kept, near, by_bytes=self.how.by_bytes))
+        yield Output("prune_curve", self._curve(lists, pairs, order, len(samples.node)))
 
-    def _graph(self, pool: Pool, lists: pa.Table | None, samples: _Samples) -> tuple[Graph, Ints]:
-        """All known pairs, and of each the number of its level; nodes are groups of equal samples."""
-        nothing = np.zeros(0, np.int64)
-        parts = [(nothing, nothing, np.zeros(0, np.float32), nothing)]
+    def _pairs(self, pool: Pool, lists: pa.Table | None, samples: _Samples) -> _Pairs:
+        """All known pairs; nodes are groups of equal samples."""
+        parts = [_Pairs.none()]
         if lists is not None:
-            left, right = (samples.nodes_of(lists[name]) for name in ("uid", "other"))
-            near_texts = lists["text"].fill_null(1).to_numpy() >= np.float32(1 - self.how.text_eps)
-            level = np.where(near_texts, BY_COSINE, TEXTS_APART)
-            parts.append((left, right, lists["similarity"].to_numpy(), level))
+            parts.append(self._by_cosine(pool, lists, samples))
         if self.how.by_hash:
-            pairs = pool.read("look_alikes", ["left", "right", "bits", "flipped"])
-            parts.append(samples.look_alikes(pairs, self.how))
-        left, right, similarity, level = (np.concatenate(part) for part in zip(*parts, strict=True))
+            parts += self._by_hash(pool, samples)
+        left, right, similarity, level, oddness = (np.concatenate(part) for part in zip(*parts, strict=True))
         other = left != right
-        return Graph(samples.n_nodes, left[other], right[other], similarity[other]), level[other]
+        graph = Graph(samples.n_nodes, left[other], right[other], similarity[other])
+        return _Pairs(graph, level[other], oddness[other])
 
-    def _near(self, graph: Graph, level: Ints, eps: float) -> tuple[Graph, Ints]:
-        """The pairs that count as duplicates: by cosine those within eps, by hash all that were found."""
-        close = graph.similarity >= np.float32(1 - eps)
-        near = (level == BY_HASH) | (level == BY_FLIP) | ((level == BY_COSINE) & close)
-        return Graph(graph.n, graph.left[near], graph.right[near], graph.similarity[near]), level[near]
+    def _by_cosine(self, pool: Pool, lists: pa.Table, samples: _Samples) -> _Columns:
+        left, right = (samples.nodes_of(lists[name]) for name in ("uid", "other"))
+        copies, at = SamplePairs.near(
+            pool, lists, self.how.eps, self.how.text_eps if self.how.by_text else None
+        )
+        oddness = np.full(len(left), np.nan, np.float32)
+        oddness[at] = copies.oddness(pool) if self.how.by_look else 0
+        level = np.where(oddness <= MOST_ODD, BY_COSINE, SIMILAR)
+        return left, right, lists["similarity"].to_numpy(), level, oddness
 
-    def _curve(
-        self, lists: pa.Table | None, graph: Graph, level: Ints, order: Ints, n: int
-    ) -> pa.RecordBatch:
+    def _by_hash(self, pool: Pool, samples: _Samples) -> list[_Columns]:
+        """Samples that show the same with the same words, and those that a second look showed to do so."""
+        first, again = samples.shown_again(by_text=self.how.by_text)
+        again_columns = (
+            np.ones(len(first), np.float32),
+            np.full(len(first), BY_HASH),
+            np.zeros(len(first), np.float32),
+        )
+        pairs = pool.read("look_alikes", ["left", "right", "bits", "flipped"])
+        oddness = SamplePairs.alike(pool, pairs).oddness(pool)
+        flipped = pairs["flipped"].to_numpy()
+        copies = np.flatnonzero((oddness <= MOST_ODD) & (flipped | self.how.unflipped))
+        left, right = (samples.nodes_of(pairs[name])[copies] for name in ("left", "right"))
+        # Mirror images have hashes of 64 bits only.
+        apart = pairs["bits"].to_numpy()[copies] / np.where(flipped, 64, self.how.bits)[copies]
+        level = np.where(flipped, BY_FLIP, BY_HASH)[copies]
+        found = [(left, right, (1 - apart).astype(np.float32), level, oddness[copies])]
+        return [(first, again, *again_columns), *found] if self.how.unflipped else found
+
+    def _curve(self, lists: pa.Table | None, pairs: _Pairs, order: Ints, n: int) -> pa.RecordBatch:
         full = 0
         if lists is not None:
             near = lists.filter(pc.greater_equal(lists["similarity"], pa.scalar(np.float32(self.how.floor))))
@@ -150,15 +175,41 @@ class Prune:
             sizes = near.group_by(["uid", "cluster"]).aggregate([([], "count_all")])
             cut = sizes.filter(pc.greater_equal(sizes["count_all"], self.how.most))
             full = pc.count_distinct(cut["uid"]).as_py()
-        steps = sorted({self.how.eps, *(eps for eps in EPS if 1 - eps >= self.how.floor)})
+        asked = self.how.redundant
+        steps = sorted({*EPS, *([] if asked is None else [asked])})
         rows = []
-        for eps in steps if self.how.semantic else [self.how.eps]:
-            goes = LINKAGES[self.how.linkage](self._near(graph, level, eps)[0], order).goes
-            n_near = int(np.count_nonzero(goes))
-            exact = n - graph.n
-            kept = {"n_kept": graph.n - n_near, "n_exact": exact, "n_near": n_near, "n_full": full}
-            rows.append({"eps": eps, **kept, "chosen": self.how.to is None and eps == self.how.eps})
+        for eps in [None, *(eps for eps in steps if self.how.semantic and 1 - eps >= self.how.floor)]:
+            n_near = int(np.count_nonzero(LINKAGES[self.how.linkage](pairs.near(eps).graph, order).goes))
+            kept = {"n_kept": pairs.graph.n - n_near, "n_exact": n - pairs.graph.n, "n_near": n_near}
+            rows.append({"eps": eps, **kept, "n_full": full, "chosen": self.how.to is None and eps == asked})
         return pa.RecordBatch.from_pylist(rows, CURVE)
+
+
+# Of pairs: one node, the other, similarity, level, oddness.
+_Columns: TypeAlias = "tuple[Ints, Ints, NDArray[np.float32], Ints, NDArray[np.float32]]"
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Pairs of nodes, the level of each, and how odd a second look found it: NaN where there was none."""
+
+    graph: Graph
+    level: Ints
+    oddness: NDArray[np.float32]
+
+    @classmethod
+    def none(cls) -> _Columns:
+        nothing, nought = np.zeros(0, np.int64), np.zeros(0, np.float32)
+        return nothing, nothing, nought, nothing, nought
+
+    def near(self, redundant: float | None) -> _Pairs:
+        """Those that are copies, and given an eps those that are as similar as that."""
+        near = self.level != SIMILAR
+        if redundant is not None:
+            near |= self.graph.similarity >= np.float32(1 - redundant)
+        graph = self.graph
+        kept = Graph(graph.n, graph.left[near], graph.right[near], graph.similarity[near])
+        return _Pairs(kept, self.level[near], self.oddness[near])
 
 
 @dataclass(frozen=True)
@@ -185,7 +236,7 @@ class _Samples:
 
     @classmethod
     def of(cls, pool: Pool, how: Pruning) -> _Samples:
-        columns = ["uid", "content_hash", "images_hash", "text_hash", "error", how.identity, how.by_bytes]
+        columns = ["uid", "content_hash", "images_hash", "words_hash", "error", how.identity, how.by_bytes]
         table = pool.read("checked", list(dict.fromkeys(columns)))
         in_pool = np.flatnonzero(table["error"].is_null().to_numpy())
         readable = table.take(pa.array(in_pool)).combine_chunks()
@@ -207,47 +258,23 @@ class _Samples:
         found: Ints = self.node[positions(uids, pa.chunked_array([self.uid]))]
         return found
 
-    def look_alikes(self, pairs: pa.Table, how: Pruning) -> tuple[Ints, Ints, NDArray[np.float32], Ints]:
-        """Pairs of nodes whose images look alike, and whose texts are equal where texts count.
-
-        `pairs` names of each tuple of images the first sample that shows it; of tuples with equal hashes only
-        the first is paired with others, and the rest with it.
-        """
+    def shown_again(self, *, by_text: bool) -> tuple[Ints, Ints]:
+        """Pairs of nodes that show the very same images, with the same words where texts count."""
         import polars as pl
 
-        ends = [positions(pairs[side], pa.chunked_array([self.uid])) for side in ("left", "right")]
-        flipped, apart = pairs["flipped"].to_numpy(), pairs["bits"].to_numpy()
-        look = np.full(len(self.node), -1)
-        shown = np.flatnonzero(self.facts["images_hash"].is_valid().to_numpy())
-        look[shown] = shown[first_equal([self.facts["images_hash"].take(pa.array(shown))])]
-        equal = (apart == 0) & ~flipped
-        same = np.arange(len(self.node))
-        same[ends[1][equal]] = ends[0][equal]
-        look[shown] = same[look[shown]]
-        texts = text_numbers(self.facts["text_hash"])
+        shown = self.facts["images_hash"].is_valid().to_numpy()
+        words = numbered(self.facts["words_hash"]) if by_text else np.zeros(len(self.node), np.int64)
         rows = pl.DataFrame(
-            {"node": self.node, "look": look, "text": texts if how.by_text else np.zeros(len(look))}
+            {"node": self.node, "images": numbered(self.facts["images_hash"]), "words": words}
         )
-        rows = rows.filter(pl.col("look") >= 0).unique(maintain_order=True)
-        alike = rows.with_columns(first=pl.col("node").first().over("look", "text"))
-        alike = alike.filter((pl.col("first") != pl.col("node")) & how.unflipped)
-        near = pl.DataFrame({"left": ends[0], "right": ends[1], "bits": apart, "flipped": flipped})
-        near = near.filter(flipped | (~equal & how.unflipped))
-        joined = near.join(rows, left_on="left", right_on="look", maintain_order="left_right")
-        joined = joined.join(
-            rows, left_on=["right", "text"], right_on=["look", "text"], maintain_order="left_right"
-        )
-        left = np.concatenate([alike["first"].to_numpy(), joined["node"].to_numpy()])
-        right = np.concatenate([alike["node"].to_numpy(), joined["node_right"].to_numpy()])
-        turned = joined["flipped"].to_numpy()
-        # Mirror images have hashes of 64 bits only.
-        apart = joined["bits"].to_numpy() / np.where(turned, 64, how.bits)
-        similarity = np.concatenate([np.ones(len(alike)), 1 - apart]).astype(np.float32)
-        level = np.concatenate([np.full(len(alike), BY_HASH), np.where(turned, BY_FLIP, BY_HASH)])
-        return left, right, similarity, level
+        rows = rows.filter(pl.Series(shown)).unique(maintain_order=True)
+        rows = rows.with_columns(first=pl.col("node").first().over("images", "words"))
+        rows = rows.filter(pl.col("first") != pl.col("node"))
+        return rows["first"].to_numpy(), rows["node"].to_numpy()
 
-    def dropped(self, kept: Verdict, graph: Graph, level: Ints, *, by_bytes: str) -> pa.RecordBatch:
+    def dropped(self, kept: Verdict, pairs: _Pairs, *, by_bytes: str) -> pa.RecordBatch:
         """A row a sample that goes: copies, and nodes that other nodes stand for."""
+        graph, level = pairs.graph, pairs.level
         first = np.empty(self.n_nodes, np.int64)  # of each node the sample that stays if the node does
         order = np.lexsort((self.rank, self.node))
         first[self.node[order][::-1]] = order[::-1]
@@ -270,12 +297,16 @@ class _Samples:
         copy = np.where(files[rows] == files[first[node]], EXACT, PIXELS)
         reason = np.where(alone, SURPLUS, np.where(goes, by_pair, copy))
         strength = graph.similarity[pair] if len(level) else np.ones(len(rows), np.float32)
+        oddness = (
+            np.where(goes & ~alone, pairs.oddness[pair], np.nan) if len(level) else np.full(len(rows), np.nan)
+        )
         columns = [
             self.uid.take(pa.array(rows)),
             pa.array(reason.tolist(), pa.string()),
             self.uid.take(pa.array(stays, mask=nobody)),
             self.uid.take(pa.array(near, mask=alone)),
             pa.array(np.where(goes, strength, np.float32(1)), pa.float32(), mask=alone),
+            pa.array(oddness, pa.float32(), mask=np.isnan(oddness)),
             pa.array(self.in_pool[stays], pa.int64(), mask=nobody),
         ]
         return pa.record_batch(columns, schema=PRUNED)

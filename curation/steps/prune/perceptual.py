@@ -11,11 +11,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from clustering.hamming import collapse, near_tuples
-from curation.storage.ids import first_equal
+from clustering.runs import runs
+from curation.storage.ids import first_equal, mixed
 from curation.storage.rows import places
 from schemas.stages import Output, Pool
 
 Ints = NDArray[np.int64]
+Codes = NDArray[np.uint8]
 Rows = tuple[Ints, Ints, NDArray[np.int32]]  # left, right, bits
 
 LOOK_ALIKES = pa.schema(
@@ -27,6 +29,12 @@ LOOK_ALIKES = pa.schema(
     ]
 )
 HASHES = {64: "phash", 256: "phash256"}
+# Hashes of 64 bits that are held against each other besides: a picture in a frame, and one cut at its sides.
+VIEWS = (
+    ("phash_inner", "phash_inner"),
+    ("phash_inner", "phash_centre"),
+    ("phash_inner", "phash_core"),
+)
 TELLING = ("phash", "contrast", "border", "error")
 # As `curation.steps.select.filters.DEFAULTS`: under it an image is one tone, its hash that of rounding
 # errors.
@@ -34,22 +42,22 @@ LEAST_CONTRAST = 0.01
 # A median sets 32 of 64 bits. Where far fewer are set most coefficients are equal: the image varies in one
 # direction alone, and all such images have hashes that differ in 8 bits at most.
 LEAST_SET = 24
+# Of more tuples whose hashes are equal not all pairs are looked at.
+CROWD = 8
 
 
 @dataclass(frozen=True)
 class LookAlikes:
-    """`look_alikes`: pairs of samples whose images, one by one in order, are near by their hash.
+    """`look_alikes`: pairs of samples whose images, one by one in order, are near by a hash.
 
     Two samples are compared if they have equally many images, one at least, and all are telling (`telling`).
     Each tuple of images counts once, as the first sample that shows it: samples with the very same images,
-    such as many questions about one, are no pairs here. Of tuples with equal hashes each is paired with the
-    first (bits 0), and that first one alone with other hashes; so n such tuples make n - 1 rows.
+    such as many questions about one, are no pairs here. Where `by_text`, each tuple counts once with each
+    text, and only tuples with one text (case, space and punctuation aside) are pairs.
 
-    Where `by_text`, only tuples count that some sample shows with a text that another tuple is shown with, as
-    only samples with equal texts will be duplicates: of a pool whose texts differ they are few.
-
-    Mirrored pictures have a hash of 64 bits only: `flipped` pairs are those within `radius` * 64 / `bits` by
-    it that are not near as they are.
+    Images are near by the hash of the whole, by that inside their borders, or where one inside its border is
+    near the middle of the other (VIEWS); `bits` is the least of these. Mirrored pictures have a hash of 64
+    bits only: `flipped` pairs are those within `radius` * 64 / `bits` by it that are not near as they are.
     """
 
     radius: int  # bits
@@ -58,7 +66,7 @@ class LookAlikes:
     by_text: bool = False
 
     name: ClassVar[str] = "look_alikes"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     reads: ClassVar[tuple[str, ...]] = ("checked", "image_places", "images")
     writes: ClassVar[dict[str, pa.Schema]] = {"look_alikes": LOOK_ALIKES}
 
@@ -70,34 +78,31 @@ class LookAlikes:
         return dict(vars(self))
 
     def run(self, pool: Pool) -> Iterator[Output]:
-        name = HASHES[self.bits]
-        images = pool.read("images", list(dict.fromkeys([*TELLING, name, "phash_flip"])))
-        checked = pool.read("checked", ["uid", "text_hash", "error"])
+        whole = HASHES[self.bits]
+        named = [name for pair in VIEWS for name in pair]
+        images = pool.read("images", list(dict.fromkeys([*TELLING, whole, *named, "phash_flip"])))
+        checked = pool.read("checked", ["uid", "words_hash", "error"])
         samples = Shown.of(pool, checked["error"].is_null().to_numpy(), telling(images))
-        codes, mirrored = bytes_of(images[name], self.bits // 8), bytes_of(images["phash_flip"], 8)
-        single = codes if self.bits == 64 else bytes_of(images["phash"], 8)
-        rows = [_none()]
-        flipped = [np.zeros(0, bool)]
-        texts = text_numbers(checked["text_hash"]) if self.by_text else None
-        for sample, shown in samples.by_length(texts):
-            first, group = collapse(codes[shown].reshape(len(shown), -1))
-            alike = _alike(codes[shown], first, group, self.radius)
-            rows.append((sample[alike[0]], sample[alike[1]], alike[2]))
-            flipped.append(np.zeros(len(alike[0]), bool))
+        texts = numbered(checked["words_hash"]) if self.by_text else np.zeros(len(checked), np.int64)
+        codes = {name: bytes_of(images[name], 8) for name in {*named, "phash", "phash_flip"}}
+        codes[whole] = bytes_of(images[whole], self.bits // 8)
+        rows, turned = [_none()], [_none()]
+        for sample, shown, text in samples.by_length(texts):
+            near = _near(codes, shown, text, whole, self.radius, self.radius * 64 // self.bits)
+            rows.append((sample[near[0]], sample[near[1]], near[2]))
             if self.flip:
-                turned = _mirrored(
-                    single[shown], mirrored[shown], first, self.radius * 64 // self.bits, alike
-                )
-                rows.append((sample[turned[0]], sample[turned[1]], turned[2]))
-                flipped.append(np.ones(len(turned[0]), bool))
-        left, right, bits = (np.concatenate(column) for column in zip(*rows, strict=True))
+                sides = _with_text(codes["phash"][shown], text), _with_text(codes["phash_flip"][shown], text)
+                flipped = _once([_expanded(*sides, self.radius * 64 // self.bits)], len(shown), near)
+                turned.append((sample[flipped[0]], sample[flipped[1]], flipped[2]))
+        left, right, bits = (np.concatenate(column) for column in zip(*rows, *turned, strict=True))
+        flipped_rows = np.arange(len(left)) >= sum(len(each[0]) for each in rows)
         order = np.lexsort((right, left))
         uid = checked["uid"].combine_chunks()
         columns = [
             uid.take(pa.array(left[order])),
             uid.take(pa.array(right[order])),
             pa.array(bits[order], pa.int32()),
-            pa.array(np.concatenate(flipped)[order]),
+            pa.array(flipped_rows[order]),
         ]
         yield Output("look_alikes", pa.record_batch(columns, schema=LOOK_ALIKES))
 
@@ -115,7 +120,7 @@ def telling(images: pa.Table) -> NDArray[np.bool_]:
     return found
 
 
-def bytes_of(column: pa.ChunkedArray, width: int) -> NDArray[np.uint8]:
+def bytes_of(column: pa.ChunkedArray, width: int) -> Codes:
     """A column of binary values as (n, width) bytes, zeros for null."""
     filled = column.fill_null(pa.scalar(bytes(width), pa.binary(width))).combine_chunks()
     data = np.frombuffer(filled.buffers()[1] or b"", np.uint8)
@@ -132,70 +137,94 @@ class Shown:
     image: Ints
 
     @classmethod
-    def of(cls, pool: Pool, readable: NDArray[np.bool_], telling: NDArray[np.bool_]) -> Shown:
+    def of(cls, pool: Pool, readable: NDArray[np.bool_], telling: NDArray[np.bool_] | None = None) -> Shown:
+        """Those that are `readable` and show images, all of them `telling` where that is given."""
         offsets, shards, rows = places(pool.read("image_places", ["places"])["places"].combine_chunks())
         sizes = [shard.rows for shard in pool.manifest("images").shards]
         image = (np.cumsum([0, *sizes])[shards] + rows).astype(np.int64)
-        n_telling = np.concatenate([[0], np.cumsum(telling[image])])
         count = np.diff(offsets)
-        kept = np.flatnonzero(readable & (count > 0) & (np.diff(n_telling[offsets]) == count))
+        shows = readable & (count > 0)
+        if telling is not None:
+            n_telling = np.concatenate([[0], np.cumsum(telling[image])])
+            shows &= np.diff(n_telling[offsets]) == count
+        kept = np.flatnonzero(shows)
         return cls(kept, offsets[kept], count[kept], image)
 
-    def by_length(self, texts: Ints | None) -> Iterator[tuple[Ints, Ints]]:
-        """For each number of images k: the first samples of distinct tuples (t,), and these (t, k).
+    def by_length(self, texts: Ints) -> Iterator[tuple[Ints, Ints, Ints]]:
+        """For each number of images k the first samples of distinct tuples with a text.
 
-        Given the text of each sample of the pool, only tuples that share one with another.
+        `texts` has a number for the text of each sample of the pool. Yields these samples (t,), the images
+        of each (t, k), and its text (t,).
         """
         for k in np.unique(self.count):
             alike = np.flatnonzero(self.count == k)
             images = self.image[self.offsets[alike][:, None] + np.arange(k)]
-            first, shown = collapse(images.view(np.uint8))
-            if texts is not None:
-                first = first[_sharing(shown, texts[self.sample[alike]])]
+            text = texts[self.sample[alike]]
+            first, _ = collapse(np.concatenate([images, text[:, None]], axis=1).view(np.uint8))
             if len(first):
-                yield self.sample[alike[first]], images[first]
+                yield self.sample[alike[first]], images[first], text[first]
 
 
-def text_numbers(text_hash: pa.ChunkedArray) -> Ints:
-    """(n,) a number for each text; samples without one have the same."""
-    return first_equal([text_hash.fill_null(pa.scalar(bytes(16), pa.binary(16)))])
+def numbered(hashes: pa.ChunkedArray) -> Ints:
+    """(n,) one number for equal hashes of 16 bytes; null equals null."""
+    return first_equal([hashes.fill_null(pa.scalar(bytes(16), pa.binary(16)))])
 
 
-def _sharing(shown: Ints, text: Ints) -> Ints:
-    """Which of the values of `shown` have a text that another value has: (n,) and (n,) -> (s,), ascending."""
-    pairs = np.unique(np.stack([text, shown], axis=1), axis=0)
-    _, at, count = np.unique(pairs[:, 0], return_inverse=True, return_counts=True)
-    found: Ints = np.unique(pairs[count[at] > 1, 1])
-    return found
-
-
-def _alike(codes: NDArray[np.uint8], first: Ints, group: Ints, radius: int) -> Rows:
-    """Pairs of tuples of hashes, (t, k, bytes), which collapse so: stars of equal ones, and other pairs."""
-    rest = np.flatnonzero(first[group] != np.arange(len(group)))
-    left, right, bits = near_tuples(codes[first], radius)
-    return (
-        np.concatenate([first[group[rest]], first[left]]),
-        np.concatenate([rest, first[right]]),
-        np.concatenate([np.zeros(len(rest), np.int32), bits]),
-    )
-
-
-def _mirrored(
-    codes: NDArray[np.uint8], mirrored: NDArray[np.uint8], first: Ints, radius: int, alike: Rows
+def _near(
+    codes: dict[str, Codes], shown: Ints, text: Ints, whole: str, radius: int, inner_radius: int
 ) -> Rows:
-    """Pairs of tuples of which one is near the other's mirror image, and that are not `alike` anyway.
+    """Pairs of the tuples `shown` (t, k) that are near by some view and have one text (t,)."""
+    whole_codes = _with_text(codes[whole][shown], text)
+    found = [_expanded(whole_codes, whole_codes, radius)]
+    for one, other in VIEWS:
+        sides = _with_text(codes[one][shown], text), _with_text(codes[other][shown], text)
+        found.append(_expanded(*sides, inner_radius))
+    return _once(found, len(shown))
 
-    Of tuples that are equal there, only the `first` are looked at.
+
+def _with_text(codes: Codes, text: Ints) -> Codes:
+    """(t, k, bytes) codes, each with its text (t,) mixed to 64 bits: of other texts they are far apart."""
+    bits = mixed(text.astype(np.uint64)).view(np.uint8).reshape(len(text), 1, 8)
+    return np.concatenate([codes, np.broadcast_to(bits, (*codes.shape[:2], 8))], axis=2)
+
+
+def _expanded(codes: Codes, others: Codes, radius: int) -> Rows:
+    """Pairs of tuples within a radius: row of `codes`, row of `others`, bits.
+
+    A row is paired with the first CROWD of equal others, and with the next CROWD that are equal to it.
     """
-    one, two, bits = near_tuples(codes[first], radius, mirrored[first])
-    one, two = first[one], first[two]
+    (first, group), (other_first, other_group) = (
+        collapse(side.reshape(len(side), -1)) for side in (codes, others)
+    )
+    one, two, bits = near_tuples(codes[first], radius, others[other_first])
+    sizes, crowd = np.bincount(group), np.minimum(np.bincount(other_group), CROWD)
+    rows, other_rows = (np.argsort(each, kind="stable") for each in (group, other_group))
+    starts, other_starts = (np.cumsum(n) - n for n in (sizes, np.bincount(other_group)))
+    pair = np.repeat(np.arange(len(one)), sizes[one])
+    left, right = rows[runs(starts[one], sizes[one])], two[pair]
+    times = crowd[right]
+    found = np.repeat(left, times), other_rows[runs(other_starts[right], times)], np.repeat(bits[pair], times)
+    after = [_after(rows, group[rows], step) for step in range(1, CROWD + 1)]
+    one, two, bits = (np.concatenate(column) for column in zip(found, *after, strict=True))
+    return one, two, bits
+
+
+def _after(rows: Ints, group: Ints, step: int) -> Rows:
+    """Rows of one group that stand so many places apart; `group` is that of each, sorted."""
+    equal = np.flatnonzero(group[:-step] == group[step:])
+    return rows[equal], rows[equal + step], np.zeros(len(equal), np.int32)
+
+
+def _once(found: list[Rows], n: int, known: Rows | None = None) -> Rows:
+    """Each pair of n rows once, the lower one left, with its fewest bits; not with itself, nor `known`."""
+    one, two, bits = (np.concatenate(column) for column in zip(*found, strict=True))
     left, right = np.minimum(one, two), np.maximum(one, two)
-    # A picture is near its own mirror image where it is symmetric; a pair is found from both of its ends.
     order = np.lexsort((bits, right, left))
     order = order[left[order] < right[order]]
-    pair = left * len(codes) + right
+    pair = left * n + right
     order = order[np.flatnonzero(np.diff(pair[order], prepend=-1))]
-    order = order[~np.isin(pair[order], alike[0] * len(codes) + alike[1])]
+    if known is not None:
+        order = order[~np.isin(pair[order], known[0] * n + known[1])]
     return left[order], right[order], bits[order]
 
 

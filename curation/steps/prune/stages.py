@@ -9,6 +9,7 @@ from curation.plugins import plugin_columns
 from curation.steps.cluster.stages import cluster_vectors
 from curation.steps.context import Context
 from curation.steps.prune.decide import BEST, Prune, Pruning
+from curation.steps.prune.looks import LookAgain, Suspect, SuspectImages
 from curation.steps.prune.neighbours import FindNeighbours
 from curation.steps.prune.perceptual import LookAlikes
 from curation.steps.prune.similarity import IDENTITY, Likeness
@@ -19,8 +20,9 @@ from schemas.errors import ConfigError
 from schemas.settings import Prune as Settings
 from schemas.stages import Stage
 
-# Bits of 64 that mirrored images may differ in where --perceptual does not say.
-FLIP_BITS = 6
+# Bits of 64 that hashes of copies may differ in where --perceptual does not say: where texts must be equal as
+# well few pictures are compared, and a second look at them is cheap; else, and of mirrored pictures alone.
+WIDE_BITS, NARROW_BITS, FLIP_BITS = 16, 8, 6
 
 
 def prune_stages(context: Context) -> list[Stage]:
@@ -33,10 +35,11 @@ def prune_stages(context: Context) -> list[Stage]:
     of_images = settings.key in ("joint", "image")
     by_text = settings.key != "image"
     by_hash = of_images and (settings.perceptual != "off" or settings.flip)
-    radius = FLIP_BITS * settings.hash_bits // 64 if settings.perceptual == "off" else settings.perceptual
+    by_look = by_hash or (settings.semantic and settings.key != "text")
+    redundant = None if settings.redundant == "off" else settings.redundant
     _demand_sense(settings, of_images=of_images)
     # Remembered down to a fixed floor, so that another eps is only another decision.
-    floor = min(settings.min_similarity, 1 - settings.eps)
+    floor = min(settings.min_similarity, 1 - settings.eps, 1 - (redundant or 0))
     stages: list[Stage] = []
     if settings.semantic:
         # Not before: to know the vectors is to know the encoder, which may have to be loaded for that.
@@ -45,18 +48,25 @@ def prune_stages(context: Context) -> list[Stage]:
         visits = Visit(likeness, floor)
         stages += [Firsts(likeness), probes, visits, FindNeighbours(likeness, floor, settings.neighbours)]
     if by_hash:
+        radius = _radius(settings, by_text=by_text)
         stages.append(LookAlikes(radius, settings.hash_bits, settings.flip, by_text))
+    if by_look:
+        text_eps = settings.text_eps if by_text else None
+        stages.append(Suspect(settings.eps, text_eps, settings.semantic, by_hash))
+        stages.append(LookAgain(SuspectImages(context.config.images.max_pixels)))
     how = Pruning(
         identity=IDENTITY[settings.key][settings.exact],
         by_bytes=IDENTITY[settings.key]["bytes"],
         by_text=by_text,
         eps=settings.eps,
         text_eps=settings.text_eps,
+        redundant=redundant,
         linkage=settings.linkage,
         keep=settings.keep,
         to=settings.to,
         semantic=settings.semantic,
         by_hash=by_hash,
+        by_look=by_look,
         unflipped=settings.perceptual != "off",
         bits=settings.hash_bits,
         most=settings.neighbours,
@@ -67,9 +77,19 @@ def prune_stages(context: Context) -> list[Stage]:
     return [*stages, Prune(how)]
 
 
+def _radius(settings: Settings, *, by_text: bool) -> int:
+    """Bits of a hash of `hash_bits` that two images may differ in."""
+    if isinstance(settings.perceptual, int):
+        return settings.perceptual
+    bits = FLIP_BITS if settings.perceptual == "off" else WIDE_BITS if by_text else NARROW_BITS
+    return bits * settings.hash_bits // 64
+
+
 def _demand_sense(settings: Settings, *, of_images: bool) -> None:
     if settings.flip and not of_images:
         raise ConfigError(f"--flip compares images; --key {settings.key} does not")
+    if settings.redundant != "off" and not settings.semantic:
+        raise ConfigError("--redundant needs to know how similar samples are; leave out --no-semantic")
     if settings.to is not None and not settings.semantic:
         raise ConfigError("--prune-to needs to know how similar samples are; leave out --no-semantic")
     if settings.to is not None and Budget.parse(settings.to).is_cost:

@@ -17,21 +17,27 @@ if TYPE_CHECKING:
 
 HINT = "write conditions over columns, such as 'n_tokens < 4096 and alignment > 0'"
 # What is no training sample whatever it is for. Each applies where its columns exist. A fidelity of 0.5 is
-# one serious flag of synthetic quality; an alignment below 0 is less than mismatched pairs have on average.
+# one serious flag of synthetic quality.
 DEFAULTS = (
     "n_answer_words >= 1",
     "min_contrast > 0.01 or min_contrast is null",
     "fidelity > 0.6 or fidelity is null",
-    "alignment > 0 or alignment is null",
 )
+FLOOR = "alignment_floor"  # the threshold of a sample's group; null where nothing is left out by it
 _TOKEN = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|[A-Za-z_][A-Za-z_0-9]*|[()]|\s+|.", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Clause:
-    """One condition, as it was written."""
+    """One condition.
+
+    Args:
+        text: as it was written, or what it is called.
+        condition: the SQL of it, where that is not `text`.
+    """
 
     text: str
+    condition: str = ""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -40,7 +46,7 @@ class Clause:
         Raises:
             ConfigError: it is no expression.
         """
-        return tuple(dict.fromkeys(_parsed(self.text).meta.root_names()))
+        return tuple(dict.fromkeys(_parsed(self.condition or self.text).meta.root_names()))
 
     def holds(self, table: pl.DataFrame) -> NDArray[np.bool_]:
         """For which rows it is true: (n,). Null is not true, as in SQL.
@@ -51,12 +57,19 @@ class Clause:
         import polars as pl
 
         try:
-            found = table.select(_parsed(self.text).alias("holds"))["holds"]
+            found = table.select(_parsed(self.condition or self.text).alias("holds"))["holds"]
         except pl.exceptions.PolarsError as error:
             raise ConfigError(f"--where {self.text!r} cannot be computed: {_line(error)}; {HINT}") from None
         if found.dtype != pl.Boolean or len(found) != len(table):
             raise ConfigError(f"--where {self.text!r} is no condition that each sample meets or not; {HINT}")
         return found.fill_null(False).to_numpy()
+
+
+# The default filter whose threshold is measured on the pool, group by group (table `filters`).
+MEASURED = Clause(
+    "alignment >= threshold of its group",
+    f"alignment >= {FLOOR} or alignment is null or {FLOOR} is null",
+)
 
 
 def clauses(conditions: Sequence[str]) -> list[Clause]:
@@ -76,8 +89,9 @@ def clauses(conditions: Sequence[str]) -> list[Clause]:
 
 
 def default_clauses(known: Sequence[str]) -> list[Clause]:
-    """Those of DEFAULTS whose columns are all among `known`."""
-    return [clause for clause in map(Clause, DEFAULTS) if set(clause.columns) <= set(known)]
+    """Those of DEFAULTS, and MEASURED, whose columns are all among `known`."""
+    there = {*known, FLOOR}
+    return [clause for clause in (*map(Clause, DEFAULTS), MEASURED) if set(clause.columns) <= there]
 
 
 def first_failed(table: pl.DataFrame, applied: Sequence[Clause]) -> NDArray[np.int64]:

@@ -18,8 +18,17 @@ from curation.selectors.less import Less
 from curation.steps.select.bounds import columns_of
 from curation.steps.select.budgeting import Choice, Wish, choose
 from curation.steps.select.columns import derived, tables_of, with_columns
-from curation.steps.select.filters import DEFAULTS, Clause, clauses, default_clauses, first_failed
+from curation.steps.select.filters import (
+    DEFAULTS,
+    FLOOR,
+    MEASURED,
+    Clause,
+    clauses,
+    default_clauses,
+    first_failed,
+)
 from curation.steps.select.listed import Listed, members
+from curation.steps.select.measured import floors
 from schemas.bounds import Bound
 from schemas.budget import Budget
 from schemas.columns import UID
@@ -43,6 +52,7 @@ SELECTION = pa.schema(
         pa.field("score", pa.float64()),  # its value
         pa.field("reason", pa.string(), nullable=False),
         pa.field("clause", pa.string()),  # of the filters, the first that it fails
+        pa.field(FLOOR, pa.float64()),  # what its alignment was held against; null where that decides nothing
     ]
 )
 STRATA = pa.schema(
@@ -70,6 +80,8 @@ class Select:
     tables: tuple[str, ...]  # the scores that it may look at, besides `checked` and `clusters`
     where: tuple[str, ...] = ()
     default_filters: bool = True
+    min_auc: float = 0.8
+    max_loss: float = 0.01
     at_least: tuple[str, ...] = ()
     at_most: tuple[str, ...] = ()
     must_keep: Listed | None = None
@@ -94,9 +106,9 @@ class Select:
         made_of = tables_of(selector(self.strategy).needs)
         images = ("image_places", "images") if self.budgets[0].unit == "bytes" else ()
         leaks = ("leaks",) if self.leaks else ()
-        return tuple(
-            dict.fromkeys(("checked", "clusters", "pruned", *leaks, *self.tables, *made_of, *images))
-        )
+        measured = ("filters", "nearest") if self.default_filters else ()
+        always = ("checked", "clusters", "pruned")
+        return tuple(dict.fromkeys((*always, *measured, *leaks, *self.tables, *made_of, *images)))
 
     def params(self) -> dict[str, Any]:
         lists = {
@@ -107,7 +119,7 @@ class Select:
             name: list(value) if isinstance(value, tuple) else value for name, value in _fields(self).items()
         }
         # What the default filters are is decided by the code: another one makes another selection.
-        return {**plain, **lists, "filters": list(DEFAULTS) if self.default_filters else []}
+        return {**plain, **lists, "filters": [*DEFAULTS, MEASURED.text] if self.default_filters else []}
 
     @cached_property
     def budgets(self) -> tuple[Budget, ...]:
@@ -160,12 +172,14 @@ class Select:
         known = {name for table in ("checked", "clusters", *self.tables) for name in pool.schema(table).names}
         optional = [name for name in wanted(selector(self.strategy)) if name in known]
         applied = [*clauses(self.where), *(default_clauses(sorted(known)) if self.default_filters else [])]
-        filtered = [name for clause in applied for name in clause.columns]
+        filtered = [name for clause in applied for name in clause.columns if name != FLOOR]
         basic = ["uid", "content_hash", "record_id", "dataset", "error", "cluster", "n_tokens"]
         table = score_table(pool, list(dict.fromkeys([*basic, *self.columns, *optional, *filtered])))
         dropped = pl.from_arrow(pool.read("pruned", ["uid", "reason"]))
         assert isinstance(dropped, pl.DataFrame)
         table = table.join(dropped, on="uid", how="left", maintain_order="left").with_row_index("position")
+        none = pl.lit(None, pl.Float64).alias(FLOOR)
+        table = table.with_columns(floors(pool) if self.default_filters else none)
         must, without = (members(held, table) for held in (self.must_keep, self.must_drop))
         failed = first_failed(table, applied)
         strategy = selector(self.strategy)
@@ -199,7 +213,9 @@ class Select:
 
 def settings(params: Mapping[str, Any]) -> dict[str, Any]:
     """What a selection was made with, under the names of curate.toml; lists of ids are left out."""
-    names = ("budget", "strategy", "where", "default_filters", "at_least", "at_most")
+    names = (
+        "budget", "strategy", "where", "default_filters", "min_auc", "max_loss", "at_least", "at_most"
+    )  # fmt: skip
     found = {name: params[name] for name in names if name in params}
     plain = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
     return {**{f"select.{name}": value for name, value in plain.items()}, "run.seed": params["seed"]}
@@ -232,6 +248,7 @@ def _rows(
         *_explained(n, candidates, choice),
         pa.array(reason.tolist(), pa.string()),
         _named([clause_.text for clause_ in applied], clause),
+        table[FLOOR].to_arrow(),
     ]
     return pa.record_batch(columns, schema=SELECTION)
 

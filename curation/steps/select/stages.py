@@ -12,6 +12,7 @@ from curation.selectors.less import spec_with
 from curation.steps.context import Context
 from curation.steps.select.columns import derived
 from curation.steps.select.listed import listed
+from curation.steps.select.measured import MeasureFilters
 from curation.steps.select.select import Select
 from schemas.config import Config
 from schemas.errors import BudgetError
@@ -19,8 +20,14 @@ from schemas.stages import Stage
 
 
 def select_stages(context: Context) -> list[Stage]:
-    """The stage of `selection`."""
-    return [select_stage(context.config)]
+    """The stage of `selection`, and before it what measures its filters."""
+    return [*filter_stages(context.config), select_stage(context.config)]
+
+
+def filter_stages(config: Config) -> list[Stage]:
+    """What measures the default filters on the pool, where they are wanted."""
+    settings = config.select
+    return [MeasureFilters(settings.min_auc, settings.max_loss)] if settings.default_filters else []
 
 
 def select_stage(config: Config) -> Select:
@@ -42,6 +49,8 @@ def select_stage(config: Config) -> Select:
         (),
         settings.where,
         settings.default_filters,
+        settings.min_auc,
+        settings.max_loss,
         settings.at_least,
         settings.at_most,
         listed(settings.must_keep),
