@@ -179,9 +179,9 @@ TABLES: dict[str, Table] = {table.name: table for table in (
           "1 where one is a copy; null where they cannot be laid on each other)", whole_pool=True),
     Table("pruned", "a sample that another makes superfluous",
           "`reason` (exact_duplicate, pixel_duplicate, near_duplicate, perceptual_duplicate, "
-          "flipped_duplicate, redundant, over_target), `kept_uid` (what stands for it), `near_uid` (what it is "
-          "too similar to), `similarity` to that, `oddness` of their pictures, `group` (position of what is "
-          "kept)", whole_pool=True),
+          "flipped_duplicate, redundant, over_target), `kept_uid` (what stands for it), `near_uid` (what it "
+          "is too similar to), `similarity` to that, `oddness` of their pictures, `group` (position of what "
+          "is kept)", whole_pool=True),
     Table("prune_curve", "a value of `--redundant`, null without",
           "`n_kept`, `n_exact`, `n_near`, `n_full` (samples with more neighbours than are remembered), "
           "`chosen`", whole_pool=True),

@@ -97,7 +97,7 @@ def test_another_budget_recomputes_the_selection_alone(copy: Workspace) -> None:
 
 
 def test_another_eps_is_only_another_decision(copy: Workspace) -> None:
-    looser = Workspace(copy.base, {**SMALL, "prune.eps": 0.02}).select("30%")
+    looser = Workspace(copy.base, {**SMALL, "prune.redundant": 0.02}).select("30%")
     assert set(looser["computed"]) <= {"pruned", "prune_curve", "selection", "strata"}
 
 

@@ -29,7 +29,7 @@ COPIED = (
 )
 
 
-def drawn(kind: str, seed: int, k: int = 1) -> list[Image.Image]:
+def drawn(kind: str, seed: int, k: int = 1) -> tuple[Image.Image, ...]:
     return TWINS[kind](random.Random(f"look/{kind}/{seed}"), k).images
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from curation.catalog import score_table
 from curation.steps.prune.linkage import LINKAGES, Graph, Verdict, least_similar
-from curation.steps.prune.looks import SamplePairs
+from curation.steps.prune.pairs import SamplePairs
 from curation.steps.prune.perceptual import numbered
 from curation.storage.ids import first_equal, hashed, positions
 from schemas.budget import Budget
