@@ -75,12 +75,21 @@ def look(left: Image.Image, right: Image.Image) -> Look:
         right: likewise.
     """
     one, other = _pictures(left, right)
-    if min(*one.inside[0].shape, *other.inside[0].shape) < LEAST_SIDE:
+    seen = _seen(one, other)
+    if seen.oddness <= 1:
+        return seen
+    # A light sky that was brightened is taken for a border.
+    whole = _seen(one.whole, other.whole)
+    return min(seen, whole, key=lambda each: (each.oddness, -each.correlation))
+
+
+def _seen(left: _Picture, right: _Picture) -> Look:
+    if min(*left.inside[0].shape, *right.inside[0].shape) < LEAST_SIDE:
         return NOTHING
-    place, correlation = _aligned(one.inside[0], other.inside[0])
+    place, correlation = _aligned(left.inside[0], right.inside[0])
     if correlation < LEAST_CORRELATION - 0.2:
         return Look(correlation, 0.0, float("inf"))
-    return _compared(one, other, place)
+    return _compared(left, right, place)
 
 
 @dataclass(frozen=True)
@@ -95,7 +104,13 @@ class _Picture:
     def inside(self) -> list[Plane]:
         return [np.ascontiguousarray(band[self.rows, self.columns]) for band in self.bands]
 
-    def whole(self, axis: int) -> tuple[int, int, int]:
+    @property
+    def whole(self) -> _Picture:
+        """Itself with its border."""
+        height, width = self.bands[0].shape
+        return _Picture(self.bands, slice(0, height), slice(0, width))
+
+    def axis(self, axis: int) -> tuple[int, int, int]:
         """Of an axis: its pixels, the first one inside the border, and how many are inside."""
         span = (self.rows, self.columns)[axis]
         return self.bands[0].shape[axis], span.start, span.stop - span.start
@@ -295,7 +310,7 @@ def _in_whole(left: _Picture, right: _Picture, place: Place) -> Place:
     """A place of one inner picture on the other as that of the whole pictures."""
     found = np.empty(4)
     for axis, at in ((1, 0), (0, 2)):
-        (size, start, n), (other_size, other_start, other_n) = left.whole(axis), right.whole(axis)
+        (size, start, n), (other_size, other_start, other_n) = left.axis(axis), right.axis(axis)
         step = place[at] * other_n / n
         found[at] = step * size / other_size
         found[at + 1] = (other_start + other_n * place[at + 1] - step * start) / other_size

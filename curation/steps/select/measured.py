@@ -135,7 +135,7 @@ class Pairs:
         """Those of the samples at `shard` and `row`; their vectors alone are read."""
         fitted, columns = pool.read("mismatch").to_pylist()[0], ["image", "text"]
         bank = Bank(*(vectors(pool.read("mismatch_bank", columns)[side]) for side in columns))
-        both = pool.read("vectors", columns, 0).slice(0, 0)
+        both = pool.schema("vectors").empty_table()
         if len(sample):
             shards, places = sample["shard"].to_numpy(), sample["row"].to_numpy()
             both = gather(pool.paths("vectors"), shards, places, columns)
