@@ -80,6 +80,7 @@ IMAGES = pa.schema(
         pa.field("phash256", pa.binary(32)),
         pa.field("phash_flip", pa.binary(8)),
         pa.field("phash_inner", pa.binary(8)),
+        pa.field("phash256_inner", pa.binary(32)),
         pa.field("phash_centre", pa.binary(8)),
         pa.field("phash_core", pa.binary(8)),
         pa.field("brightness", pa.float32()),

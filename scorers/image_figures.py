@@ -64,6 +64,7 @@ def measure(image: Image.Image) -> dict[str, Any]:
             its own default of 64 x 64 pixels moves 4 of the 256 bits, and costs as much as the other hashes.
         phash_flip: 8 bytes, `phash` of the mirrored image (left and right exchanged).
         phash_inner: 8 bytes, `phash` without the border (`inner_box`): one picture has one in any frame.
+        phash256_inner: 32 bytes, likewise with 16 x 16 frequencies.
         phash_centre: 8 bytes, `phash_inner` less a 20th at each side: the `phash_inner` of a picture cut so.
         phash_core: 8 bytes, the same less a tenth at each side.
 
@@ -235,5 +236,7 @@ def _inner_hashes(grey: Image.Image, pixels: NDArray[np.int16]) -> dict[str, byt
         across, down = (right - left) * cut, (bottom - top) * cut
         box = (left + across, top + down, right - across, bottom - down)
         small = grey.resize((HASH_SIDE, HASH_SIDE), Image.Resampling.LANCZOS, box=box, reducing_gap=INNER_GAP)
-        found[name] = np.packbits(imagehash.phash(small).hash).tobytes()
-    return found
+        found[name] = imagehash.phash(small)
+        if not cut:
+            found["phash256_inner"] = imagehash.phash(small, hash_size=16, highfreq_factor=HASH_SIDE // 16)
+    return {name: np.packbits(value.hash).tobytes() for name, value in found.items()}

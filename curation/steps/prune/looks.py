@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from curation.readers.images import BadImage, as_ingested, decode, fetch, to_rgb
-from curation.steps.prune.pairs import ImagePairs, Ints, SamplePairs
+from curation.steps.prune.pairs import Ints, SamplePairs
 from curation.storage.rows import gather, located, side_by_side
 from schemas.columns import IMAGE_REF
 from schemas.stages import Aligned, Input, Output, Pool, Task
@@ -64,12 +64,14 @@ class Suspect:
         return dict(vars(self))
 
     def run(self, pool: Pool) -> Iterator[Output]:
-        found = [_pairs()]
+        proposed = []
         if self.semantic:
             lists = pool.read("neighbours", ["uid", "other", "similarity", "text"])
-            found.append(SamplePairs.near(pool, lists, self.eps, self.text_eps)[0].images(pool))
+            proposed.append(SamplePairs.near(pool, lists, self.eps, self.text_eps)[0])
         if self.by_hash:
-            found.append(SamplePairs.alike(pool, pool.read("look_alikes")).images(pool))
+            proposed.append(SamplePairs.alike(pool, pool.read("look_alikes")))
+        by_text = self.text_eps is not None
+        found = [pairs.images(pool).worth_a_look(pool, pairs, by_text=by_text) for pairs in proposed]
         numbers = np.unique(np.concatenate([each.numbers for each in found]))
         left, right, flipped = numbers >> 32, numbers >> 1 & (1 << 31) - 1, (numbers & 1).astype(bool)
         sizes = [shard.rows for shard in pool.manifest("images").shards]
@@ -83,11 +85,6 @@ class Suspect:
                 *(_refs(pool, sizes, side[part]) for side in (left, right)),
             ]
             yield Output("suspects", pa.record_batch(columns, schema=SUSPECTS))
-
-
-def _pairs() -> ImagePairs:
-    none = np.zeros(0, np.int64)
-    return ImagePairs(none, none, none, np.zeros(0, bool))
 
 
 def _refs(pool: Pool, sizes: list[int], images: Ints) -> pa.Array:

@@ -9,12 +9,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from clustering.runs import runs
-from curation.steps.prune.perceptual import Shown, numbered
+from curation.steps.prune.perceptual import Shown, bytes_of, numbered
 from curation.storage.ids import positions
 from schemas.stages import Pool
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
+
+FINE_HASHES, FINE = ("phash256", "phash256_inner"), 24  # bits of 256
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,12 @@ class SamplePairs:
         images = self.images(pool)
         looks = pool.read("looks", ["left", "right", "flipped", "oddness"])
         known = pair_numbers(*(looks[name].to_numpy() for name in ("left", "right", "flipped")))
-        order = np.argsort(known)
         found = np.zeros(len(self.left), np.float32)
         if len(images.pair):
-            at = order[np.searchsorted(known, images.numbers, sorter=order)]
-            np.maximum.at(found, images.pair, looks["oddness"].fill_null(np.inf).to_numpy()[at])
+            odd = dict(zip(known.tolist(), looks["oddness"].fill_null(np.inf).to_pylist(), strict=True))
+            # What was not worth a look is no copy either.
+            seen = [odd.get(number, np.inf) for number in images.numbers.tolist()]
+            np.maximum.at(found, images.pair, np.asarray(seen, np.float32))
         return found
 
     def images(self, pool: Pool) -> ImagePairs:
@@ -97,6 +100,21 @@ class ImagePairs:
     left: Ints
     right: Ints
     flipped: Flags
+
+    def worth_a_look(self, pool: Pool, pairs: SamplePairs, *, by_text: bool) -> ImagePairs:
+        """Without those whose finer hashes part, where samples have no text that tells them apart.
+
+        Of copies that are not cut 95 % have hashes of 256 bits within FINE, of the whole or of the inside;
+        of the other pictures that look alike in 64 bits, most have not.
+        """
+        has_text = pool.read("checked", ["words_hash"])["words_hash"].is_valid().to_numpy()
+        told = has_text[pairs.left[self.pair]] & by_text
+        images = pool.read("images", list(FINE_HASHES))
+        near = told | self.flipped
+        for name in FINE_HASHES:
+            codes = bytes_of(images[name], 32)
+            near |= np.bitwise_count(codes[self.left] ^ codes[self.right]).sum(axis=1) <= FINE
+        return ImagePairs(self.pair[near], self.left[near], self.right[near], self.flipped[near])
 
     @property
     def numbers(self) -> Ints:

@@ -64,6 +64,7 @@ class LookAlikes:
     bits: int = 64
     flip: bool = False
     by_text: bool = False
+    textless: int | None = None  # bits for samples without a text, of which nothing else tells; None: radius
 
     name: ClassVar[str] = "look_alikes"
     version: ClassVar[int] = 4
@@ -87,12 +88,13 @@ class LookAlikes:
         codes = {name: bytes_of(images[name], 8) for name in {*named, "phash", "phash_flip"}}
         codes[whole] = bytes_of(images[whole], self.bits // 8)
         rows, turned = [_none()], [_none()]
-        for sample, shown, text in samples.by_length(texts):
-            near = _near(codes, shown, text, whole, self.radius, self.radius * 64 // self.bits)
+        has_text = checked["words_hash"].is_valid().to_numpy()
+        for sample, shown, text, radius in self._groups(samples, texts, has_text):
+            near = _near(codes, shown, text, whole, radius, radius * 64 // self.bits)
             rows.append((sample[near[0]], sample[near[1]], near[2]))
             if self.flip:
                 sides = _with_text(codes["phash"][shown], text), _with_text(codes["phash_flip"][shown], text)
-                flipped = _once([_expanded(*sides, self.radius * 64 // self.bits)], len(shown), near)
+                flipped = _once([_expanded(*sides, radius * 64 // self.bits)], len(shown), near)
                 turned.append((sample[flipped[0]], sample[flipped[1]], flipped[2]))
         left, right, bits = (np.concatenate(column) for column in zip(*rows, *turned, strict=True))
         flipped_rows = np.arange(len(left)) >= sum(len(each[0]) for each in rows)
@@ -105,6 +107,18 @@ class LookAlikes:
             pa.array(flipped_rows[order]),
         ]
         yield Output("look_alikes", pa.record_batch(columns, schema=LOOK_ALIKES))
+
+    def _groups(
+        self, samples: Shown, texts: Ints, has_text: NDArray[np.bool_]
+    ) -> Iterator[tuple[Ints, Ints, Ints, int]]:
+        """What `Shown.by_length` yields, with the radius that it is compared in."""
+        for sample, shown, text in samples.by_length(texts):
+            if self.textless is None:
+                yield sample, shown, text, self.radius
+                continue
+            for kind, radius in ((has_text[sample], self.radius), (~has_text[sample], self.textless)):
+                if kind.any():
+                    yield sample[kind], shown[kind], text[kind], radius
 
 
 def telling(images: pa.Table) -> NDArray[np.bool_]:

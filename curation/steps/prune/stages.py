@@ -48,8 +48,11 @@ def prune_stages(context: Context) -> list[Stage]:
         visits = Visit(likeness, floor)
         stages += [Firsts(likeness), probes, visits, FindNeighbours(likeness, floor, settings.neighbours)]
     if by_hash:
-        radius = _radius(settings, by_text=by_text)
-        stages.append(LookAlikes(radius, settings.hash_bits, settings.flip, by_text))
+        wide, narrow = _radii(settings)
+        within = wide if by_text else narrow
+        stages.append(
+            LookAlikes(within, settings.hash_bits, settings.flip, by_text, narrow if by_text else None)
+        )
     if by_look:
         text_eps = settings.text_eps if by_text else None
         stages.append(Suspect(settings.eps, text_eps, settings.semantic, by_hash))
@@ -77,12 +80,12 @@ def prune_stages(context: Context) -> list[Stage]:
     return [*stages, Prune(how)]
 
 
-def _radius(settings: Settings, *, by_text: bool) -> int:
-    """Bits of a hash of `hash_bits` that two images may differ in."""
+def _radii(settings: Settings) -> tuple[int, int]:
+    """Bits of hashes that two images may differ in: with equal texts, and where nothing else tells."""
     if isinstance(settings.perceptual, int):
-        return settings.perceptual
-    bits = FLIP_BITS if settings.perceptual == "off" else WIDE_BITS if by_text else NARROW_BITS
-    return bits * settings.hash_bits // 64
+        return settings.perceptual, settings.perceptual
+    wide, narrow = (FLIP_BITS, FLIP_BITS) if settings.perceptual == "off" else (WIDE_BITS, NARROW_BITS)
+    return wide * settings.hash_bits // 64, narrow * settings.hash_bits // 64
 
 
 def _demand_sense(settings: Settings, *, of_images: bool) -> None:
