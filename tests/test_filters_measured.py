@@ -276,9 +276,8 @@ def test_the_sample_is_bounded_and_that_of_the_smallest_hashes(
     store = selected(pool)[0].store
     groups = groups_of_clusters(store)
     monkeypatch.setattr(cells, "MOST_A_CELL", 20)
-    monkeypatch.setattr(cells, "MOST", 36)
     monkeypatch.setattr(cells, "MOST_GROUPS", 1)
-    sample, sizes = drawn(store, groups)
+    sample, sizes = drawn(store, groups, 36)
     assert sum(sizes.values()) == TOLD + COIN
     everything = pl.concat(scored(store, groups)).sort("hash")
     for name in ("told", "coin"):

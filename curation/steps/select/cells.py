@@ -60,8 +60,8 @@ def scored(pool: Pool, groups: NDArray[np.int32]) -> Iterator[pl.DataFrame]:
         )
 
 
-def drawn(pool: Pool, groups: NDArray[np.int32]) -> tuple[pl.DataFrame, dict[Cell, int]]:
-    """At most MOST samples, as many of each cell while there are some, and the size of each cell.
+def drawn(pool: Pool, groups: NDArray[np.int32], limit: int = MOST) -> tuple[pl.DataFrame, dict[Cell, int]]:
+    """At most `limit` samples, as many of each cell while there are some, and the size of each cell.
 
     Of a cell those with the smallest hashes, at most MOST_A_CELL. The smallest hashes of all come first.
     """
@@ -77,7 +77,7 @@ def drawn(pool: Pool, groups: NDArray[np.int32]) -> tuple[pl.DataFrame, dict[Cel
             kept = _smallest(kept)
     assert kept is not None
     rank = pl.int_range(pl.len()).over(CELL).alias("rank")
-    spread = _smallest(kept).with_columns(rank).sort("rank", "hash", "shard", "row").head(MOST)
+    spread = _smallest(kept).with_columns(rank).sort("rank", "hash", "shard", "row").head(limit)
     return spread.drop("rank").sort("hash", "shard", "row"), sizes
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curation.steps.select.cells import CELL, MOST_A_CELL, Cell, drawn, groups_of_clusters, scored
+from curation.steps.select.cells import CELL, MOST, MOST_A_CELL, Cell, drawn, groups_of_clusters, scored
 from curation.steps.select.filters import FLOOR
 from curation.storage.rows import gather, vectors
 from schemas.stages import Output, Pool
@@ -56,6 +56,7 @@ class MeasureFilters:
 
     min_auc: float
     max_loss: float
+    limit: int = MOST  # samples
 
     name: ClassVar[str] = "filters"
     version: ClassVar[int] = 1
@@ -65,11 +66,11 @@ class MeasureFilters:
     writes: ClassVar[dict[str, pa.Schema]] = {"filters": FILTERS}
 
     def params(self) -> dict[str, Any]:
-        return {"min_auc": self.min_auc, "max_loss": self.max_loss}
+        return dict(vars(self))
 
     def run(self, pool: Pool) -> Iterator[Output]:
         groups = groups_of_clusters(pool)
-        sample, sizes = drawn(pool, groups)
+        sample, sizes = drawn(pool, groups, self.limit)
         pairs = Pairs.of(pool, sample)
         of_dataset = sample["dataset"].to_numpy()
         of_group = sample["group"].to_numpy()
