@@ -27,7 +27,9 @@ PIXELS = 250_000
 MOST_FRAMED = 3  # times as many with the border
 ALIGNED_PIXELS = 70_000
 COARSEST = 40  # pixels of the shorter side, under which a picture is not halved again
-LEAST_SIDE = 24  # of what both show
+LEAST_SIDE = 40  # of what both show: a dot on a plain ground is like any other
+MOST_GAIN = 1.4  # of the light of one over the other
+MOST_TINT = 6.0  # levels of 256 that the colours differ by everywhere
 LEAST_COVER = 0.5
 LEAST_CORRELATION = 0.9
 # Sides of the windows that are compared, in pixels: about a stroke of a letter, and a digit.
@@ -286,13 +288,17 @@ def _compared(left: _Picture, right: _Picture, place: Place) -> Look:
         for span, of in zip(inside, (rows, columns), strict=True)
     )
     correlation = _correlated(one[within], other[within])
-    if correlation < LEAST_CORRELATION or cover < LEAST_COVER:
+    gain = one[within].std() / max(float(other[within].std()), 1e-6)
+    if correlation < LEAST_CORRELATION or cover < LEAST_COVER or not 0.9 < gain < 1 / 0.9:
         return Look(correlation, cover, float("inf"))
     colours = []
     for band in (1, 2):
         apart = left.bands[band] - _moved(right.bands[band], whole, left.bands[0].shape)[0]
         apart = apart[rows, columns].astype(np.float64)
-        colours.append(apart - np.median(apart[within]))
+        tint = float(np.median(apart[within]))
+        if abs(tint) > MOST_TINT:
+            return Look(correlation, cover, float("inf"))
+        colours.append(apart - tint)
     odd = 0.0
     for number, side in enumerate(WINDOWS):
         mean, other_mean = _means(one, side), _means(other, side)
@@ -342,7 +348,7 @@ def _equally_lit(
     if seen.mean() < 0.05:
         seen[:] = True
     means = one[seen].mean(), other[seen].mean()
-    gain = float(np.clip(one[seen].std() / max(other[seen].std(), 1e-6), 0.5, 2.0))
+    gain = float(np.clip(one[seen].std() / max(other[seen].std(), 1e-6), 1 / MOST_GAIN, MOST_GAIN))
     if means[0] >= means[1]:
         return one, np.clip((other - means[1]) * gain + means[0], 0, 255)
     return np.clip((one - means[0]) / gain + means[1], 0, 255), other
