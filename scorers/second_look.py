@@ -293,8 +293,8 @@ def _compared(left: _Picture, right: _Picture, place: Place) -> Look:
         return Look(correlation, cover, float("inf"))
     colours = []
     for band in (1, 2):
-        apart = left.bands[band] - _moved(right.bands[band], whole, left.bands[0].shape)[0]
-        apart = apart[rows, columns].astype(np.float64)
+        seen = _moved(right.bands[band], whole, left.bands[0].shape)[0]
+        apart: NDArray[np.float64] = (left.bands[band] - seen)[rows, columns].astype(np.float64)
         tint = float(np.median(apart[within]))
         if abs(tint) > MOST_TINT:
             return Look(correlation, cover, float("inf"))
