@@ -101,7 +101,7 @@ def write_environment(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{os.getpid()}.tar.gz")
     try:
-        pack(prefix=sys.prefix, output=str(partial))
+        pack(prefix=sys.prefix, output=str(partial), compress_level=1)
     except VenvPackException as error:
         reason = " ".join(str(error).split())
         raise CurateError(
