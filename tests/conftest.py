@@ -48,7 +48,7 @@ def pytest_configure_node(node: Any) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """Most of what `--all` adds waits for other processes to start, so one worker more than cores keeps them busy."""
+    """Most of what `--all` adds waits for other processes to start: one worker more keeps the cores busy."""
     return len(os.sched_getaffinity(0)) + 1 if config.option.all else None
 
 
