@@ -172,11 +172,23 @@ TABLES: dict[str, Table] = {table.name: table for table in (
           "`cluster` where they met", whole_pool=True),
     Table("look_alikes", "a pair of samples whose images have near hashes",
           "`left`, `right`, `bits`, `flipped`", whole_pool=True),
-    Table("suspects", "a pair of pictures that may be copies",
+    Table("suspects", "a pair of pictures that may be copies by their hashes",
           "`left`, `right` (rows of `images`), `flipped`, and where their files are", whole_pool=True),
     Table("looks", "such a pair, looked at again",
           "`correlation` of one picture on the other, the share that both show (`cover`), `oddness` (at most "
           "1 where one is a copy; null where they cannot be laid on each other)", whole_pool=True),
+    Table("copy_sample", "one of a few pictures that are copied to measure `--eps auto`",
+          "`group`, and where its file is", whole_pool=True),
+    Table("copy_cosines", "such a picture",
+          "`group`, and the cosine of the picture to each of its copies: `recompressed`, `resized`, "
+          "`cropped`, `letterboxed`, `brightened`", whole_pool=True),
+    Table("copy_eps", "a group of clusters",
+          "`clusters`, `n_samples` with pictures, `n_others` that have a near one which is no copy, "
+          "`n_copied` pictures measured, `eps` (null: the encoder cannot tell), the share of copies `found` "
+          "within it, and that of each kind (`found_resized` ...)", whole_pool=True),
+    Table("near_suspects", "a pair of pictures that may be copies by their cosine, none of `suspects`",
+          "as `suspects`", whole_pool=True),
+    Table("near_looks", "such a pair, looked at again", "as `looks`", whole_pool=True),
     Table("pruned", "a sample that another makes superfluous",
           "`reason` (exact_duplicate, pixel_duplicate, near_duplicate, perceptual_duplicate, "
           "flipped_duplicate, redundant, over_target), `kept_uid` (what stands for it), `near_uid` (what it "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from curation.progress import duration
-from jobs.show_filters import decides, evidence
+from jobs.show_filters import decides, evidence, evidence_of_eps, told_apart
 from jobs.show_labels import requests
 from jobs.show_losses import losses
 from jobs.text import Tree, line, size, table
@@ -89,6 +89,8 @@ def _compared(counts: Tree) -> Iterator[str]:
     yield line("compared", f"each {places}{found}")
     if counts["n_full_lists"]:
         yield line("", f"{counts['n_full_lists']:,} samples have more neighbours than are remembered")
+    if counts.get("copies"):
+        yield line("measured", f"{told_apart(counts['copies'])}; curate status --filters")
     if "n_selected" not in counts:
         steps = [f"{n:,} with {eps:g}" for eps, n in counts["curve"].items()]
         yield line("redundant", f"by --redundant E would stay: {', '.join(steps)}")
@@ -245,6 +247,8 @@ def explained(found: Tree) -> Iterator[str]:
             yield line(
                 "cluster", f"{match['cluster']}, similarity {match['cluster_similarity']:.3f} to its centre"
             )
+        if match["measured_eps"]:
+            yield line("measured", evidence_of_eps(match["measured_eps"]))
         if match["measured"]:
             yield line("measured", evidence(match["measured"]))
         for image in match["images"]:

@@ -1,4 +1,4 @@
-"""What was measured of the default filters, as lines of text."""
+"""What was measured of thresholds that are the pool's own, as lines of text."""
 
 from __future__ import annotations
 
@@ -25,7 +25,57 @@ def evidence(group: Tree) -> str:
     return f"alignment leaves out what is below {group['threshold']:.4g} here: {on}"
 
 
+def told_apart(copies: Tree) -> str:
+    """Within which eps near-duplicates are looked at, in a sentence."""
+    if not copies["n_told"]:
+        return "no eps, as copies are not told from other pictures"
+    low, high = (f"{copies[name]:.2g}" for name in ("least_eps", "most_eps"))
+    span = low if low == high else f"{low} to {high}"
+    where = f"in {copies['n_told']:,} of {copies['n_groups']:,} groups"
+    return f"eps {span} {where}, within which {copies['found']:.0%} of copies are"
+
+
+def evidence_of_eps(group: Tree) -> str:
+    """What was measured of near-duplicates in a sample's group."""
+    of = f"{group['n_others']:,} of {group['n_samples']:,} samples have a near one that is no copy"
+    copies = f"{group['found']:.0%} of the copies of {group['n_copied']:,} pictures are so near"
+    return f"eps {group['eps']:.2g} in its group, as {of}; {copies}"
+
+
 def measured(found: Tree) -> Iterator[str]:
+    """What the search for near-duplicates and the default filters go by, in each group."""
+    if found["near_duplicates"]:
+        yield from _near_duplicates(found["near_duplicates"])
+    if found["near_duplicates"] and found["alignment"]:
+        yield ""
+    if found["alignment"]:
+        yield from _alignment(found["alignment"])
+
+
+def _near_duplicates(found: Tree) -> Iterator[str]:
+    """The groups with the widest eps first."""
+    rows = sorted((row for row in found["groups"] if row["n_samples"]), key=lambda row: -(row["eps"] or 0))
+    head = ("CLUSTERS", "SAMPLES", "NEAR OTHERS", "COPIED", "EPS", "COPIES WITHIN")
+    cells = [
+        (
+            _named(row["clusters"]),
+            f"{row['n_samples']:,}",
+            f"{row['n_others']:,}",
+            f"{row['n_copied']:,}",
+            "cannot tell" if row["eps"] is None else f"{row['eps']:.4f}",
+            f"{row['found']:.0%}",
+        )
+        for row in rows
+    ]
+    yield from table(head, cells, right=(1, 2, 3, 4, 5))
+    yield ""
+    share = f"at most {found['most_others']:.0%} of the samples of a group have one that is no copy"
+    yield line("near", f"samples are looked at again within an eps at which {share};")
+    yield line("", "copies were made of pictures of the pool: recompressed, resized, cropped, letterboxed,")
+    yield line("", "brightened; --eps E sets one eps for all")
+
+
+def _alignment(found: Tree) -> Iterator[str]:
     """The groups in which alignment decides, the best told apart first, then those in which it does not."""
     rows = sorted(found["groups"], key=_place)
     head = ("DATASET", "CLUSTERS", "SAMPLES", "PAIRS", "AUC", "95 %", "OUT BELOW", "LEFT OUT")

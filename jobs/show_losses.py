@@ -19,7 +19,7 @@ WAYS = {
     "flipped_duplicate": "leave out --flip",
     "over_target": "raise --prune-to",
     FILTERED: "loosen --where",
-    DEFAULT_FILTER: "--no-default-filters turns it off, --where sets another",
+    DEFAULT_FILTER: "a higher --min-auc or a lower --max-loss takes fewer, --no-default-filters none",
     "dropped": "take ids out of the file of --must-drop",
     "target": "what is aimed at is not chosen itself: aim at another dataset",
     "benchmark_leak": "--tag leaves leaks in",

@@ -200,8 +200,11 @@ class Prune(Section):
         "What samples are compared by: joint (of image and text), image, text or vectors.",
     )
     semantic: bool = setting(True, "--semantic", "Look for near-duplicates by cosine.")
-    eps: float = setting(
-        0.08, "--eps E", "Samples with a cosine of at least 1 - E may be near-duplicates.", ge=0, le=0.5
+    eps: Literal["auto"] | Annotated[float, Field(ge=0, le=0.5)] = setting(
+        "auto",
+        "--eps E|auto",
+        "Samples with a cosine of at least 1 - E are looked at again; auto: as measured in each group of "
+        "clusters, on copies of its own images.",
     )
     exact: Literal["bytes", "pixels"] = setting(
         "pixels",

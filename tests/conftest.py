@@ -46,12 +46,6 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput["markexpr"] = node.config.option.markexpr
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """Most of what `--all` adds waits for other processes to start: one worker more keeps the cores busy."""
-    return len(os.sched_getaffinity(0)) + 1 if config.option.all else None
-
-
 def pytest_report_header(config: pytest.Config) -> str:
     """Which tests these are."""
     return "the fast tests; `pytest --all` runs all" if config.option.markexpr == FAST else "tests as named"

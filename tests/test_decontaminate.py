@@ -18,6 +18,7 @@ from PIL import Image
 from curation.commands.decontaminate import leaks_of
 from curation.pipeline.config_file import set_keys
 from curation.readers import READERS, detect
+from curation.steps.decontaminate.leaks import LEVELS
 from curation.workspace import Workspace
 from jobs.cli import cli
 from schemas.errors import ConfigError, ReadError
@@ -233,6 +234,23 @@ def test_each_level_by_itself(work: Path, bench: Path) -> None:
     assert leaked("embedding", cosine=0.97) == {"p1", "p3", "same-image"}
     assert leaked("embedding", cosine=1.0) == {"p1"}
     assert leaked("text") == set()
+
+
+def test_without_the_level_of_embeddings_nothing_is_embedded(
+    pool: Path, work: Path, bench: Path, tmp_path: Path
+) -> None:
+    levels = {"decontaminate.levels": ("image", "perceptual", "text")}
+    Workspace.init(tmp_path / "new", {"pool": pool / "pool.json"}, images=[pool], model="builtin")
+    workspace = Workspace(tmp_path / "new", levels)
+    found = workspace.decontaminate(str(bench))
+    assert pairs(found) == pairs(Workspace(work, levels).decontaminate(str(bench)))
+    of_bench = Workspace(tmp_path / "new" / ".curate" / "benchmarks" / "bench")
+    for store in (workspace.store, of_bench.store):
+        assert store.find("image_vectors") is None
+        assert store.find("images") is not None
+    every = Workspace(tmp_path / "new", {"decontaminate.levels": LEVELS})
+    assert every.decontaminate(str(bench))["n_leaked"] == found["n_leaked"]
+    assert workspace.store.find("image_vectors") is not None
 
 
 def test_a_text_is_found_by_its_n_grams_and_a_template_is_not(work: Path, tmp_path: Path) -> None:

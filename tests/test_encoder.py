@@ -118,9 +118,9 @@ def test_a_word_too_long_is_cut_in_characters_and_the_work_grows_with_its_length
     encoder: OpenClipEncoder,
 ) -> None:
     word = "ab3/é" * 8000
-    started = time.perf_counter()
+    started = time.process_time()  # whatever else the machine does
     pieces = encoder.split(f"see {word} there")
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
     assert "".join(pieces).replace(" ", "") == f"see{word}there"
     assert all(encoder.count_tokens(piece) <= encoder.context_length for piece in pieces)
 

@@ -12,8 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from curation.generate import KINDS
+from curation.steps.cluster.groups import MOST_GROUPS, groups_of_clusters
 from curation.steps.select import cells
-from curation.steps.select.cells import drawn, groups_of_clusters, scored
+from curation.steps.select.cells import drawn, scored
 from curation.steps.select.measured import MeasureFilters, Pairs, floors
 from curation.storage.rows import vectors
 from curation.workspace import Workspace
@@ -203,7 +204,7 @@ def selected(pool: Path, **settings: Any) -> tuple[Workspace, dict[str, Any]]:
 def test_where_the_encoder_cannot_tell_nothing_is_left_out(pool: Path) -> None:
     workspace, counts = selected(pool)
     told, coin = (
-        next(g for g in workspace.filters()["groups"] if g["dataset"] == name and g["clusters"])
+        next(g for g in workspace.filters()["alignment"]["groups"] if g["dataset"] == name and g["clusters"])
         for name in ("told", "coin")
     )
     assert told["low"] >= 0.8 > coin["low"]
@@ -291,7 +292,7 @@ def test_many_clusters_are_merged_into_groups_of_like_ones(pool: Path, tmp_path:
     workspace.run("cluster")
     store = workspace.store
     groups = groups_of_clusters(store)
-    assert len(groups) == store.manifest("centroids").rows > cells.MOST_GROUPS >= len(set(groups.tolist()))
+    assert len(groups) == store.manifest("centroids").rows > MOST_GROUPS >= len(set(groups.tolist()))
     (output,) = MeasureFilters(0.8, 0.05).run(store)
     rows = [row for row in output.batch.to_pylist() if row["clusters"] is not None]
     assert any(len(row["clusters"]) > 1 for row in rows)
@@ -307,7 +308,7 @@ def test_a_cluster_that_was_cut_is_one_group(pool: Path) -> None:
     workspace = Workspace(pool, {**SETTINGS, "cluster.max_size": 20, "cluster.points": 1})
     counts = workspace.run("select")
     assert counts["n_clusters"] > workspace.store.manifest("centroids").rows
-    groups = [row for row in workspace.filters()["groups"] if row["clusters"] is not None]
+    groups = [row for row in workspace.filters()["alignment"]["groups"] if row["clusters"] is not None]
     assert sum(row["n_samples"] for row in groups) == TOLD + COIN
     assert floors(workspace.store).is_not_null().sum() == counts["measured"]["n_decided"]
 
@@ -325,7 +326,7 @@ def test_status_and_explain_say_what_was_measured(pool: Path) -> None:
     table = said("status", "--filters")
     assert "cannot tell" in table
     assert f"{told['threshold']:.2f}" in table
-    assert len(json.loads(said("status", "--filters", "--json"))["groups"]) == 4
+    assert len(json.loads(said("status", "--filters", "--json"))["alignment"]["groups"]) == 4
     assert "alignment leaves out what is below" in said("explain", "charts-33")
     assert "alignment decides nothing here: AUC 0." in said("explain", "counting-3")
 

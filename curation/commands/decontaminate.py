@@ -14,7 +14,7 @@ from curation.pipeline.pipeline import Pipeline
 from curation.readers.sources import parse_dataset
 from curation.steps.chain import chain
 from curation.steps.decontaminate.leaks import LEVELS, TEXT
-from curation.steps.decontaminate.stages import SECTION, benchmark_paths, leak_stages, store_of
+from curation.steps.decontaminate.stages import SECTION, benchmark_paths, leak_stages, needed, store_of
 from curation.storage.files import CONFIG_FILE, Location
 from curation.storage.lock import locked
 from curation.storage.rows import ids_of
@@ -24,13 +24,13 @@ from schemas.errors import ConfigError
 
 
 def decontaminate(workspace: Pipeline, *, limit: int = 20) -> dict[str, Any]:
-    """Embed the benchmarks as the pool is, compare, and say what leaks: plain data.
+    """Compute the benchmarks as the pool is, compare, and say what leaks: plain data.
 
     The settings of [decontaminate] that were given as flags are written to curate.toml, so that a later
     `select` leaves the leaks out, or with `tag` does not.
 
     Args:
-        workspace: the pool; whatever embedding needs is run first.
+        workspace: the pool; what is compared of it is computed first, embeddings for their level alone.
         limit: pairs that are listed at most.
 
     Raises:
@@ -42,11 +42,11 @@ def decontaminate(workspace: Pipeline, *, limit: int = 20) -> dict[str, Any]:
     if not config.decontaminate.against:
         raise ConfigError("say what must not leak: curate decontaminate --against BENCHMARK")
     with locked(store.root, "curate decontaminate"), store.snapshot():
-        workspace.embed_benchmarks()
+        workspace.compute_benchmarks()
         # Not before: what cannot be read should not stand in the way of every later command.
         _keep_settings(workspace)
         context = workspace.context
-        planner = workspace.compute([*chain(context, "embed"), *leak_stages(context)])
+        planner = workspace.compute([*chain(context, needed(workspace.config)), *leak_stages(context)])
         found = report(workspace, limit)
     computed = {table: n for table, n in planner.computed.items() if n}
     return {

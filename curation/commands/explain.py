@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 
 from curation.catalog import HASHES, all_tables
 from curation.commands.decontaminate import leaks_of
-from curation.commands.filters import group_of
+from curation.commands.filters import eps_of, group_of
 from curation.pipeline.pipeline import Pipeline
+from curation.steps.prune.decide import NEAR
 from curation.storage.store import Store
 from schemas.errors import CurateError
 
@@ -92,6 +93,8 @@ def _explained(store: Store, shard: int, row: int, position: int) -> dict[str, A
     alone = sample["n_images"] == 1 and facts["scores"].get("alignment") is not None
     facts["measured"] = group_of(store, sample["dataset"], shard, row) if alone else None
     pruned = _pruned(store, sample["uid"])
+    near = pruned is not None and pruned["reason"] == NEAR
+    facts["measured_eps"] = eps_of(store, shard, row) if near else None
     return {**facts, **_decision(store, sample["uid"], position, pruned), "pruned": pruned}
 
 

@@ -1,4 +1,4 @@
-"""`curate status --filters`: what was measured of the filters whose threshold is the pool's own."""
+"""`curate status --filters`: what was measured of the thresholds that are the pool's own."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from schemas.errors import CurateError
 
 
 def filters(workspace: Pipeline) -> dict[str, Any]:
-    """The rows of the table `filters`, as the last selection went by them, and what they decided by.
+    """What the default filters and the search for near-duplicates last went by, as it was measured here.
 
     Returns:
-        `min_auc` and `max_loss`, the settings; `groups`: a dict of the columns of each row.
+        `alignment`: `min_auc` and `max_loss`, the settings, and `groups`, the rows of the table `filters`.
+        `near_duplicates`: `most_others`, `least_found` and `groups`, the rows of `copy_eps`. None for what
+        was not measured.
 
     Raises:
         WorkspaceError: nothing is ingested yet.
@@ -21,22 +23,45 @@ def filters(workspace: Pipeline) -> dict[str, Any]:
     """
     store = workspace.store
     store.demand_ingested()
-    manifest = store.find("filters")
+    found = {"alignment": _measured(store, "filters"), "near_duplicates": _measured(store, "copy_eps")}
+    if not any(found.values()):
+        raise CurateError("no threshold has been measured here; `curate select --budget 30%` measures them")
+    return found
+
+
+def _measured(store: Store, table: str) -> dict[str, Any] | None:
+    manifest = store.find(table)
     if manifest is None:
-        raise CurateError("no filter has been measured here; `curate select --budget 30%` measures them")
-    return {**manifest.stage["params"], "groups": store.read("filters").to_pylist()}
+        return None
+    return {**manifest.stage["params"], "groups": store.read(table).to_pylist()}
+
+
+def eps_of(store: Store, shard: int, row: int) -> dict[str, Any] | None:
+    """What was measured of near-duplicates in the group of a sample; None where pruning went by no such."""
+    pruned = store.find("pruned")
+    if pruned is None or pruned.stage["params"].get("eps", 0) is not None or store.find("copy_eps") is None:
+        return None
+    centroid = _centroid(store, shard, row)
+    rows = store.read("copy_eps").to_pylist()
+    return next((found for found in rows if centroid in found["clusters"]), None)
 
 
 def group_of(store: Store, dataset: str, shard: int, row: int) -> dict[str, Any] | None:
     """What was measured in the group of one sample; None where the selection did not go by it."""
-    selection, nearest = store.find("selection"), store.find("nearest")
+    selection = store.find("selection")
     if selection is None or not selection.stage["params"].get("filters") or store.find("filters") is None:
         return None
-    if nearest is None or shard >= len(nearest.shards) or row >= nearest.shards[shard].rows:
-        return None
-    centroid = store.read("nearest", ["centroid"], shard)["centroid"][row].as_py()
+    centroid = _centroid(store, shard, row)
     rows = store.read("filters").to_pylist()
     return next(
         (found for found in rows if found["dataset"] == dataset and centroid in (found["clusters"] or ())),
         None,
     )
+
+
+def _centroid(store: Store, shard: int, row: int) -> int | None:
+    nearest = store.find("nearest")
+    if nearest is None or shard >= len(nearest.shards) or row >= nearest.shards[shard].rows:
+        return None
+    found: int | None = store.read("nearest", ["centroid"], shard)["centroid"][row].as_py()
+    return found

@@ -15,7 +15,7 @@ from curation.pipeline.losses import heavy, of_pruning, of_selection
 from curation.selectors import selector
 from curation.selectors.order import TIES
 from curation.steps.chain import looks_at_records
-from curation.steps.prune.decide import MOST_ODD
+from curation.steps.prune.pairs import MOST_ODD
 from curation.steps.select.budgeting import image_costs
 from curation.storage.store import Store
 from schemas.budget import Budget
@@ -90,6 +90,7 @@ def _pruned(store: Store, found: dict[str, Any]) -> dict[str, Any]:
         "n_candidates": n_readable - len(reasons),
         **(_compared(store) if pruned.stage["params"]["semantic"] else {}),
         **(_looked(store) if pruned.stage["params"]["by_look"] else {}),
+        **({"copies": _copies(store)} if pruned.stage["params"]["eps"] is None else {}),
     }
 
 
@@ -108,11 +109,26 @@ def _compared(store: Store) -> dict[str, Any]:
 
 def _looked(store: Store) -> dict[str, Any]:
     """How many pairs of pictures were looked at again, and how many of them were copies."""
-    if store.find("looks") is None:
+    tables = [table for table in ("looks", "near_looks") if store.find(table) is not None]
+    if not tables:
         return {}
-    oddness = store.read("looks", ["oddness"])["oddness"]
+    oddness = pa.concat_tables(store.read(table, ["oddness"]) for table in tables)["oddness"]
     copies = pc.sum(pc.less_equal(oddness, MOST_ODD)).as_py() or 0
     return {"n_looks": len(oddness), "n_looks_copies": copies, "most_odd": MOST_ODD}
+
+
+def _copies(store: Store) -> dict[str, Any]:
+    """Within which eps near-duplicates are looked at, and what share of copies is: groups by their size."""
+    groups = store.read("copy_eps").to_pylist()
+    told = [row for row in groups if row["eps"] is not None and row["n_samples"]]
+    n = sum(row["n_samples"] for row in told)
+    return {
+        "n_groups": sum(1 for row in groups if row["n_samples"]),
+        "n_told": len(told),
+        "least_eps": min((row["eps"] for row in told), default=None),
+        "most_eps": max((row["eps"] for row in told), default=None),
+        "found": sum(row["found"] * row["n_samples"] for row in told) / n if n else None,
+    }
 
 
 def _selected(store: Store, config: Config, found: dict[str, Any]) -> dict[str, Any]:

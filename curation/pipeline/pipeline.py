@@ -23,7 +23,7 @@ from curation.progress import Silent
 from curation.readers.sources import find_spans, resolved
 from curation.steps.chain import chain, may_score
 from curation.steps.context import Context
-from curation.steps.decontaminate.stages import BENCHMARKS, benchmark_paths
+from curation.steps.decontaminate.stages import BENCHMARKS, benchmark_paths, needed
 from curation.storage.files import CONFIG_FILE, FOLDER, Location, Remote, locate
 from curation.storage.lock import locked
 from curation.storage.store import Store
@@ -117,7 +117,7 @@ class Pipeline:
                 # A wrong key or URL should not show after hours of embedding, but at once.
                 resolve_endpoint(self.config, self.store.root, self.progress)
             if STEPS.index(until) >= STEPS.index("prune"):
-                self.embed_benchmarks()
+                self.compute_benchmarks()
             planner = self.compute(chain(self.context, until))
             if until == "select":
                 remember(self.store, self.config)
@@ -143,8 +143,8 @@ class Pipeline:
             planner.engine.close()
         return planner
 
-    def embed_benchmarks(self) -> None:
-        """Read and embed every benchmark that the settings name, as far as that is not done.
+    def compute_benchmarks(self) -> None:
+        """Read every benchmark that the settings name, and embed it where that is compared, if not yet done.
 
         Each is a workspace of its own in the pool's folder, with the pool's encoder and limits. So it is
         computed once, resumed where it was stopped, and looked at like any other.
@@ -160,7 +160,7 @@ class Pipeline:
             folder = self.store.root / BENCHMARKS / name
             write_config(folder, {name: path}, images=images, anew=True)
             try:
-                Pipeline(folder, shared, self.progress).run("embed")
+                Pipeline(folder, shared, self.progress).run(needed(self.config))
             except (ReadError, TooManyErrors) as error:
                 sentence = str(error).replace("`curate status", f"`curate -C {folder} status")
                 raise type(error)(f"benchmark {name}: {sentence}") from None

@@ -1,6 +1,6 @@
 """A benchmark as what is compared of it: images, hashes, vectors, n-grams, and whose they are.
 
-A benchmark is a workspace of its own, embedded as the pool is. What is compared is held in memory, once a
+A benchmark is a workspace of its own, computed as the pool is. What is compared is held in memory, once a
 process: some 2 kB an image and 16 bytes an n-gram.
 """
 
@@ -25,24 +25,25 @@ from scorers.ngrams import Phrases
 Ints = NDArray[np.int64]
 
 HASH_BYTES = 8
-# The tables that follow from a benchmark and are compared with the pool.
-COMPARED = ("samples", "checked", "image_places", "images", "image_vectors")
+# The tables that follow from a benchmark and are compared with the pool; vectors where it is embedded.
+COMPARED, VECTORS = ("samples", "checked", "image_places", "images"), "image_vectors"
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Where a benchmark is, and what state it is in; '' where it was never embedded."""
+    """Where a benchmark is, and what state it is in; '' where it was never computed."""
 
     name: str
     root: str  # of its store: a path or URL
     fingerprint: str
 
     @classmethod
-    def of(cls, name: str, store: Store) -> Benchmark:
-        """The benchmark in a store, as it is now."""
-        held = [store.find(table) for table in COMPARED]
+    def of(cls, name: str, store: Store, *, embedded: bool) -> Benchmark:
+        """The benchmark in a store, as it is now; `embedded` where its vectors are compared as well."""
+        tables = (*COMPARED, VECTORS) if embedded else COMPARED
+        held = [store.find(table) for table in tables]
         found = [manifest.fingerprint for manifest in held if manifest is not None]
-        return cls(name, str(store.root), key_of(found) if len(found) == len(COMPARED) else "")
+        return cls(name, str(store.root), key_of(found) if len(found) == len(tables) else "")
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,6 @@ class Images:
     sha256: pa.ChunkedArray  # (m,)
     told: Ints  # (t,) those whose hash says something
     codes: NDArray[np.uint8]  # (t, 8) their hashes
-    vectors: NDArray[np.float32]  # (m, d) unit rows, zero where it could not be decoded
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,13 @@ def held_images(benchmark: Benchmark) -> Images:
     table = store.read("images", ["sha256", *TELLING])
     told = np.flatnonzero(telling(table))
     codes = np.ascontiguousarray(bytes_of(table["phash"], HASH_BYTES)[told])
-    return Images(table["sha256"], told, codes, vectors(store.read("image_vectors", ["vector"])["vector"]))
+    return Images(table["sha256"], told, codes)
+
+
+@lru_cache(maxsize=16)
+def held_vectors(benchmark: Benchmark) -> NDArray[np.float32]:
+    """(m, d) unit rows of its images, zero where one could not be decoded. Read once a process."""
+    return vectors(Store(locate(benchmark.root)).read(VECTORS, ["vector"])["vector"])
 
 
 @lru_cache(maxsize=16)

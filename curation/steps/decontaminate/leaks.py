@@ -22,6 +22,7 @@ from curation.steps.decontaminate.benchmark import (
     about_samples,
     held_images,
     held_phrases,
+    held_vectors,
     turn_texts,
 )
 from curation.steps.embed.texts import TURNS
@@ -67,14 +68,25 @@ LEAKS = pa.schema(
 )
 
 
-def _with_vectors(task: Task, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, NDArray[np.float32]]:
-    return rows, vectors(read_shard(task.path("image_vectors"), ["vector"])["vector"])
+@dataclass(frozen=True)
+class PoolImages:
+    """The images first seen in a shard of the pool, with their hashes."""
+
+    rows: pa.RecordBatch
+    vectors: NDArray[np.float32] | None  # (n, d) where they are compared
 
 
-# The images first seen in a shard of the pool, with their hashes and vectors.
-POOL_IMAGES = ShardRows(
-    (("images", ("sha256", *TELLING)),), further=(Aligned("image_vectors"),), made=_with_vectors
-)
+def _hashes(task: Task, rows: pa.RecordBatch) -> PoolImages:
+    return PoolImages(rows, None)
+
+
+def _embedded(task: Task, rows: pa.RecordBatch) -> PoolImages:
+    return PoolImages(rows, vectors(read_shard(task.path("image_vectors"), ["vector"])["vector"]))
+
+
+POOL_IMAGES = (("images", ("sha256", *TELLING)),)
+HASHES = ShardRows(POOL_IMAGES, made=_hashes)
+EMBEDDED = ShardRows(POOL_IMAGES, further=(Aligned("image_vectors"),), made=_embedded)
 
 
 @dataclass(frozen=True)
@@ -90,19 +102,22 @@ class FindImages(Prepared):
     bits: int
     cosine: float
 
-    source: ClassVar[ShardRows] = POOL_IMAGES
     name: ClassVar[str] = "image_leaks"
     version: ClassVar[int] = 1
     writes: ClassVar[pa.Schema] = pa.schema([MATCHES])
+
+    @property
+    def source(self) -> ShardRows:
+        """Without vectors where none are compared: then nothing need be embedded."""
+        return EMBEDDED if EMBEDDING in self.levels else HASHES
 
     def params(self) -> dict[str, Any]:
         levels = [level for level in LEVELS if level in self.levels and level != TEXT]
         asked = {"levels": levels, "bits": self.bits, "cosine": self.cosine}
         return {"benchmarks": _named(self.benchmarks), **asked}
 
-    def prepare(self, piece: tuple[pa.RecordBatch, NDArray[np.float32]]) -> pa.RecordBatch:
-        rows, own = piece
-        images = pa.Table.from_batches([rows])
+    def prepare(self, piece: PoolImages) -> pa.RecordBatch:
+        images = pa.Table.from_batches([piece.rows])
         told = np.flatnonzero(telling(images))
         codes = bytes_of(images["phash"], BITS // 8)
         found: list[tuple[str, str, Pairs]] = []
@@ -114,9 +129,10 @@ class FindImages(Prepared):
                 left, right, bits = near_codes(codes[told], self.bits, held.codes)
                 alike = (1 - bits / BITS).astype(np.float32)
                 found.append((benchmark.name, PERCEPTUAL, (told[left], held.told[right], alike)))
-            if EMBEDDING in self.levels:
-                found.append((benchmark.name, EMBEDDING, across([own], [held.vectors], self.cosine)))
-        return _matches(len(rows), found)
+            if piece.vectors is not None:
+                near = across([piece.vectors], [held_vectors(benchmark)], self.cosine)
+                found.append((benchmark.name, EMBEDDING, near))
+        return _matches(len(images), found)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from curation.readers.sources import parse_dataset, resolved
 from curation.steps.context import Context
 from curation.steps.decontaminate.benchmark import Benchmark
-from curation.steps.decontaminate.leaks import FindImages, FindTexts, Leaks
+from curation.steps.decontaminate.leaks import EMBEDDING, FindImages, FindTexts, Leaks
 from curation.storage.files import CONFIG_FILE, FOLDER, Location
 from curation.storage.store import Store
 from schemas.config import Config
@@ -23,7 +23,7 @@ SECTION = "decontaminate"
 
 
 def leak_stages(context: Context) -> list[Stage]:
-    """The stages that find leaks; none where no benchmark is named. They follow those that embed.
+    """The stages that find leaks; none where no benchmark is named. They follow those up to `needed`.
 
     The benchmarks are as the pipeline left them in the pool's folder.
     """
@@ -31,12 +31,18 @@ def leak_stages(context: Context) -> list[Stage]:
     if not settings.against:
         return []
     paths = benchmark_paths(context.config, context.base)
-    found = tuple(Benchmark.of(name, store_of(context.root, name)) for name in paths)
+    embedded = needed(context.config) == "embed"
+    found = tuple(Benchmark.of(name, store_of(context.root, name), embedded=embedded) for name in paths)
     return [
         FindImages(found, settings.levels, settings.bits, settings.cosine),
         FindTexts(found, settings.levels, settings.ngram, settings.overlap),
         Leaks(found),
     ]
+
+
+def needed(config: Config) -> str:
+    """The step up to which pool and benchmarks must be computed: embed where vectors are compared."""
+    return "embed" if EMBEDDING in config.decontaminate.levels else "ingest"
 
 
 def benchmark_paths(config: Config, base: Location) -> dict[str, Path]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from curation.catalog import score_table
 from curation.steps.prune.linkage import LINKAGES, Graph, Verdict, least_similar
-from curation.steps.prune.pairs import SamplePairs
+from curation.steps.prune.pairs import MOST_ODD, SamplePairs, least_similarity
 from curation.steps.prune.perceptual import numbered
 from curation.storage.ids import first_equal, hashed, positions
 from schemas.budget import Budget
@@ -57,7 +57,6 @@ CURVE = pa.schema(
 )
 EPS = (0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2)
 BEST = "best:"
-MOST_ODD = 1.0  # of two pictures that are copies; see `scorers.second_look.Look`
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ class Pruning:
     identity: str  # column of `checked` that equal samples share
     by_bytes: str  # column that those of them share whose files are equal as well
     by_text: bool  # whether samples with other texts differ
-    eps: float
+    eps: float | None  # None: as measured in each group
     text_eps: float
     redundant: float | None  # eps of what goes though it is no copy
     linkage: str
@@ -82,6 +81,11 @@ class Pruning:
     floor: float
     seed: int
     tables: tuple[str, ...] = ()  # of the scores that `keep` looks at
+
+    @property
+    def looks(self) -> tuple[str, ...]:
+        """The tables of what was seen of pictures that may be copies."""
+        return ("looks",) * self.by_hash + ("near_looks",) * self.semantic if self.by_look else ()
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,9 @@ class Prune:
         if self.how.by_hash:
             tables.append("look_alikes")
         if self.how.by_look:
-            tables += ["looks", "image_places", "images"]
+            tables += [*self.how.looks, "image_places", "images"]
+        if self.how.semantic and self.how.eps is None:
+            tables += ["copy_eps", "nearest", "centroids"]
         return tuple(dict.fromkeys((*tables, *self.how.tables)))
 
     def params(self) -> dict[str, Any]:
@@ -140,11 +146,10 @@ class Prune:
 
     def _by_cosine(self, pool: Pool, lists: pa.Table, samples: _Samples) -> _Columns:
         left, right = (samples.nodes_of(lists[name]) for name in ("uid", "other"))
-        copies, at = SamplePairs.near(
-            pool, lists, self.how.eps, self.how.text_eps if self.how.by_text else None
-        )
+        text_eps = self.how.text_eps if self.how.by_text else None
+        copies, at = SamplePairs.near(pool, lists, least_similarity(pool, self.how.eps), text_eps)
         oddness = np.full(len(left), np.nan, np.float32)
-        oddness[at] = copies.oddness(pool) if self.how.by_look else 0
+        oddness[at] = copies.oddness(pool, self.how.looks) if self.how.by_look else 0
         level = np.where(oddness <= MOST_ODD, BY_COSINE, SIMILAR)
         return left, right, lists["similarity"].to_numpy(), level, oddness
 
@@ -157,7 +162,7 @@ class Prune:
             np.zeros(len(first), np.float32),
         )
         pairs = pool.read("look_alikes", ["left", "right", "bits", "flipped"])
-        oddness = SamplePairs.alike(pool, pairs).oddness(pool)
+        oddness = SamplePairs.alike(pool, pairs).oddness(pool, self.how.looks)
         flipped = pairs["flipped"].to_numpy()
         copies = np.flatnonzero((oddness <= MOST_ODD) & (flipped | self.how.unflipped))
         left, right = (samples.nodes_of(pairs[name])[copies] for name in ("left", "right"))

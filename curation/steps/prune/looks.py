@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from curation.readers.images import BadImage, as_ingested, decode, fetch, to_rgb
-from curation.steps.prune.pairs import Ints, SamplePairs
-from curation.storage.rows import gather, located, side_by_side
+from curation.steps.prune.pairs import Ints, SamplePairs, image_refs, least_similarity, pair_numbers
+from curation.storage.rows import side_by_side
 from schemas.columns import IMAGE_REF
 from schemas.stages import Aligned, Input, Output, Pool, Task
 from scorers.second_look import look
@@ -39,40 +39,40 @@ LOOKED_AT_ONCE = 32
 
 @dataclass(frozen=True)
 class Suspect:
-    """`suspects`: the pairs of pictures to look at again, each once, with where their files are.
+    """The pairs of pictures to look at again, each once, with where their files are.
 
-    Those of samples that are near by cosine and say the same, and of those that look alike by their hashes.
     Shard n holds the pairs whose left picture is in shard n of `images`.
     """
 
-    eps: float
-    text_eps: float | None  # None where texts do not count
-    semantic: bool
-    by_hash: bool
+    by_text: bool  # whether samples with other texts differ
 
-    name: ClassVar[str] = "suspects"
-    version: ClassVar[int] = 1
-    writes: ClassVar[dict[str, pa.Schema]] = {"suspects": SUSPECTS}
+    name: ClassVar[str]
+    version: ClassVar[int] = 2
     alike: ClassVar[str] = "images"
 
     @property
+    def writes(self) -> dict[str, pa.Schema]:
+        return {self.name: SUSPECTS}
+
+    @property
     def reads(self) -> tuple[str, ...]:
-        proposed = ("neighbours",) * self.semantic + ("look_alikes",) * self.by_hash
-        return ("checked", "image_places", "images", "distinct_images", "samples", *proposed)
+        return ("checked", "image_places", "images", "distinct_images", "samples")
 
     def params(self) -> dict[str, Any]:
         return dict(vars(self))
 
+    def proposed(self, pool: Pool) -> SamplePairs:
+        """The pairs of samples that they are the pictures of."""
+        raise NotImplementedError
+
+    def known(self, pool: Pool) -> Ints:
+        """The numbers of pairs that are looked at elsewhere."""
+        return np.zeros(0, np.int64)
+
     def run(self, pool: Pool) -> Iterator[Output]:
-        proposed = []
-        if self.semantic:
-            lists = pool.read("neighbours", ["uid", "other", "similarity", "text"])
-            proposed.append(SamplePairs.near(pool, lists, self.eps, self.text_eps)[0])
-        if self.by_hash:
-            proposed.append(SamplePairs.alike(pool, pool.read("look_alikes")))
-        by_text = self.text_eps is not None
-        found = [pairs.images(pool).worth_a_look(pool, pairs, by_text=by_text) for pairs in proposed]
-        numbers = np.unique(np.concatenate([each.numbers for each in found]))
+        pairs = self.proposed(pool)
+        found = pairs.images(pool).worth_a_look(pool, pairs, by_text=self.by_text)
+        numbers = np.setdiff1d(found.numbers, self.known(pool))
         left, right, flipped = numbers >> 32, numbers >> 1 & (1 << 31) - 1, (numbers & 1).astype(bool)
         sizes = [shard.rows for shard in pool.manifest("images").shards]
         starts = np.searchsorted(left, np.cumsum([0, *sizes]))
@@ -82,21 +82,50 @@ class Suspect:
                 pa.array(left[part]),
                 pa.array(right[part]),
                 pa.array(flipped[part]),
-                *(_refs(pool, sizes, side[part]) for side in (left, right)),
+                *(image_refs(pool, sizes, side[part]) for side in (left, right)),
             ]
-            yield Output("suspects", pa.record_batch(columns, schema=SUSPECTS))
+            yield Output(self.name, pa.record_batch(columns, schema=SUSPECTS))
 
 
-def _refs(pool: Pool, sizes: list[int], images: Ints) -> pa.Array:
-    """(n,) Where the files of rows of `images` are."""
-    if not len(images):
-        return pa.nulls(0, IMAGE_REF)
-    shards, rows = located(sizes, images)
-    index = gather(pool.paths("distinct_images"), shards, rows, ["sample_row", "position"])
-    samples = gather(pool.paths("samples"), shards, index["sample_row"].to_numpy(), ["images"])["images"]
-    lists = samples.combine_chunks()
-    at = lists.offsets.to_numpy()[:-1] + index["position"].to_numpy()
-    return lists.values.take(pa.array(at))
+@dataclass(frozen=True)
+class SuspectByHash(Suspect):
+    """`suspects`: of samples whose pictures look alike by their hashes."""
+
+    name: ClassVar[str] = "suspects"
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return (*super().reads, "look_alikes")
+
+    def proposed(self, pool: Pool) -> SamplePairs:
+        return SamplePairs.alike(pool, pool.read("look_alikes"))
+
+
+@dataclass(frozen=True)
+class SuspectByCosine(Suspect):
+    """`near_suspects`: of samples that say the same and are near by cosine; not those in `suspects`."""
+
+    eps: float | None  # None: as measured in each group, see `MeasureEps`
+    text_eps: float
+    by_hash: bool  # whether there are `suspects`
+
+    name: ClassVar[str] = "near_suspects"
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        measured = ("copy_eps", "nearest", "centroids") if self.eps is None else ()
+        return (*super().reads, "neighbours", *measured, *(("suspects",) if self.by_hash else ()))
+
+    def proposed(self, pool: Pool) -> SamplePairs:
+        lists = pool.read("neighbours", ["uid", "other", "similarity", "text"])
+        text_eps = self.text_eps if self.by_text else None
+        return SamplePairs.near(pool, lists, least_similarity(pool, self.eps), text_eps)[0]
+
+    def known(self, pool: Pool) -> Ints:
+        if not self.by_hash:
+            return super().known(pool)
+        pairs = pool.read("suspects", ["left", "right", "flipped"])
+        return pair_numbers(*(pairs[name].to_numpy() for name in ("left", "right", "flipped")))
 
 
 @dataclass(frozen=True)
@@ -110,14 +139,17 @@ class TwoPictures:
 
 @dataclass(frozen=True)
 class SuspectImages:
-    """Source: pairs of `suspects`, each picture of a batch decoded once."""
+    """Source: pairs of `table`, each picture of a batch decoded once."""
 
+    table: str
     max_pixels: int
 
-    inputs: ClassVar[tuple[Input, ...]] = (Aligned("suspects"),)
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        return (Aligned(self.table),)
 
     def plan(self, task: Task) -> Iterator[pa.RecordBatch]:
-        yield from side_by_side(task, {"suspects": None}, LOOKED_AT_ONCE)
+        yield from side_by_side(task, {self.table: None}, LOOKED_AT_ONCE)
 
     def load(self, task: Task, rows: pa.RecordBatch) -> Iterator[TwoPictures]:
         pairs = rows.to_pylist()
@@ -149,11 +181,11 @@ def _turned(image: Image.Image | None, *, flipped: bool) -> Image.Image | None:
 
 @dataclass(frozen=True)
 class LookAgain:
-    """`looks`: what is seen when one picture of a pair lies on the other; see `scorers.second_look`."""
+    """`looks`, `near_looks`: what is seen of a pair, one picture on the other (`scorers.second_look`)."""
 
     source: SuspectImages
+    name: str
 
-    name: ClassVar[str] = "looks"
     version: ClassVar[int] = 1
     writes: ClassVar[pa.Schema] = LOOKS
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,12 +12,15 @@ from numpy.typing import NDArray
 from clustering.runs import runs
 from curation.steps.prune.perceptual import Shown, bytes_of, numbered
 from curation.storage.ids import positions
+from curation.storage.rows import gather, located
+from schemas.columns import IMAGE_REF
 from schemas.stages import Pool
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 FINE_HASHES, FINE = ("phash256", "phash256_inner"), 24  # bits of 256
+MOST_ODD = 1.0  # of two pictures that are copies; see `scorers.second_look.Look`
 
 
 @dataclass(frozen=True)
@@ -29,16 +33,22 @@ class SamplePairs:
 
     @classmethod
     def near(
-        cls, pool: Pool, pairs: pa.Table, eps: float, text_eps: float | None
+        cls,
+        pool: Pool,
+        pairs: pa.Table,
+        least: NDArray[np.float32],
+        text_eps: float | None,
     ) -> tuple[SamplePairs, Ints]:
-        """Of rows of `neighbours` those within `eps`, and which they are: (m,).
+        """Of rows of `neighbours` those that are similar enough, and which they are: (m,).
 
+        `least` is (n,) how similar another sample must be to each of the pool; both of a pair must agree.
         Given `text_eps`, those that say the same: with equal words (case, space and punctuation aside), or
         with texts so near and the same telling words (`scorers.wording.telling`).
         """
-        at = np.flatnonzero(pairs["similarity"].to_numpy() >= np.float32(1 - eps))
         checked = pool.read("checked", ["uid", "words_hash", "telling_hash"])
-        left, right = (positions(pairs[name], checked["uid"])[at] for name in ("uid", "other"))
+        left, right = (positions(pairs[name], checked["uid"]) for name in ("uid", "other"))
+        at = np.flatnonzero(pairs["similarity"].to_numpy() >= np.maximum(least[left], least[right]))
+        left, right = left[at], right[at]
         if text_eps is not None:
             near = pairs["text"].fill_null(1).to_numpy()[at] >= np.float32(1 - text_eps)
             same = _equal(checked, "words_hash", left, right)
@@ -53,14 +63,20 @@ class SamplePairs:
         left, right = (positions(pairs[name], uid) for name in ("left", "right"))
         return cls(left, right, pairs["flipped"].to_numpy())
 
-    def oddness(self, pool: Pool) -> NDArray[np.float32]:
-        """(m,) The greatest oddness of each pair's pictures: 0 where all are equal, inf where they part."""
+    def oddness(self, pool: Pool, tables: Sequence[str]) -> NDArray[np.float32]:
+        """(m,) The greatest oddness of each pair's pictures: 0 where all are equal, inf where they part.
+
+        `tables` are those that say what was seen of a pair of pictures.
+        """
         images = self.images(pool)
-        looks = pool.read("looks", ["left", "right", "flipped", "oddness"])
-        known = pair_numbers(*(looks[name].to_numpy() for name in ("left", "right", "flipped")))
         found = np.zeros(len(self.left), np.float32)
         if len(images.pair):
-            odd = dict(zip(known.tolist(), looks["oddness"].fill_null(np.inf).to_pylist(), strict=True))
+            odd: dict[int, float] = {}
+            for table in tables:
+                looks = pool.read(table, ["left", "right", "flipped", "oddness"])
+                known = pair_numbers(*(looks[name].to_numpy() for name in ("left", "right", "flipped")))
+                seen_of = looks["oddness"].fill_null(np.inf).to_pylist()
+                odd |= dict(zip(known.tolist(), seen_of, strict=True))
             # What was not worth a look is no copy either.
             seen = [odd.get(number, np.inf) for number in images.numbers.tolist()]
             np.maximum.at(found, images.pair, np.asarray(seen, np.float32))
@@ -120,6 +136,33 @@ class ImagePairs:
     def numbers(self) -> Ints:
         """(n,) one for each pair of pictures."""
         return pair_numbers(self.left, self.right, self.flipped)
+
+
+def least_similarity(pool: Pool, eps: float | None) -> NDArray[np.float32]:
+    """(n,) How similar another sample must be to be looked at: by `eps`, or by what each one's group has."""
+    if eps is not None:
+        return np.full(pool.manifest("checked").rows, 1 - eps, np.float32)
+    rows = pool.read("copy_eps", ["clusters", "eps"]).to_pylist()
+    centroid = pool.read("nearest", ["centroid"])["centroid"]
+    n = pool.manifest("centroids").rows
+    least = np.full(n + 1, np.inf, np.float32)
+    for row in rows:
+        if row["eps"] is not None:
+            least[row["clusters"]] = np.float32(1 - row["eps"])
+    found: NDArray[np.float32] = least[centroid.fill_null(n).to_numpy()]
+    return found
+
+
+def image_refs(pool: Pool, sizes: list[int], images: Ints) -> pa.Array:
+    """(n,) Where the files of rows of `images` are, whose shards have `sizes` rows."""
+    if not len(images):
+        return pa.nulls(0, IMAGE_REF)
+    shards, rows = located(sizes, images)
+    index = gather(pool.paths("distinct_images"), shards, rows, ["sample_row", "position"])
+    samples = gather(pool.paths("samples"), shards, index["sample_row"].to_numpy(), ["images"])["images"]
+    lists = samples.combine_chunks()
+    at = lists.offsets.to_numpy()[:-1] + index["position"].to_numpy()
+    return lists.values.take(pa.array(at))
 
 
 def pair_numbers(left: Ints, right: Ints, flipped: Flags) -> Ints:

@@ -8,8 +8,10 @@ from curation.catalog import ALWAYS, SCORES, tables_for
 from curation.plugins import plugin_columns
 from curation.steps.cluster.stages import cluster_vectors
 from curation.steps.context import Context
+from curation.steps.prune.copies import CopyCosines, CopySample, SampledImages
 from curation.steps.prune.decide import BEST, Prune, Pruning
-from curation.steps.prune.looks import LookAgain, Suspect, SuspectImages
+from curation.steps.prune.eps import MeasureEps
+from curation.steps.prune.looks import LookAgain, SuspectByCosine, SuspectByHash, SuspectImages
 from curation.steps.prune.neighbours import FindNeighbours
 from curation.steps.prune.perceptual import LookAlikes
 from curation.steps.prune.similarity import IDENTITY, Likeness
@@ -23,6 +25,7 @@ from schemas.stages import Stage
 # Bits of 64 that hashes of copies may differ in where --perceptual does not say: where texts must be equal as
 # well few pictures are compared, and a second look at them is cheap; else, and of mirrored pictures alone.
 WIDE_BITS, NARROW_BITS, FLIP_BITS = 16, 8, 6
+EPS = 0.08  # where --eps does not say and nothing can be measured: of texts and of vectors
 
 
 def prune_stages(context: Context) -> list[Stage]:
@@ -35,11 +38,12 @@ def prune_stages(context: Context) -> list[Stage]:
     of_images = settings.key in ("joint", "image")
     by_text = settings.key != "image"
     by_hash = of_images and (settings.perceptual != "off" or settings.flip)
-    by_look = by_hash or (settings.semantic and settings.key != "text")
+    by_look = by_hash or (settings.semantic and of_images)
     redundant = None if settings.redundant == "off" else settings.redundant
     _demand_sense(settings, of_images=of_images)
     # Remembered down to a fixed floor, so that another eps is only another decision.
-    floor = min(settings.min_similarity, 1 - settings.eps, 1 - (redundant or 0))
+    eps = _eps(context.config, of_images=of_images)
+    floor = min(settings.min_similarity, 1 - (eps or 0), 1 - (redundant or 0))
     stages: list[Stage] = []
     if settings.semantic:
         # Not before: to know the vectors is to know the encoder, which may have to be loaded for that.
@@ -53,15 +57,21 @@ def prune_stages(context: Context) -> list[Stage]:
         stages.append(
             LookAlikes(within, settings.hash_bits, settings.flip, by_text, narrow if by_text else None)
         )
-    if by_look:
+    pixels = context.config.images.max_pixels
+    if by_hash:
+        stages += [SuspectByHash(by_text), LookAgain(SuspectImages("suspects", pixels), "looks")]
+    if eps is None:
+        copies = CopyCosines(SampledImages(pixels), context.model(), context.config.embed.batch)
         text_eps = settings.text_eps if by_text else None
-        stages.append(Suspect(settings.eps, text_eps, settings.semantic, by_hash))
-        stages.append(LookAgain(SuspectImages(context.config.images.max_pixels)))
+        stages += [CopySample(), copies, MeasureEps(floor, text_eps, by_hash)]
+    if settings.semantic and of_images:
+        stages.append(SuspectByCosine(by_text, eps, settings.text_eps, by_hash))
+        stages.append(LookAgain(SuspectImages("near_suspects", pixels), "near_looks"))
     how = Pruning(
         identity=IDENTITY[settings.key][settings.exact],
         by_bytes=IDENTITY[settings.key]["bytes"],
         by_text=by_text,
-        eps=settings.eps,
+        eps=eps,
         text_eps=settings.text_eps,
         redundant=redundant,
         linkage=settings.linkage,
@@ -78,6 +88,14 @@ def prune_stages(context: Context) -> list[Stage]:
         tables=_tables_of(settings.keep, context.config.score.plugins),
     )
     return [*stages, Prune(how)]
+
+
+def _eps(config: Config, *, of_images: bool) -> float | None:
+    """The eps of near-duplicates; None where it is to be measured, which pictures and an encoder allow."""
+    if config.prune.eps != "auto":
+        return config.prune.eps
+    measurable = config.prune.semantic and of_images and config.cluster.vectors == "embedding"
+    return None if measurable else EPS
 
 
 def _radii(settings: Settings) -> tuple[int, int]:

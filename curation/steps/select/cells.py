@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from clustering.assignment import Assignment
-from clustering.kmeans import fit
+from curation.steps.cluster.groups import MOST_GROUPS
 from curation.storage.ids import hashed
-from curation.storage.rows import vectors
 from schemas.stages import Pool
 
 if TYPE_CHECKING:
@@ -19,17 +17,8 @@ if TYPE_CHECKING:
 
 Cell = tuple[str, int]
 CELL = ("dataset", "group")
-MOST_GROUPS = 64  # of clusters, so that a cell of a large pool is not a few samples
 MOST_A_CELL = 256  # samples that are measured of it
 MOST = 64 * 256  # and in all
-
-
-def groups_of_clusters(pool: Pool) -> NDArray[np.int32]:
-    """The group of each centre: its own, or where there are more than MOST_GROUPS one of its likes."""
-    centres = vectors(pool.read("centroids", ["centroid"])["centroid"])
-    if len(centres) <= MOST_GROUPS:
-        return np.arange(len(centres), dtype=np.int32)
-    return Assignment.of(fit(centres, MOST_GROUPS, seed=0).centroids).assign(centres)[0]
 
 
 def scored(pool: Pool, groups: NDArray[np.int32]) -> Iterator[pl.DataFrame]:

@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curation.steps.select.cells import CELL, MOST, MOST_A_CELL, Cell, drawn, groups_of_clusters, scored
+from curation.steps.cluster.groups import groups_of_clusters
+from curation.steps.select.cells import CELL, MOST, MOST_A_CELL, Cell, drawn, scored
 from curation.steps.select.filters import FLOOR
 from curation.storage.rows import gather, vectors
 from schemas.stages import Output, Pool
