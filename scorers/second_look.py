@@ -21,16 +21,19 @@ if TYPE_CHECKING:
 
 Plane = NDArray[np.float32]
 Place = NDArray[np.float64]
+Values = NDArray[np.float64]
 
 # Pixels that two pictures are compared at, at most; and up to which a step of the fit is cheap.
 PIXELS = 250_000
 MOST_FRAMED = 3  # times as many with the border
 ALIGNED_PIXELS = 70_000
 COARSEST = 40  # pixels of the shorter side, under which a picture is not halved again
-LEAST_SIDE = 40  # of what both show: a dot on a plain ground is like any other
+LEAST_INNER, LEAST_SIDE = 40, 24  # pixels of what lies in a border, and of what both show
 MOST_GAIN = 1.4  # of the light of one over the other
-MOST_TINT = 6.0  # levels of 256 that the colours differ by everywhere
+MOST_TINT = 4.0  # levels of 256 that the colours differ by everywhere
 LEAST_COVER = 0.5
+MOST_OVERHANG = 2.0  # pixels
+MOST_STRETCH = 0.05  # log of the scale of one axis over that of the other
 LEAST_CORRELATION = 0.9
 # Sides of the windows that are compared, in pixels: about a stroke of a letter, and a digit.
 WINDOWS = (5, 9)
@@ -96,7 +99,7 @@ def _seen(left: _Picture, right: _Picture) -> Look:
 
 @dataclass(frozen=True)
 class _Picture:
-    """Luminance and both colours, and where the picture lies inside its border: rows and columns."""
+    """Luminance, red, green and blue, and where the picture lies in its border: rows and columns."""
 
     bands: list[Plane]
     rows: slice
@@ -126,6 +129,9 @@ class _Picture:
 def _pictures(left: Image.Image, right: Image.Image) -> tuple[_Picture, _Picture]:
     """Both with about equally many pixels inside their borders."""
     boxes = [inner_box(image) for image in (left, right)]
+    if min(min(box[2] - box[0], box[3] - box[1]) for box in boxes) < LEAST_INNER:
+        # A thing on a plain ground, which is no border.
+        boxes = [(0, 0, *image.size) for image in (left, right)]
     areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in boxes]
     most = min(PIXELS, *areas)
     one, other = (
@@ -141,8 +147,8 @@ def _scaled(image: Image.Image, box: tuple[int, int, int, int], factor: float) -
     factor = min(factor, 1.0)
     size = max(1, round(image.width * factor)), max(1, round(image.height * factor))
     how = Image.Resampling.BOX if factor < 0.6 else Image.Resampling.BILINEAR
-    pixels = np.asarray(image.convert("RGB").resize(size, how).convert("YCbCr"), np.float32)
-    bands = [np.ascontiguousarray(pixels[..., band]) for band in range(3)]
+    scaled = image.convert("RGB").resize(size, how)
+    bands = [np.asarray(band, np.float32) for band in (scaled.convert("L"), *scaled.split())]
     across, down = size[0] / image.width, size[1] / image.height
     first, last = (
         (round(box[0] * across), round(box[1] * down)),
@@ -278,18 +284,24 @@ def _correlated(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
 def _compared(left: _Picture, right: _Picture, place: Place) -> Look:
     """Compare all that both pictures show, border or not: what stands in one in the other's border is odd."""
     whole = _in_whole(left, right, place)
-    moved, rows, columns = _moved(right.bands[0], whole, left.bands[0].shape)
+    _, rows, columns = _moved(right.bands[0], whole, left.bands[0].shape)
     rows, columns = (slice(span.start + 1, max(span.stop - 1, span.start + 1)) for span in (rows, columns))
     inside = _overlap(left.rows, rows), _overlap(left.columns, columns)
     height, width = (span.stop - span.start for span in inside)
     if min(height, width) < LEAST_SIDE:
         return NOTHING
+    if _overhang(whole, left.bands[0].shape) > MOST_OVERHANG or _stretch(left, right, whole) > MOST_STRETCH:
+        return NOTHING
     shape = left.inside[0].shape
     cover = min(height * width / (shape[0] * shape[1]), 1.0)
-    one, other = _equally_lit(
-        _smooth(left.bands[0])[rows, columns].astype(np.float64),
-        _smooth(moved)[rows, columns].astype(np.float64),
+    there = [_moved(band, whole, left.bands[0].shape)[0] for band in right.bands[1:]]
+    channels, other_channels = (
+        np.stack([band[rows, columns] for band in side]).astype(np.float64)
+        for side in (left.bands[1:], there)
     )
+    light, other_light = _lights(_coarse(channels), _coarse(other_channels))
+    (one, *tints), (other, *other_tints) = light.on(channels), other_light.on(other_channels)
+    one, other = (_smooth(plane.astype(np.float32)).astype(np.float64) for plane in (one, other))
     within = tuple(
         slice(span.start - of.start, span.stop - of.start)
         for span, of in zip(inside, (rows, columns), strict=True)
@@ -298,14 +310,11 @@ def _compared(left: _Picture, right: _Picture, place: Place) -> Look:
     gain = one[within].std() / max(float(other[within].std()), 1e-6)
     if correlation < LEAST_CORRELATION or cover < LEAST_COVER or not 0.9 < gain < 1 / 0.9:
         return Look(correlation, cover, float("inf"))
-    colours = []
-    for band in (1, 2):
-        seen = _moved(right.bands[band], whole, left.bands[0].shape)[0]
-        apart: NDArray[np.float64] = (left.bands[band] - seen)[rows, columns].astype(np.float64)
-        tint = float(np.median(apart[within]))
-        if abs(tint) > MOST_TINT:
-            return Look(correlation, cover, float("inf"))
-        colours.append(apart - tint)
+    colours = [tint - other_tint for tint, other_tint in zip(tints, other_tints, strict=True)]
+    everywhere = [float(np.median(colour[within])) for colour in colours]
+    if max(map(abs, everywhere)) > MOST_TINT:
+        return Look(correlation, cover, float("inf"))
+    colours = [colour - tint for colour, tint in zip(colours, everywhere, strict=True)]
     odd = 0.0
     for number, side in enumerate(WINDOWS):
         mean, other_mean = _means(one, side), _means(other, side)
@@ -317,6 +326,31 @@ def _compared(left: _Picture, right: _Picture, place: Place) -> Look:
         usual = tuple(slice(span.start, max(span.stop - side + 1, span.start + 1)) for span in within)
         odd = max(odd, *(_oddness(values, values[usual], number, *bounds) for values, bounds in figures))
     return Look(correlation, cover, odd)
+
+
+def _overhang(place: Place, shape: tuple[int, ...]) -> float:
+    """How far each picture goes beyond the other, along some axis: in pixels of the left one.
+
+    One that was cut lies in the other, one that was framed around it. Where either has something that the
+    other has not, they are different views.
+    """
+    found = 0.0
+    for axis, n in ((1, shape[0]), (0, shape[1])):
+        scale, shift = place[2 * axis], place[2 * axis + 1]
+        before, after = -shift, shift + scale - 1
+        mutual = min(max(before, after, 0.0), max(-before, -after, 0.0))
+        found = max(found, float(mutual / scale * n))
+    return found
+
+
+def _stretch(left: _Picture, right: _Picture, place: Place) -> float:
+    """How much more one axis is scaled than the other; nothing where all of one picture lies on all of it.
+
+    A picture may be scaled to another shape, or cut, but hardly both.
+    """
+    (height, width), (other_height, other_width) = left.bands[0].shape, right.bands[0].shape
+    in_pixels = np.log(place[0] * other_width * height / (place[2] * other_height * width))
+    return float(min(abs(in_pixels), np.abs(place[[0, 2]] - 1).max()))
 
 
 def _in_whole(left: _Picture, right: _Picture, place: Place) -> Place:
@@ -347,18 +381,49 @@ def _oddness(
     return max(float(values.max()) / (usual + floor) / multiples[number], usual / most)
 
 
-def _equally_lit(
-    one: NDArray[np.float64], other: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Both in the light of the brighter one: what is white there is cut off in the other as well."""
-    seen = (one > 6) & (one < 249) & (other > 6) & (other < 249)
-    if seen.mean() < 0.05:
-        seen[:] = True
-    means = one[seen].mean(), other[seen].mean()
-    gain = float(np.clip(one[seen].std() / max(other[seen].std(), 1e-6), 1 / MOST_GAIN, MOST_GAIN))
-    if means[0] >= means[1]:
-        return one, np.clip((other - means[1]) * gain + means[0], 0, 255)
-    return np.clip((one - means[0]) / gain + means[1], 0, 255), other
+@dataclass(frozen=True)
+class _Light:
+    """What brightening does: every channel times a gain and with an offset, cut off at black and at white."""
+
+    gain: float = 1.0
+    offset: float = 0.0
+
+    @property
+    def back(self) -> _Light:
+        """What undoes it."""
+        return _Light(1 / self.gain, -self.offset / self.gain)
+
+    def on(self, channels: Values) -> tuple[Values, Values, Values]:
+        """Luminance, Cr and Cb (ITU-R BT.601, without their 128) of red, green and blue in this light."""
+        red, green, blue = np.clip(channels * self.gain + self.offset, 0, 255)
+        luminance = 0.299 * red + 0.587 * green + 0.114 * blue
+        return luminance, 0.713 * (red - luminance), 0.564 * (blue - luminance)
+
+
+def _lights(one: Values, other: Values) -> tuple[_Light, _Light]:
+    """What puts both into the light of the brighter one: what is white there is cut off in the other as well.
+
+    Fitted to the spread of all values, or of those that are neither black nor white (of a drawing in lines
+    the blurred edges alone), or to their ratio: whichever fits best.
+    """
+    grey = (one > 6) & (one < 249) & (other > 6) & (other < 249)
+    lights = [_of_spread(one[seen], other[seen]) for seen in (grey, grey | True) if seen.mean() >= 0.05]
+    if grey.mean() >= 0.05:
+        lights.append(_Light(float(np.median(one[grey] / other[grey]))))
+    brighter = one.mean() >= other.mean()
+    found = [(_Light(), light) if brighter else (light.back, _Light()) for light in lights]
+    return min(found, key=lambda both: float(np.abs(both[0].on(one)[0] - both[1].on(other)[0]).mean()))
+
+
+def _coarse(channels: Values) -> Values:
+    """Half as large and smooth: without the noise of JPEG."""
+    return np.stack([_smooth(_halved(channel.astype(np.float32))) for channel in channels]).astype(np.float64)
+
+
+def _of_spread(one: Values, other: Values) -> _Light:
+    """The light that gives the other the mean and the spread of the one."""
+    gain = min(max(float(one.std()) / max(float(other.std()), 1e-6), 1 / MOST_GAIN), MOST_GAIN)
+    return _Light(gain, float(one.mean()) - float(other.mean()) * gain)
 
 
 def _means(values: NDArray[np.float64], side: int) -> NDArray[np.float64]:

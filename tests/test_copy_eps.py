@@ -56,7 +56,7 @@ def test_an_encoder_that_finds_others_nearer_than_copies_has_no_eps() -> None:
 
 
 def test_pictures_are_taken_evenly_of_groups_while_there_are_some() -> None:
-    group = np.repeat(np.arange(3, dtype=np.int32), (4, 100, 400))
+    group = np.repeat(np.arange(3, dtype=np.int32), (4, 200, 400))
     hashes = np.random.default_rng(0).permutation(len(group)).astype(np.uint64)
     usable = np.ones(len(group), bool)
     usable[1] = False

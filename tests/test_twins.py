@@ -99,7 +99,6 @@ def test_equal_pictures_give_equal_copies_in_other_files(kind: str, picture: Pic
         ("resized_2.0", (800, 400), (0, 0, 800, 400)),
         ("jpeg_40", (400, 200), (0, 0, 400, 200)),
         ("webp", (400, 200), (0, 0, 400, 200)),
-        ("grey", (400, 200), (0, 0, 400, 200)),
         ("padded_white", (400, 400), (0, 100, 400, 300)),
         ("padded_black", (400, 400), (0, 100, 400, 300)),
         ("letterboxed", (400, 260), (0, 30, 400, 230)),

@@ -120,7 +120,6 @@ COPIES: dict[str, Copy] = {
     "jpeg_40": Copy(same, quality=40),
     "webp": Copy(same, "WEBP", 80),
     "brightened": Copy(brighter),
-    "grey": Copy(ImageOps.grayscale),
     "cropped_3": Copy(cropped(0.03, 0.03, 0.03, 0.03)),
     "cropped_10": Copy(cropped(0.05, 0.05, 0.05, 0.05)),
     "cropped_one_side": Copy(cropped(0.0, 0.0, 0.1, 0.0)),

@@ -32,7 +32,7 @@ KINDS = {
     "letterboxed": "letterboxed",
     "brightened": "brightened",
 }
-MOST_COPIED = 128  # pictures
+MOST_COPIED = 256  # pictures: four of each group, where there are most
 SIDE = 448  # px that a picture is scaled down to first: encoders see less than that
 AT_ONCE = 32
 GROUP = pa.field("group", pa.int32(), nullable=False)

@@ -186,7 +186,7 @@ class LookAgain:
     source: SuspectImages
     name: str
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     writes: ClassVar[pa.Schema] = LOOKS
 
     def params(self) -> dict[str, Any]:
