@@ -7,9 +7,9 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 
 from curation.generate.copies import COPIES
 from curation.generate.twins import TWINS
@@ -69,6 +69,60 @@ def test_what_stands_in_the_others_border_is_odd() -> None:
     more[20:40, 20:60] = 0
     assert look(Image.fromarray(page), Image.fromarray(more)).oddness > 1
     assert look(Image.fromarray(more), Image.fromarray(page)).oddness > 1
+
+
+def shape(
+    box: tuple[int, int, int, int], ground: tuple[int, int, int] = (240, 235, 245), side: int = 64
+) -> Image.Image:
+    """A disc on a plain ground."""
+    page = Image.new("RGB", (side, side), ground)
+    ImageDraw.Draw(page).ellipse(box, fill=(20, 20, 220))
+    return page
+
+
+@pytest.mark.parametrize("kind", ["jpeg_40", "resized_0.5", "brightened", "cropped_3"])
+def test_a_small_picture_of_one_thing_has_copies_too(kind: str) -> None:
+    disc = shape((14, 20, 46, 52))
+    assert look(disc, copy(disc, kind)).oddness <= 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        shape((22, 20, 54, 52)),  # farther to the right
+        shape((14, 28, 46, 60)),  # lower
+        shape((14, 20, 46, 46)),  # flatter
+        shape((14, 20, 46, 52), (235, 245, 235)),  # on another ground
+    ],
+)
+def test_a_thing_elsewhere_flatter_or_on_another_ground_is_another_picture(other: Image.Image) -> None:
+    disc = shape((14, 20, 46, 52))
+    assert look(disc, other).oddness > 1
+    assert look(other, disc).oddness > 1
+
+
+def test_two_views_of_one_scene_that_each_show_more_are_no_copies_but_cuts_of_it_are() -> None:
+    scene = drawn("scenes", 3)[0]
+    left, right = (scene.crop((x, 0, x + scene.width - 40, scene.height)) for x in (0, 40))
+    assert look(left, right).oddness > 1
+    assert look(scene, left).oddness <= 1
+    assert look(right, scene).oddness <= 1
+
+
+@given(gain=st.floats(1.03, 1.15))
+@settings(max_examples=8, deadline=None)
+def test_saturated_colours_that_were_brightened_are_found(gain: float) -> None:
+    """Each channel is cut off at white by itself, so luminance and colours change together."""
+    rng = np.random.default_rng(4)
+    patches = rng.choice([0, 90, 180, 250], (6, 6, 3)).astype(np.uint8)
+    page = np.asarray(Image.fromarray(patches).resize((240, 240), Image.Resampling.NEAREST), np.float32)
+    bright = np.clip(page * gain, 0, 255).astype(np.uint8)
+    assert look(Image.fromarray(page.astype(np.uint8)), Image.fromarray(bright)).oddness <= 1
+
+
+def test_a_grey_copy_says_less_and_is_none() -> None:
+    scene = drawn("scenes", 3)[0]
+    assert look(scene, ImageOps.grayscale(scene).convert("RGB")).oddness > 1
 
 
 @pytest.mark.parametrize("size", [(1, 1), (10, 400), (400, 10)])
