@@ -28,7 +28,7 @@ PIXELS = 250_000
 MOST_FRAMED = 3  # times as many with the border
 ALIGNED_PIXELS = 70_000
 COARSEST = 40  # pixels of the shorter side, under which a picture is not halved again
-LEAST_INNER, LEAST_SIDE = 40, 24  # pixels of what lies in a border, and of what both show
+LEAST_INNER, LEAST_SIDE = 40, 16  # pixels of what lies in a border, and of what both show
 MOST_GAIN = 1.4  # of the light of one over the other
 MOST_TINT = 4.0  # levels of 256 that the colours differ by everywhere
 LEAST_COVER = 0.5
@@ -42,7 +42,7 @@ FLAT = 8.0
 # Of each figure of the windows: what is added to the 99th percentile, the multiple of it that the largest may
 # have, and the most that the 99th percentile may be. Of 1,200 copies of 120 pictures of the shared mixture
 # (scaled, JPEG 40, brightened, cut, framed) 97 % stay below all; `benchmarks/duplicates.py` measures them.
-STRUCTURE, TONE, COLOUR = (0.02, (8.0, 6.6), 0.5), (1.0, (4.0, 3.1), 18.0), (1.0, (6.0, 4.5), 18.0)
+STRUCTURE, TONE, COLOUR = (0.02, (9.0, 7.4), 0.5), (1.0, (4.5, 3.5), 18.0), (1.0, (6.7, 5.0), 18.0)
 # A picture whose middle is another one's whole: where the search for the best place starts, and ends.
 STARTS, SURE_CORRELATION = (1.0, 0.9, 0.8, 1 / 0.9, 1 / 0.8), 0.98
 
@@ -64,6 +64,7 @@ class Look:
 
 
 NOTHING = Look(0.0, 0.0, float("inf"))
+ON_IT: Place = np.array([1.0, 0.0, 1.0, 0.0])  # the whole of one picture on the whole of the other
 
 
 def look(left: Image.Image, right: Image.Image) -> Look:
@@ -92,7 +93,10 @@ def _seen(left: _Picture, right: _Picture) -> Look:
     if min(*left.inside[0].shape, *right.inside[0].shape) < LEAST_SIDE:
         return NOTHING
     place, correlation = _aligned(left.inside[0], right.inside[0])
-    if correlation < LEAST_CORRELATION - 0.2:
+    if not _is_view(left, right, place):
+        # A thing on a plain ground lies well in many places.
+        place, correlation = ON_IT, _correlation(_smooth(left.inside[0]), _smooth(right.inside[0]), ON_IT)
+    if correlation < LEAST_CORRELATION - 0.2 or not _is_view(left, right, place):
         return Look(correlation, 0.0, float("inf"))
     return _compared(left, right, place)
 
@@ -290,8 +294,6 @@ def _compared(left: _Picture, right: _Picture, place: Place) -> Look:
     height, width = (span.stop - span.start for span in inside)
     if min(height, width) < LEAST_SIDE:
         return NOTHING
-    if _overhang(whole, left.bands[0].shape) > MOST_OVERHANG or _stretch(left, right, whole) > MOST_STRETCH:
-        return NOTHING
     shape = left.inside[0].shape
     cover = min(height * width / (shape[0] * shape[1]), 1.0)
     there = [_moved(band, whole, left.bands[0].shape)[0] for band in right.bands[1:]]
@@ -326,6 +328,13 @@ def _compared(left: _Picture, right: _Picture, place: Place) -> Look:
         usual = tuple(slice(span.start, max(span.stop - side + 1, span.start + 1)) for span in within)
         odd = max(odd, *(_oddness(values, values[usual], number, *bounds) for values, bounds in figures))
     return Look(correlation, cover, odd)
+
+
+def _is_view(left: _Picture, right: _Picture, place: Place) -> bool:
+    """Whether one picture may be the other as it is, cut or framed, if it lies at that place."""
+    whole = _in_whole(left, right, place)
+    over, stretch = _overhang(whole, left.bands[0].shape), _stretch(left, right, whole)
+    return over <= MOST_OVERHANG and stretch <= MOST_STRETCH
 
 
 def _overhang(place: Place, shape: tuple[int, ...]) -> float:
