@@ -42,6 +42,8 @@ LEAST_CONTRAST = 0.01
 # A median sets 32 of 64 bits. Where far fewer are set most coefficients are equal: the image varies in one
 # direction alone, and all such images have hashes that differ in 8 bits at most.
 LEAST_SET = 24
+# Where the texts are equal and a second look decides, some of these are worth it.
+LEAST_SET_WITH_TEXT = 12
 # Of more tuples whose hashes are equal not all pairs are looked at.
 CROWD = 8
 
@@ -67,7 +69,7 @@ class LookAlikes:
     textless: int | None = None  # bits for samples without a text, of which nothing else tells; None: radius
 
     name: ClassVar[str] = "look_alikes"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     reads: ClassVar[tuple[str, ...]] = ("checked", "image_places", "images")
     writes: ClassVar[dict[str, pa.Schema]] = {"look_alikes": LOOK_ALIKES}
 
@@ -83,13 +85,15 @@ class LookAlikes:
         named = [name for pair in VIEWS for name in pair]
         images = pool.read("images", list(dict.fromkeys([*TELLING, whole, *named, "phash_flip"])))
         checked = pool.read("checked", ["uid", "words_hash", "error"])
-        samples = Shown.of(pool, checked["error"].is_null().to_numpy(), telling(images))
+        told = telling(images)
+        shows = telling(images, LEAST_SET_WITH_TEXT) if self.by_text else told
+        samples = Shown.of(pool, checked["error"].is_null().to_numpy(), shows)
         texts = numbered(checked["words_hash"]) if self.by_text else np.zeros(len(checked), np.int64)
         codes = {name: bytes_of(images[name], 8) for name in {*named, "phash", "phash_flip"}}
         codes[whole] = bytes_of(images[whole], self.bits // 8)
         rows, turned = [_none()], [_none()]
         has_text = checked["words_hash"].is_valid().to_numpy()
-        for sample, shown, text, radius in self._groups(samples, texts, has_text):
+        for sample, shown, text, radius in self._groups(samples, texts, has_text, told):
             near = _near(codes, shown, text, whole, radius, radius * 64 // self.bits)
             rows.append((sample[near[0]], sample[near[1]], near[2]))
             if self.flip:
@@ -109,19 +113,20 @@ class LookAlikes:
         yield Output("look_alikes", pa.record_batch(columns, schema=LOOK_ALIKES))
 
     def _groups(
-        self, samples: Shown, texts: Ints, has_text: NDArray[np.bool_]
+        self, samples: Shown, texts: Ints, has_text: NDArray[np.bool_], told: NDArray[np.bool_]
     ) -> Iterator[tuple[Ints, Ints, Ints, int]]:
         """What `Shown.by_length` yields, with the radius that it is compared in."""
         for sample, shown, text in samples.by_length(texts):
             if self.textless is None:
                 yield sample, shown, text, self.radius
                 continue
-            for kind, radius in ((has_text[sample], self.radius), (~has_text[sample], self.textless)):
+            alone = ~has_text[sample] & told[shown].all(axis=1)
+            for kind, radius in ((has_text[sample], self.radius), (alone, self.textless)):
                 if kind.any():
                     yield sample[kind], shown[kind], text[kind], radius
 
 
-def telling(images: pa.Table) -> NDArray[np.bool_]:
+def telling(images: pa.Table, least_set: int = LEAST_SET) -> NDArray[np.bool_]:
     """(n,) Whether the hash of each of `images` (rows of that table, TELLING at least) says what it shows.
 
     It does not where there is none, and of blank images and those that vary in one direction alone: what
@@ -130,7 +135,7 @@ def telling(images: pa.Table) -> NDArray[np.bool_]:
     contrast, border = (images[name].fill_null(0).to_numpy() for name in ("contrast", "border"))
     n_set = np.bitwise_count(bytes_of(images["phash"], 8)).sum(axis=1)
     readable = images["error"].is_null().to_numpy()
-    found: NDArray[np.bool_] = readable & (contrast > LEAST_CONTRAST) & (border < 1) & (n_set >= LEAST_SET)
+    found: NDArray[np.bool_] = readable & (contrast > LEAST_CONTRAST) & (border < 1) & (n_set >= least_set)
     return found
 
 
