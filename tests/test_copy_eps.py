@@ -53,6 +53,7 @@ def test_an_encoder_that_finds_others_nearer_than_copies_has_no_eps() -> None:
     assert found["eps"] is None
     assert found["found"] < LEAST_FOUND
     assert eps([0.999] * 50, np.zeros((0, 1)))["eps"] is None
+    assert eps([1.0] * 50, [[1 + 1e-6]] * 20)["eps"] is None
 
 
 def test_pictures_are_taken_evenly_of_groups_while_there_are_some() -> None:

@@ -98,7 +98,7 @@ class MeasureEps:
         found = (copies >= least).mean(axis=0) if len(copies) else np.zeros(len(KINDS))
         share = float(found.mean())
         by_kind = {f"found_{kind}": float(each) for kind, each in zip(KINDS, found, strict=True)}
-        eps = 1 - float(least) if share >= LEAST_FOUND else None
+        eps = 1 - float(least) if share >= LEAST_FOUND and least <= 1 else None
         return {"eps": eps, "found": share, **by_kind}
 
 
