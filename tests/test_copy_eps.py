@@ -61,7 +61,7 @@ def test_pictures_are_taken_evenly_of_groups_while_there_are_some() -> None:
     hashes = np.random.default_rng(0).permutation(len(group)).astype(np.uint64)
     usable = np.ones(len(group), bool)
     usable[1] = False
-    picked = _spread(group, hashes, usable)
+    picked = _spread(group, hashes, usable, MOST_COPIED)
     assert len(picked) == MOST_COPIED
     sizes = np.bincount(group[picked])
     assert sizes[0] == 3

@@ -43,11 +43,13 @@ COSINES = pa.schema([GROUP, *(pa.field(kind, pa.float32()) for kind in KINDS)])
 
 @dataclass(frozen=True)
 class CopySample:
-    """`copy_sample`: at most MOST_COPIED pictures of the pool, as many of each group while there are some.
+    """`copy_sample`: at most `limit` pictures of the pool, as many of each group while there are some.
 
     The group is that of the first sample that shows the picture; see `groups_of_clusters`. Of a group those
     with the smallest hashes.
     """
+
+    limit: int = MOST_COPIED
 
     name: ClassVar[str] = "copy_sample"
     version: ClassVar[int] = 1
@@ -55,7 +57,7 @@ class CopySample:
     writes: ClassVar[dict[str, pa.Schema]] = {"copy_sample": SAMPLE}
 
     def params(self) -> dict[str, Any]:
-        return {"most": MOST_COPIED}
+        return {"limit": self.limit}
 
     def run(self, pool: Pool) -> Iterator[Output]:
         groups = groups_of_clusters(pool)
@@ -67,7 +69,9 @@ class CopySample:
             of_sample.append(np.where(centroid.is_valid().to_numpy(), found, -1))
         group = np.concatenate(of_sample)
         images = pool.read("images", ["sha256", "error"])
-        picked = _spread(group, _hashes(images), images["error"].is_null().to_numpy() & (group >= 0))
+        picked = _spread(
+            group, _hashes(images), images["error"].is_null().to_numpy() & (group >= 0), self.limit
+        )
         refs = image_refs(pool, [shard.rows for shard in pool.manifest("images").shards], picked)
         rows = pa.record_batch([pa.array(group[picked], pa.int32()), refs], schema=SAMPLE)
         yield Output("copy_sample", rows)
@@ -81,14 +85,14 @@ def _hashes(images: pa.Table) -> NDArray[np.uint64]:
 
 
 def _spread(
-    group: NDArray[np.int32], hashes: NDArray[np.uint64], usable: NDArray[np.bool_]
+    group: NDArray[np.int32], hashes: NDArray[np.uint64], usable: NDArray[np.bool_], limit: int
 ) -> NDArray[np.int64]:
-    """At most MOST_COPIED rows, in order: the first by hash of each group, then the second, and so on."""
+    """At most `limit` rows, in order: the first by hash of each group, then the second, and so on."""
     rows = np.flatnonzero(usable)
     rows = rows[np.lexsort((hashes[rows], group[rows]))]
     starts = np.flatnonzero(np.diff(group[rows], prepend=-1))
     rank = np.arange(len(rows)) - np.repeat(starts, np.diff(starts, append=len(rows)))
-    return np.sort(rows[np.lexsort((hashes[rows], rank))][:MOST_COPIED])
+    return np.sort(rows[np.lexsort((hashes[rows], rank))][:limit])
 
 
 @dataclass(frozen=True)

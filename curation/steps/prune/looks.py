@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -38,7 +39,7 @@ LOOKED_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
-class Suspect:
+class Suspect(ABC):
     """The pairs of pictures to look at again, each once, with where their files are.
 
     Shard n holds the pairs whose left picture is in shard n of `images`.
@@ -61,9 +62,9 @@ class Suspect:
     def params(self) -> dict[str, Any]:
         return dict(vars(self))
 
+    @abstractmethod
     def proposed(self, pool: Pool) -> SamplePairs:
         """The pairs of samples that they are the pictures of."""
-        raise NotImplementedError
 
     def known(self, pool: Pool) -> Ints:
         """The numbers of pairs that are looked at elsewhere."""

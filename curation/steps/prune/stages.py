@@ -94,8 +94,7 @@ def _eps(config: Config, *, of_images: bool) -> float | None:
     """The eps of near-duplicates; None where it is to be measured, which pictures and an encoder allow."""
     if config.prune.eps != "auto":
         return config.prune.eps
-    measurable = config.prune.semantic and of_images and config.cluster.vectors == "embedding"
-    return None if measurable else EPS
+    return None if config.prune.semantic and of_images else EPS
 
 
 def _radii(settings: Settings) -> tuple[int, int]:
