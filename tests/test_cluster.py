@@ -45,7 +45,6 @@ CONF = {
     "spark.executor.memory": "600m",
     "spark.cores.max": "2",
     "spark.executorEnv.PYTHONPATH": str(ROOT),
-    "spark.task.maxFailures": "2",  # whatever is killed here dies once, but for what must end the run
 }
 SPECULATION = {
     "spark.speculation": "true",
@@ -243,7 +242,7 @@ def test_what_ends_a_run_arrives_as_its_own_sentence(
         local.without("image_vectors", tmp_path / "refused").run("embed")
     replace(monkeypatch, samples=Deadly)
     deadly = Workspace(local.without("samples", tmp_path / "deadly").base, {**ON_SPARK, "run.partitions": 1})
-    with pytest.raises(EngineUnavailable, match=r"failed 2 times, .* Python worker exited unexpectedly"):
+    with pytest.raises(EngineUnavailable, match=r"failed 4 times, .* Python worker exited unexpectedly"):
         deadly.run("ingest")
 
 
