@@ -41,7 +41,7 @@ MISTAKES = {
     "select --budget 130%": "130%",
     "select --budget 30% --strategy best": "random-per-cluster",
     "select --budget 30% --strategy top:beauty": "alignment",
-    "prune --eps 2": "--eps: input should be less than or equal to 0.5",
+    "prune --eps 2": "--eps: input should be 'auto', or input should be less than or equal to 0.5",
     "prune --prune-to 5Mtok": "a number of samples or a share",
     "prune --keep best:source": "needs a column of numbers",
     "select --budget 30% --where width>300": "samples have no column 'width'",
