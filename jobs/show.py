@@ -51,7 +51,7 @@ def _counts(counts: Tree) -> Iterator[str]:
         yield from _by_name(counts["pruned"])
         if "probes" in counts:
             yield from _compared(counts)
-        if "n_looks" in counts:
+        if counts.get("n_looks"):
             looks = (
                 f"{counts['n_looks']:,} pairs of pictures, of which {counts['n_looks_copies']:,} are copies"
             )
@@ -89,7 +89,7 @@ def _compared(counts: Tree) -> Iterator[str]:
     yield line("compared", f"each {places}{found}")
     if counts["n_full_lists"]:
         yield line("", f"{counts['n_full_lists']:,} samples have more neighbours than are remembered")
-    if counts.get("copies"):
+    if counts.get("copies", {}).get("n_groups"):
         yield line("measured", f"{told_apart(counts['copies'])}; curate status --filters")
     if "n_selected" not in counts:
         steps = [f"{n:,} with {eps:g}" for eps, n in counts["curve"].items()]

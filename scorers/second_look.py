@@ -288,7 +288,8 @@ def _correlated(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
 def _compared(left: _Picture, right: _Picture, place: Place) -> Look:
     """Compare all that both pictures show, border or not: what stands in one in the other's border is odd."""
     whole = _in_whole(left, right, place)
-    _, rows, columns = _moved(right.bands[0], whole, left.bands[0].shape)
+    moved = [_moved(band, whole, left.bands[0].shape) for band in right.bands[1:]]
+    _, rows, columns = moved[0]
     rows, columns = (slice(span.start + 1, max(span.stop - 1, span.start + 1)) for span in (rows, columns))
     inside = _overlap(left.rows, rows), _overlap(left.columns, columns)
     height, width = (span.stop - span.start for span in inside)
@@ -296,10 +297,9 @@ def _compared(left: _Picture, right: _Picture, place: Place) -> Look:
         return NOTHING
     shape = left.inside[0].shape
     cover = min(height * width / (shape[0] * shape[1]), 1.0)
-    there = [_moved(band, whole, left.bands[0].shape)[0] for band in right.bands[1:]]
     channels, other_channels = (
         np.stack([band[rows, columns] for band in side]).astype(np.float64)
-        for side in (left.bands[1:], there)
+        for side in (left.bands[1:], [band for band, _, _ in moved])
     )
     light, other_light = _lights(_coarse(channels), _coarse(other_channels))
     (one, *tints), (other, *other_tints) = light.on(channels), other_light.on(other_channels)

@@ -189,3 +189,29 @@ def test_a_picture_too_small_to_be_cut_is_left_out(tmp_path: Path) -> None:
     measured = workspace.store.read("copy_cosines")
     assert len(measured) == 16
     assert 0 < measured["resized"].null_count <= 8
+
+
+def test_texts_alone_are_near_by_a_fixed_eps_and_nothing_is_measured_of_them(tmp_path: Path) -> None:
+    asked = [f"How long is river number {n}, and where does it rise?" for n in range(12)]
+    said = [*asked, asked[3].lower().replace("?", " ?")]
+    records = [
+        {"id": str(n), "conversations": [{"from": "human", "value": q}, {"from": "gpt", "value": "Long."}]}
+        for n, q in enumerate(said)
+    ]
+    (tmp_path / "data.json").write_text(json.dumps(records))
+    Workspace.init(tmp_path / "work", {"d": tmp_path / "data.json"}, model="builtin")
+    counts = Workspace(tmp_path / "work", SETTINGS).run("prune")
+    assert counts["pruned"] == {"near_duplicate": 1}
+    assert counts["copies"]["n_groups"] == counts["n_looks"] == 0
+    assert "copies" not in CliRunner().invoke(cli, ["-C", str(tmp_path / "work"), "prune"]).output
+
+
+def test_looks_are_counted_as_far_as_the_pruning_goes_by_them(
+    pruned: tuple[Workspace, dict[str, Any]],
+) -> None:
+    workspace, _ = pruned
+    counts = Workspace(workspace.base, {**SETTINGS, "prune.semantic": False}).run("prune")
+    assert counts["n_looks"] == len(workspace.store.read("looks"))
+    found = CliRunner().invoke(cli, ["-C", str(workspace.base), "status", "--filters"])
+    assert found.exit_code != 0
+    workspace.run("prune")

@@ -23,7 +23,10 @@ def filters(workspace: Pipeline) -> dict[str, Any]:
     """
     store = workspace.store
     store.demand_ingested()
-    found = {"alignment": _measured(store, "filters"), "near_duplicates": _measured(store, "copy_eps")}
+    found = {
+        "alignment": _measured(store, "filters"),
+        "near_duplicates": _measured(store, "copy_eps") if _by_measured_eps(store) else None,
+    }
     if not any(found.values()):
         raise CurateError("no threshold has been measured here; `curate select --budget 30%` measures them")
     return found
@@ -38,8 +41,7 @@ def _measured(store: Store, table: str) -> dict[str, Any] | None:
 
 def eps_of(store: Store, shard: int, row: int) -> dict[str, Any] | None:
     """What was measured of near-duplicates in the group of a sample; None where pruning went by no such."""
-    pruned = store.find("pruned")
-    if pruned is None or pruned.stage["params"].get("eps", 0) is not None or store.find("copy_eps") is None:
+    if not _by_measured_eps(store) or store.find("copy_eps") is None:
         return None
     centroid = _centroid(store, shard, row)
     rows = store.read("copy_eps").to_pylist()
@@ -57,6 +59,12 @@ def group_of(store: Store, dataset: str, shard: int, row: int) -> dict[str, Any]
         (found for found in rows if found["dataset"] == dataset and centroid in (found["clusters"] or ())),
         None,
     )
+
+
+def _by_measured_eps(store: Store) -> bool:
+    """Whether the last pruning went by `copy_eps`; eps is null in its settings then."""
+    pruned = store.find("pruned")
+    return pruned is not None and pruned.stage["params"].get("eps", 0) is None
 
 
 def _centroid(store: Store, shard: int, row: int) -> int | None:

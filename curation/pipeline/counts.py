@@ -15,7 +15,7 @@ from curation.pipeline.losses import heavy, of_pruning, of_selection
 from curation.selectors import selector
 from curation.selectors.order import TIES
 from curation.steps.chain import looks_at_records
-from curation.steps.prune.pairs import MOST_ODD
+from curation.steps.prune.pairs import MOST_ODD, looks_of
 from curation.steps.select.budgeting import image_costs
 from curation.storage.store import Store
 from schemas.budget import Budget
@@ -89,7 +89,7 @@ def _pruned(store: Store, found: dict[str, Any]) -> dict[str, Any]:
         "pruned": _by_value(reasons),
         "n_candidates": n_readable - len(reasons),
         **(_compared(store) if pruned.stage["params"]["semantic"] else {}),
-        **(_looked(store) if pruned.stage["params"]["by_look"] else {}),
+        **_looked(store, pruned.stage["params"]),
         **({"copies": _copies(store)} if pruned.stage["params"]["eps"] is None else {}),
     }
 
@@ -107,9 +107,9 @@ def _compared(store: Store) -> dict[str, Any]:
     }
 
 
-def _looked(store: Store) -> dict[str, Any]:
+def _looked(store: Store, params: dict[str, Any]) -> dict[str, Any]:
     """How many pairs of pictures were looked at again, and how many of them were copies."""
-    tables = [table for table in ("looks", "near_looks") if store.find(table) is not None]
+    tables = looks_of(by_look=params["by_look"], by_hash=params["by_hash"], semantic=params["semantic"])
     if not tables:
         return {}
     oddness = pa.concat_tables(store.read(table, ["oddness"]) for table in tables)["oddness"]

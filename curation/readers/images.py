@@ -238,6 +238,18 @@ def _short(path: str) -> str:
     return repr(path if len(path) <= 200 else path[:200] + "…")
 
 
+def picture_of(ref: dict[str, Any], data: bytes | BadImage, *, max_pixels: int) -> Image.Image | None:
+    """The picture that was fetched for `ref`, in RGB; None where it cannot be decoded.
+
+    Raises:
+        ReadError: it is not what was ingested.
+    """
+    try:
+        return to_rgb(decode(as_ingested(ref, data), max_pixels=max_pixels))
+    except BadImage:
+        return None
+
+
 def as_ingested(ref: dict[str, Any], data: bytes | BadImage) -> bytes:
     """What was fetched for `ref`, a row of IMAGE_REF of a good sample.
 

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from curation.generate.copies import COPIES
 from curation.models.resolved import Model
-from curation.readers.images import BadImage, as_ingested, decode, fetch, to_rgb
-from curation.steps.cluster.groups import groups_of_clusters
+from curation.readers.images import fetch, picture_of
+from curation.steps.cluster.groups import group_of, groups_of_clusters
 from curation.steps.prune.pairs import image_refs
+from curation.steps.prune.perceptual import bytes_of
 from curation.storage.ids import mixed
 from curation.storage.rows import side_by_side
 from schemas.columns import IMAGE_REF
@@ -64,24 +65,16 @@ class CopySample:
         of_sample = []
         tables = (("distinct_images", ["sample_row"]), ("nearest", ["centroid"]))
         for index, nearest in zip(*(pool.iterate(*table) for table in tables), strict=True):
-            centroid = nearest["centroid"].take(index["sample_row"])
-            found = groups[centroid.fill_null(0).to_numpy()]
-            of_sample.append(np.where(centroid.is_valid().to_numpy(), found, -1))
+            of_sample.append(group_of(groups, nearest["centroid"].take(index["sample_row"])))
         group = np.concatenate(of_sample)
         images = pool.read("images", ["sha256", "error"])
-        picked = _spread(
-            group, _hashes(images), images["error"].is_null().to_numpy() & (group >= 0), self.limit
-        )
+        # The same in whatever pool.
+        hashes = mixed(np.ascontiguousarray(bytes_of(images["sha256"], 32)[:, :8]).view("<u8")[:, 0])
+        usable = images["error"].is_null().to_numpy() & (group >= 0)
+        picked = _spread(group, hashes, usable, self.limit)
         refs = image_refs(pool, [shard.rows for shard in pool.manifest("images").shards], picked)
         rows = pa.record_batch([pa.array(group[picked], pa.int32()), refs], schema=SAMPLE)
         yield Output("copy_sample", rows)
-
-
-def _hashes(images: pa.Table) -> NDArray[np.uint64]:
-    """(n,) a number of each file, the same in whatever pool."""
-    sha256 = images["sha256"].combine_chunks()
-    words = np.frombuffer(sha256.buffers()[1], "<u8")[4 * sha256.offset : 4 * (sha256.offset + len(sha256))]
-    return mixed(words[::4])
 
 
 def _spread(
@@ -117,13 +110,7 @@ class SampledImages:
     def load(self, task: Task, rows: pa.RecordBatch) -> Iterator[Sampled]:
         refs = rows["image"].to_pylist()
         for group, ref, data in zip(rows["group"].to_pylist(), refs, fetch(refs), strict=True):
-            yield Sampled(group, self._decoded(ref, data))
-
-    def _decoded(self, ref: dict[str, Any], data: bytes | BadImage) -> Image.Image | None:
-        try:
-            return to_rgb(decode(as_ingested(ref, data), max_pixels=self.max_pixels))
-        except BadImage:
-            return None
+            yield Sampled(group, picture_of(ref, data, max_pixels=self.max_pixels))
 
     def failed(self, piece: Sampled, error: Exception) -> Sampled:
         """A picture that a copy cannot be made of says nothing."""

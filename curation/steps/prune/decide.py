@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from curation.catalog import score_table
 from curation.steps.prune.linkage import LINKAGES, Graph, Verdict, least_similar
-from curation.steps.prune.pairs import MOST_ODD, SamplePairs, least_similarity
+from curation.steps.prune.pairs import MOST_ODD, SamplePairs, least_similarity, looks_of
 from curation.steps.prune.perceptual import numbered
 from curation.storage.ids import first_equal, hashed, positions
 from schemas.budget import Budget
@@ -85,7 +85,7 @@ class Pruning:
     @property
     def looks(self) -> tuple[str, ...]:
         """The tables of what was seen of pictures that may be copies."""
-        return ("looks",) * self.by_hash + ("near_looks",) * self.semantic if self.by_look else ()
+        return looks_of(by_look=self.by_look, by_hash=self.by_hash, semantic=self.semantic)
 
 
 @dataclass(frozen=True)

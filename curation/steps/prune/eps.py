@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curation.steps.cluster.groups import groups_of_clusters
+from curation.steps.cluster.groups import group_of, groups_of_clusters
 from curation.steps.prune.copies import KINDS
-from curation.steps.prune.pairs import MOST_ODD, SamplePairs, least_similarity
+from curation.steps.prune.pairs import MOST_ODD, SamplePairs, least_similarity, shows_pictures
 from schemas.stages import Output, Pool
 
 Floats = NDArray[np.float32]
@@ -104,7 +104,5 @@ class MeasureEps:
 
 def _group_of_samples(pool: Pool, groups: NDArray[np.int32]) -> NDArray[np.int32]:
     """(n,) the group of each sample that shows pictures and has a cluster; -1 for others."""
-    centroid = pool.read("nearest", ["centroid"])["centroid"]
-    shows = pool.read("checked", ["n_images"])["n_images"].fill_null(0).to_numpy() > 0
-    known = centroid.is_valid().to_numpy() & shows
-    return np.where(known, groups[centroid.fill_null(0).to_numpy()], np.int32(-1))
+    group = group_of(groups, pool.read("nearest", ["centroid"])["centroid"])
+    return np.where(shows_pictures(pool), group, np.int32(-1))

@@ -10,8 +10,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from curation.readers.images import BadImage, as_ingested, decode, fetch, to_rgb
-from curation.steps.prune.pairs import Ints, SamplePairs, image_refs, least_similarity, pair_numbers
+from curation.readers.images import fetch, picture_of
+from curation.steps.prune.pairs import (
+    PAIR_COLUMNS,
+    Ints,
+    SamplePairs,
+    image_refs,
+    least_similarity,
+    numbers_of,
+)
 from curation.storage.rows import side_by_side
 from schemas.columns import IMAGE_REF
 from schemas.stages import Aligned, Input, Output, Pool, Task
@@ -125,8 +132,7 @@ class SuspectByCosine(Suspect):
     def known(self, pool: Pool) -> Ints:
         if not self.by_hash:
             return super().known(pool)
-        pairs = pool.read("suspects", ["left", "right", "flipped"])
-        return pair_numbers(*(pairs[name].to_numpy() for name in ("left", "right", "flipped")))
+        return numbers_of(pool.read("suspects", list(PAIR_COLUMNS)))
 
 
 @dataclass(frozen=True)
@@ -158,16 +164,11 @@ class SuspectImages:
         numbers = sorted(refs)
         data = fetch([refs[number] for number in numbers])
         images = {
-            number: self._decoded(refs[number], each) for number, each in zip(numbers, data, strict=True)
+            number: picture_of(refs[number], each, max_pixels=self.max_pixels)
+            for number, each in zip(numbers, data, strict=True)
         }
         for row in pairs:
             yield TwoPictures(row, images[row["left"]], _turned(images[row["right"]], flipped=row["flipped"]))
-
-    def _decoded(self, ref: dict[str, Any], data: bytes | BadImage) -> Image.Image | None:
-        try:
-            return to_rgb(decode(as_ingested(ref, data), max_pixels=self.max_pixels))
-        except BadImage:
-            return None
 
     def failed(self, piece: TwoPictures, error: Exception) -> TwoPictures:
         """Pictures on which the look raised are no copies."""

@@ -20,6 +20,8 @@ Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 FINE_HASHES, FINE = ("phash256", "phash256_inner"), 24  # bits of 256
+EPS = 0.08  # where nothing can be measured: of texts, and of vectors
+PAIR_COLUMNS = ("left", "right", "flipped")  # of tables with a row a pair of pictures
 MOST_ODD = 1.0  # of two pictures that are copies; see `scorers.second_look.Look`
 
 
@@ -71,15 +73,18 @@ class SamplePairs:
         images = self.images(pool)
         found = np.zeros(len(self.left), np.float32)
         if len(images.pair):
-            odd: dict[int, float] = {}
-            for table in tables:
-                looks = pool.read(table, ["left", "right", "flipped", "oddness"])
-                known = pair_numbers(*(looks[name].to_numpy() for name in ("left", "right", "flipped")))
-                seen_of = looks["oddness"].fill_null(np.inf).to_pylist()
-                odd |= dict(zip(known.tolist(), seen_of, strict=True))
-            # What was not worth a look is no copy either.
-            seen = [odd.get(number, np.inf) for number in images.numbers.tolist()]
-            np.maximum.at(found, images.pair, np.asarray(seen, np.float32))
+            looks = [pool.read(table, [*PAIR_COLUMNS, "oddness"]) for table in tables]
+            known = np.concatenate([np.zeros(0, np.int64), *map(numbers_of, looks)])
+            odd = np.concatenate(
+                [np.zeros(0, np.float32), *(each["oddness"].fill_null(np.inf).to_numpy() for each in looks)]
+            )
+            order = np.argsort(known)
+            # What was not worth a look is no copy either: behind all that are known lies one at infinity.
+            at = np.searchsorted(known, images.numbers, sorter=order)
+            at = np.append(order, len(known))[at]
+            same = np.append(known, -1)[at] == images.numbers
+            seen = np.where(same, np.append(odd, np.float32(np.inf))[at], np.float32(np.inf))
+            np.maximum.at(found, images.pair, seen)
         return found
 
     def images(self, pool: Pool) -> ImagePairs:
@@ -99,6 +104,11 @@ class SamplePairs:
         return ImagePairs(
             pair[other], np.minimum(one, two)[other], np.maximum(one, two)[other], flipped[other]
         )
+
+
+def looks_of(*, by_look: bool, by_hash: bool, semantic: bool) -> tuple[str, ...]:
+    """The tables of what was seen of pictures that may be copies."""
+    return ("looks",) * by_hash + ("near_looks",) * semantic if by_look else ()
 
 
 def _equal(checked: pa.Table, name: str, left: Ints, right: Ints) -> Flags:
@@ -138,8 +148,17 @@ class ImagePairs:
         return pair_numbers(self.left, self.right, self.flipped)
 
 
+def shows_pictures(pool: Pool) -> Flags:
+    """(n,) Which samples have images."""
+    shows: Flags = pool.read("checked", ["n_images"])["n_images"].fill_null(0).to_numpy() > 0
+    return shows
+
+
 def least_similarity(pool: Pool, eps: float | None) -> NDArray[np.float32]:
-    """(n,) How similar another sample must be to be looked at: by `eps`, or by what each one's group has."""
+    """(n,) How similar another sample must be to be looked at: by `eps`, or by what each one's group has.
+
+    Samples of text alone, of which no picture can be copied, have EPS.
+    """
     if eps is not None:
         return np.full(pool.manifest("checked").rows, 1 - eps, np.float32)
     rows = pool.read("copy_eps", ["clusters", "eps"]).to_pylist()
@@ -149,8 +168,7 @@ def least_similarity(pool: Pool, eps: float | None) -> NDArray[np.float32]:
     for row in rows:
         if row["eps"] is not None:
             least[row["clusters"]] = np.float32(1 - row["eps"])
-    found: NDArray[np.float32] = least[centroid.fill_null(n).to_numpy()]
-    return found
+    return np.where(shows_pictures(pool), least[centroid.fill_null(n).to_numpy()], np.float32(1 - EPS))
 
 
 def image_refs(pool: Pool, sizes: list[int], images: Ints) -> pa.Array:
@@ -168,3 +186,8 @@ def image_refs(pool: Pool, sizes: list[int], images: Ints) -> pa.Array:
 def pair_numbers(left: Ints, right: Ints, flipped: Flags) -> Ints:
     """One number for each pair: 31 bits of either picture, and one for the mirror."""
     return left << 32 | right << 1 | flipped
+
+
+def numbers_of(pairs: pa.Table) -> Ints:
+    """(n,) those of the rows of a table with PAIR_COLUMNS."""
+    return pair_numbers(*(pairs[name].to_numpy() for name in PAIR_COLUMNS))

@@ -13,6 +13,7 @@ from curation.steps.prune.decide import BEST, Prune, Pruning
 from curation.steps.prune.eps import MeasureEps
 from curation.steps.prune.looks import LookAgain, SuspectByCosine, SuspectByHash, SuspectImages
 from curation.steps.prune.neighbours import FindNeighbours
+from curation.steps.prune.pairs import EPS
 from curation.steps.prune.perceptual import LookAlikes
 from curation.steps.prune.similarity import IDENTITY, Likeness
 from curation.steps.prune.visits import Firsts, FitProbes, Visit
@@ -25,7 +26,6 @@ from schemas.stages import Stage
 # Bits of 64 that hashes of copies may differ in where --perceptual does not say: where texts must be equal as
 # well few pictures are compared, and a second look at them is cheap; else, and of mirrored pictures alone.
 WIDE_BITS, NARROW_BITS, FLIP_BITS = 16, 8, 6
-EPS = 0.08  # where --eps does not say and nothing can be measured: of texts and of vectors
 
 
 def prune_stages(context: Context) -> list[Stage]:
