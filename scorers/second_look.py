@@ -33,6 +33,7 @@ MOST_GAIN = 1.4  # of the light of one over the other
 MOST_TINT = 4.0  # levels of 256 that the colours differ by everywhere
 LEAST_COVER = 0.5
 MOST_OVERHANG = 2.0  # pixels
+COARSER = 0.97  # pixels of the right picture on one of the left one, below which it is the coarser one
 MOST_STRETCH = 0.05  # log of the scale of one axis over that of the other
 LEAST_CORRELATION = 0.9
 # Sides of the windows that are compared, in pixels: about a stroke of a letter, and a digit.
@@ -53,7 +54,7 @@ class Look:
 
     Args:
         correlation: of the luminance, in [-1, 1]; higher is more alike.
-        cover: the share of the left picture that the right one shows as well, in [0, 1].
+        cover: the share of one picture, mostly the left one, that the other shows as well, in [0, 1].
         oddness: how far the oddest place stands out, over what copies may have; >= 0, lower is more alike.
             A copy has at most 1.
     """
@@ -98,7 +99,11 @@ def _seen(left: _Picture, right: _Picture) -> Look:
         place, correlation = ON_IT, _correlation(_smooth(left.inside[0]), _smooth(right.inside[0]), ON_IT)
     if correlation < LEAST_CORRELATION - 0.2 or not _is_view(left, right, place):
         return Look(correlation, 0.0, float("inf"))
-    return _compared(left, right, place)
+    seen = _compared(left, right, place)
+    if seen.oddness <= 1 or _scale(left, right, _in_whole(left, right, place)) >= COARSER:
+        return seen
+    # What is fine in the left one is not there in the right one, however much that is enlarged.
+    return min(seen, _compared(right, left, _inverse(place)), key=lambda each: each.oddness)
 
 
 @dataclass(frozen=True)
@@ -350,6 +355,17 @@ def _overhang(place: Place, shape: tuple[int, ...]) -> float:
         mutual = min(max(before, after, 0.0), max(-before, -after, 0.0))
         found = max(found, float(mutual / scale * n))
     return found
+
+
+def _scale(left: _Picture, right: _Picture, place: Place) -> float:
+    """How many pixels of the right picture lie on one of the left one, along the axis of fewer."""
+    (height, width), (other_height, other_width) = left.bands[0].shape, right.bands[0].shape
+    return float(min(place[0] * other_width / width, place[2] * other_height / height))
+
+
+def _inverse(place: Place) -> Place:
+    """The place of the right picture on the left one."""
+    return np.array([1 / place[0], -place[1] / place[0], 1 / place[2], -place[3] / place[2]])
 
 
 def _stretch(left: _Picture, right: _Picture, place: Place) -> float:
