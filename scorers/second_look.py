@@ -15,19 +15,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scorers.image_figures import inner_box
+from scorers.registration import (
+    HOPELESS,
+    ON_IT,
+    Place,
+    Plane,
+    aligned,
+    correlation_at,
+    correlation_of,
+    halved,
+    inverse,
+    moved_onto,
+    smooth,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
 
-Plane = NDArray[np.float32]
-Place = NDArray[np.float64]
 Values = NDArray[np.float64]
+Box = tuple[int, int, int, int]
 
-# Pixels that two pictures are compared at, at most; and up to which a step of the fit is cheap.
-PIXELS = 250_000
+PIXELS = 250_000  # that two pictures are compared at, at most
 MOST_FRAMED = 3  # times as many with the border
-ALIGNED_PIXELS = 70_000
-COARSEST = 40  # pixels of the shorter side, under which a picture is not halved again
 LEAST_INNER, LEAST_SIDE = 40, 16  # pixels of what lies in a border, and of what both show
 MOST_GAIN = 1.4  # of the light of one over the other
 MOST_TINT = 4.0  # levels of 256 that the colours differ by everywhere
@@ -44,8 +53,6 @@ FLAT = 8.0
 # have, and the most that the 99th percentile may be. Of 1,200 copies of 120 pictures of the shared mixture
 # (scaled, JPEG 40, brightened, cut, framed) 97 % stay below all; `benchmarks/duplicates.py` measures them.
 STRUCTURE, TONE, COLOUR = (0.02, (9.0, 7.4), 0.5), (1.0, (4.5, 3.5), 18.0), (1.0, (6.7, 5.0), 18.0)
-# A picture whose middle is another one's whole: where the search for the best place starts, and ends.
-STARTS, SURE_CORRELATION = (1.0, 0.9, 0.8, 1 / 0.9, 1 / 0.8), 0.98
 
 
 @dataclass(frozen=True)
@@ -65,15 +72,13 @@ class Look:
 
 
 NOTHING = Look(0.0, 0.0, float("inf"))
-ON_IT: Place = np.array([1.0, 0.0, 1.0, 0.0])  # the whole of one picture on the whole of the other
 
 
 def look(left: Image.Image, right: Image.Image) -> Look:
     """Lay `right` on `left` and compare them, window by window.
 
-    Borders of one tone are left out. The place of one on the other (scale and shift of both sides) is found
-    by Gauss-Newton steps from coarse to fine (Lucas and Kanade, An iterative image registration technique,
-    IJCAI 1981), with gain and offset of the light. The structure of a window is that of SSIM (Wang et al.,
+    Borders of one tone are left out. `scorers.registration` finds the place of one on the other (scale and
+    shift of both sides). The structure of a window is that of SSIM (Wang et al.,
     Image quality assessment, IEEE TIP 2004, eq. 10). All sums are those of numpy in a fixed order: equal
     pictures give equal bits, whatever the threads. About 80 ms for 448 x 448 pixels.
 
@@ -81,29 +86,29 @@ def look(left: Image.Image, right: Image.Image) -> Look:
         left: in mode RGB or L.
         right: likewise.
     """
-    one, other = _pictures(left, right)
-    seen = _seen(one, other)
-    if seen.oddness <= 1 or not (one.framed or other.framed):
+    inner, whole = _inner_boxes(left, right), _whole_boxes(left, right)
+    seen = _seen(*_pictures(left, right, inner))
+    if seen.oddness <= 1 or inner == whole:
         return seen
     # A light sky that was brightened is taken for a border.
-    whole = _seen(one.whole, other.whole)
-    return min(seen, whole, key=lambda each: (each.oddness, -each.correlation))
+    other = _seen(*_pictures(left, right, whole))
+    return min(seen, other, key=lambda each: (each.oddness, -each.correlation))
 
 
 def _seen(left: _Picture, right: _Picture) -> Look:
     if min(*left.inside[0].shape, *right.inside[0].shape) < LEAST_SIDE:
         return NOTHING
-    place, correlation = _aligned(left.inside[0], right.inside[0])
+    place, correlation = aligned(left.inside[0], right.inside[0])
     if not _is_view(left, right, place):
         # A thing on a plain ground lies well in many places.
-        place, correlation = ON_IT, _correlation(_smooth(left.inside[0]), _smooth(right.inside[0]), ON_IT)
-    if correlation < LEAST_CORRELATION - 0.2 or not _is_view(left, right, place):
+        place, correlation = ON_IT, correlation_at(smooth(left.inside[0]), smooth(right.inside[0]), ON_IT)
+    if correlation < HOPELESS or not _is_view(left, right, place):
         return Look(correlation, 0.0, float("inf"))
     seen = _compared(left, right, place)
     if seen.oddness <= 1 or _scale(left, right, _in_whole(left, right, place)) >= COARSER:
         return seen
     # What is fine in the left one is not there in the right one, however much that is enlarged.
-    return min(seen, _compared(right, left, _inverse(place)), key=lambda each: each.oddness)
+    return min(seen, _compared(right, left, inverse(place)), key=lambda each: each.oddness)
 
 
 @dataclass(frozen=True)
@@ -118,29 +123,26 @@ class _Picture:
     def inside(self) -> list[Plane]:
         return [np.ascontiguousarray(band[self.rows, self.columns]) for band in self.bands]
 
-    @property
-    def framed(self) -> bool:
-        """Whether it has a border."""
-        return self.inside[0].shape != self.bands[0].shape
-
-    @property
-    def whole(self) -> _Picture:
-        """Itself with its border."""
-        height, width = self.bands[0].shape
-        return _Picture(self.bands, slice(0, height), slice(0, width))
-
     def axis(self, axis: int) -> tuple[int, int, int]:
         """Of an axis: its pixels, the first one inside the border, and how many are inside."""
         span = (self.rows, self.columns)[axis]
         return self.bands[0].shape[axis], span.start, span.stop - span.start
 
 
-def _pictures(left: Image.Image, right: Image.Image) -> tuple[_Picture, _Picture]:
-    """Both with about equally many pixels inside their borders."""
-    boxes = [inner_box(image) for image in (left, right)]
-    if min(min(box[2] - box[0], box[3] - box[1]) for box in boxes) < LEAST_INNER:
-        # A thing on a plain ground, which is no border.
-        boxes = [(0, 0, *image.size) for image in (left, right)]
+def _inner_boxes(left: Image.Image, right: Image.Image) -> tuple[Box, Box]:
+    """What lies inside the borders of both, unless it is a thing on a plain ground, which is no border."""
+    one, other = inner_box(left), inner_box(right)
+    if min(min(box[2] - box[0], box[3] - box[1]) for box in (one, other)) < LEAST_INNER:
+        return _whole_boxes(left, right)
+    return one, other
+
+
+def _whole_boxes(left: Image.Image, right: Image.Image) -> tuple[Box, Box]:
+    return (0, 0, *left.size), (0, 0, *right.size)
+
+
+def _pictures(left: Image.Image, right: Image.Image, boxes: tuple[Box, Box]) -> tuple[_Picture, _Picture]:
+    """Both with about equally many pixels inside their boxes."""
     areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in boxes]
     most = min(PIXELS, *areas)
     one, other = (
@@ -150,7 +152,7 @@ def _pictures(left: Image.Image, right: Image.Image) -> tuple[_Picture, _Picture
     return one, other
 
 
-def _scaled(image: Image.Image, box: tuple[int, int, int, int], factor: float) -> _Picture:
+def _scaled(image: Image.Image, box: Box, factor: float) -> _Picture:
     from PIL import Image
 
     factor = min(factor, 1.0)
@@ -166,134 +168,13 @@ def _scaled(image: Image.Image, box: tuple[int, int, int, int], factor: float) -
     return _Picture(bands, slice(first[1], last[1]), slice(first[0], last[0]))
 
 
-# --- one picture on the other ------------------------------------------------------------------------------
-# A place is (scale, shift) of x and of y: the point (u, v) of the left picture, both in [0, 1], lies at
-# (place[0] u + place[1], place[2] v + place[3]) of the right one.
-
-
-def _aligned(left: Plane, right: Plane) -> tuple[Place, float]:
-    """The place of the left picture on the right one, and how well they correlate there."""
-    levels = list(zip(*_pyramids(left, right), strict=True))
-    coarse, other_coarse = (_smooth(_smooth(_smooth(plane))) for plane in levels[0])
-    found = []
-    for start in STARTS:
-        middle = np.array([start, (1 - start) / 2, start, (1 - start) / 2])
-        place = _fitted(coarse, other_coarse, middle, 12)
-        found.append((_correlation(coarse, other_coarse, place), place))
-        if found[-1][0] >= SURE_CORRELATION:
-            break
-    correlation, place = max(found, key=lambda each: each[0])
-    if correlation < LEAST_CORRELATION - 0.2:
-        return place, correlation
-    for one, other in levels:
-        steps = 6 if one.size <= ALIGNED_PIXELS else 3
-        place = _fitted(_smooth(one), _smooth(other), place, steps)
-    return place, _correlation(_smooth(left), _smooth(right), place)
-
-
-def _pyramids(left: Plane, right: Plane) -> tuple[list[Plane], list[Plane]]:
-    """Both pictures, halved as often as both can be, the smallest first."""
-    pyramids = []
-    for plane in (left, right):
-        levels = [plane]
-        while min(levels[-1].shape) >= COARSEST:
-            levels.append(_halved(_smooth(levels[-1])))
-        pyramids.append(levels)
-    n = min(map(len, pyramids))
-    one, other = (levels[:n][::-1] for levels in pyramids)
-    return one, other
-
-
-def _fitted(left: Plane, right: Plane, place: Place, steps: int) -> Place:
-    height, width = left.shape
-    u, v = _middles(width)[None, :], _middles(height)[:, None]
-    for _ in range(steps):
-        moved, rows, columns = _moved(right, place, left.shape)
-        if min(rows.stop - rows.start, columns.stop - columns.start) < 8:
-            return place
-        down, along = (np.gradient(moved, axis=axis)[rows, columns] for axis in (0, 1))
-        along, down = along * width / place[0], down * height / place[2]
-        light = moved[rows, columns]
-        ones = np.ones_like(light)
-        slopes = np.stack([along * u[:, columns], along, down * v[rows], down, light, ones]).reshape(6, -1)
-        normal = np.einsum("in,jn->ij", slopes, slopes).astype(np.float64)
-        normal[np.diag_indices(6)] += 1e-5 * normal.diagonal() + 1e-3
-        towards = np.einsum("in,n->i", slopes, left[rows, columns].ravel()).astype(np.float64)
-        solved = np.linalg.solve(normal, towards)
-        step = np.clip(solved[:4] / np.clip(solved[4], 0.3, 3.0), -0.05, 0.05)
-        place = place + step
-        place[[0, 2]] = np.clip(place[[0, 2]], 0.5, 2.0)
-        if np.abs(step).max() < 1e-4:
-            break
-    return place
-
-
-def _moved(right: Plane, place: Place, shape: tuple[int, ...]) -> tuple[Plane, slice, slice]:
-    """The right picture on the grid of the left one, and the rows and columns where there is some of it."""
-    (top, rows), (left, columns) = (
-        _read_at(place[2 * axis] * _middles(n) + place[2 * axis + 1], size)
-        for axis, n, size in ((1, shape[0], right.shape[0]), (0, shape[1], right.shape[1]))
-    )
-    (y, down), (x, along) = top, left
-    between = right[y] * (1 - down[:, None]) + right[y + 1] * down[:, None]
-    moved = between[:, x] * (1 - along[None, :]) + between[:, x + 1] * along[None, :]
-    return moved.astype(np.float32, copy=False), rows, columns
-
-
-def _read_at(points: Plane, size: int) -> tuple[tuple[NDArray[np.int64], Plane], slice]:
-    """Of points of an axis of `size` pixels the pixel before, the way past it, and which lie inside."""
-    at = (points * size - 0.5).astype(np.float32)
-    inside = np.flatnonzero((at >= 0) & (at <= size - 1))
-    held = np.clip(at, 0, size - 1.001)
-    before = held.astype(np.int64)
-    within = slice(int(inside[0]) + 1, int(inside[-1])) if len(inside) > 2 else slice(0, 0)
-    return (before, (held - before).astype(np.float32)), within
-
-
-def _middles(n: int) -> Plane:
-    """Where the middles of n pixels lie in [0, 1]."""
-    return ((np.arange(n) + 0.5) / n).astype(np.float32)
-
-
-def _smooth(plane: Plane) -> Plane:
-    """Each pixel with its neighbours, 1:2:1 along both axes."""
-    for axis in (0, 1):
-        wide = np.pad(plane, [(1, 1) if each == axis else (0, 0) for each in (0, 1)], mode="edge")
-        before, here, after = (
-            np.take(wide, np.arange(start, start + plane.shape[axis]), axis) for start in range(3)
-        )
-        plane = ((before + 2 * here + after) / 4).astype(np.float32, copy=False)
-    return plane
-
-
-def _halved(plane: Plane) -> Plane:
-    height, width = plane.shape
-    even = plane[: height // 2 * 2, : width // 2 * 2]
-    halved = (even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]) / 4
-    return halved.astype(np.float32, copy=False)
-
-
-def _correlation(left: Plane, right: Plane, place: Place) -> float:
-    moved, rows, columns = _moved(right, place, left.shape)
-    if min(rows.stop - rows.start, columns.stop - columns.start) < 8:
-        return 0.0
-    one, other = left[rows, columns].astype(np.float64), moved[rows, columns].astype(np.float64)
-    return _correlated(one, other)
-
-
-def _correlated(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    one, other = one - one.mean(), other - other.mean()
-    length = float(np.sqrt((one * one).sum() * (other * other).sum()))
-    return float((one * other).sum()) / length if length else 0.0
-
-
 # --- window by window --------------------------------------------------------------------------------------
 
 
 def _compared(left: _Picture, right: _Picture, place: Place) -> Look:
     """Compare all that both pictures show, border or not: what stands in one in the other's border is odd."""
     whole = _in_whole(left, right, place)
-    moved = [_moved(band, whole, left.bands[0].shape) for band in right.bands[1:]]
+    moved = [moved_onto(band, whole, left.bands[0].shape) for band in right.bands[1:]]
     _, rows, columns = moved[0]
     rows, columns = (slice(span.start + 1, max(span.stop - 1, span.start + 1)) for span in (rows, columns))
     inside = _overlap(left.rows, rows), _overlap(left.columns, columns)
@@ -308,12 +189,12 @@ def _compared(left: _Picture, right: _Picture, place: Place) -> Look:
     )
     light, other_light = _lights(_coarse(channels), _coarse(other_channels))
     (one, *tints), (other, *other_tints) = light.on(channels), other_light.on(other_channels)
-    one, other = (_smooth(plane.astype(np.float32)).astype(np.float64) for plane in (one, other))
+    one, other = (smooth(plane.astype(np.float32)).astype(np.float64) for plane in (one, other))
     within = tuple(
         slice(span.start - of.start, span.stop - of.start)
         for span, of in zip(inside, (rows, columns), strict=True)
     )
-    correlation = _correlated(one[within], other[within])
+    correlation = correlation_of(one[within], other[within])
     gain = one[within].std() / max(float(other[within].std()), 1e-6)
     if correlation < LEAST_CORRELATION or cover < LEAST_COVER or not 0.9 < gain < 1 / 0.9:
         return Look(correlation, cover, float("inf"))
@@ -361,11 +242,6 @@ def _scale(left: _Picture, right: _Picture, place: Place) -> float:
     """How many pixels of the right picture lie on one of the left one, along the axis of fewer."""
     (height, width), (other_height, other_width) = left.bands[0].shape, right.bands[0].shape
     return float(min(place[0] * other_width / width, place[2] * other_height / height))
-
-
-def _inverse(place: Place) -> Place:
-    """The place of the right picture on the left one."""
-    return np.array([1 / place[0], -place[1] / place[0], 1 / place[2], -place[3] / place[2]])
 
 
 def _stretch(left: _Picture, right: _Picture, place: Place) -> float:
@@ -442,7 +318,7 @@ def _lights(one: Values, other: Values) -> tuple[_Light, _Light]:
 
 def _coarse(channels: Values) -> Values:
     """Half as large and smooth: without the noise of JPEG."""
-    return np.stack([_smooth(_halved(channel.astype(np.float32))) for channel in channels]).astype(np.float64)
+    return np.stack([smooth(halved(channel.astype(np.float32))) for channel in channels]).astype(np.float64)
 
 
 def _of_spread(one: Values, other: Values) -> _Light:

@@ -29,14 +29,22 @@ class Wrapped:
         return getattr(self.stage, name)
 
 
+def over(sign: Path) -> Path:
+    """What a held task leaves behind once it goes on by itself."""
+    return sign.with_suffix(".over")
+
+
 @dataclass(frozen=True)
 class Held(Wrapped):
-    """Once `after` shards are in the ledger, the first task to come writes its pid into `sign` and waits."""
+    """Once `after` shards are in the ledger, the first task to come writes its pid into `sign` and waits.
+
+    If nobody stops it, it says in `over` that it waited in vain.
+    """
 
     ledger: Path
     sign: Path
     after: int = 3
-    seconds: float = 60
+    seconds: float = 240
 
     def finish(self, rows: pa.RecordBatch, prepared: Any) -> pa.RecordBatch:
         """Of a map stage."""
@@ -58,6 +66,7 @@ class Held(Wrapped):
         except FileExistsError:
             return
         time.sleep(self.seconds)
+        over(self.sign).touch()
 
 
 @dataclass(frozen=True)
