@@ -18,7 +18,9 @@ ALIGNED_PIXELS = 70_000  # up to which a step of the fit is cheap
 COARSEST = 40  # pixels of the shorter side, under which a picture is not halved again
 # A picture whose middle is another one's whole: where the search for the best place starts, and ends.
 STARTS, SURE_CORRELATION = (1.0, 0.9, 0.8, 1 / 0.9, 1 / 0.8), 0.98
-HOPELESS = 0.7  # a correlation of the coarse pictures, below which the fine ones are not laid on each other
+# Of 395 copies of the shared mixture none correlated less than 0.91 at any of its levels; of two receipts
+# half are below 0.3 at some level.
+HOPELESS = 0.85
 
 
 def aligned(left: Plane, right: Plane) -> tuple[Place, float]:
@@ -36,17 +38,22 @@ def aligned(left: Plane, right: Plane) -> tuple[Place, float]:
     found = []
     for start in STARTS:
         middle = np.array([start, (1 - start) / 2, start, (1 - start) / 2])
-        place = _fitted(coarse, other_coarse, middle, 12)
+        place = _fitted(coarse, other_coarse, middle, 4)
         found.append((correlation_at(coarse, other_coarse, place), place))
         if found[-1][0] >= SURE_CORRELATION:
             break
-    correlation, place = max(found, key=lambda each: each[0])
+    place = _fitted(coarse, other_coarse, max(found, key=lambda each: each[0])[1], 12)
+    correlation = correlation_at(coarse, other_coarse, place)
     if correlation < HOPELESS:
         return place, correlation
     for one, other in levels:
         steps = 6 if one.size <= ALIGNED_PIXELS else 3
-        place = _fitted(smooth(one), smooth(other), place, steps)
-    return place, correlation_at(smooth(left), smooth(right), place)
+        one, other = smooth(one), smooth(other)
+        place = _fitted(one, other, place, steps)
+        correlation = correlation_at(one, other, place)
+        if correlation < HOPELESS:
+            break
+    return place, correlation
 
 
 def _pyramids(left: Plane, right: Plane) -> tuple[list[Plane], list[Plane]]:

@@ -38,6 +38,7 @@ Box = tuple[int, int, int, int]
 PIXELS = 250_000  # that two pictures are compared at, at most
 MOST_FRAMED = 3  # times as many with the border
 LEAST_INNER, LEAST_SIDE = 40, 16  # pixels of what lies in a border, and of what both show
+SAME_BORDER = 0.01  # of the sides of the pictures
 MOST_GAIN = 1.4  # of the light of one over the other
 MOST_TINT = 4.0  # levels of 256 that the colours differ by everywhere
 LEAST_COVER = 0.5
@@ -88,7 +89,7 @@ def look(left: Image.Image, right: Image.Image) -> Look:
     """
     inner, whole = _inner_boxes(left, right), _whole_boxes(left, right)
     seen = _seen(*_pictures(left, right, inner))
-    if seen.oddness <= 1 or inner == whole:
+    if seen.oddness <= 1 or _same_borders(left, right, inner):
         return seen
     # A light sky that was brightened is taken for a border.
     other = _seen(*_pictures(left, right, whole))
@@ -135,6 +136,12 @@ def _inner_boxes(left: Image.Image, right: Image.Image) -> tuple[Box, Box]:
     if min(min(box[2] - box[0], box[3] - box[1]) for box in (one, other)) < LEAST_INNER:
         return _whole_boxes(left, right)
     return one, other
+
+
+def _same_borders(left: Image.Image, right: Image.Image, boxes: tuple[Box, Box]) -> bool:
+    """Whether both have the same border, so that with it they lie on each other as without."""
+    shares = [np.array(box) / (image.size * 2) for box, image in zip(boxes, (left, right), strict=True)]
+    return bool(np.abs(shares[0] - shares[1]).max() <= SAME_BORDER)
 
 
 def _whole_boxes(left: Image.Image, right: Image.Image) -> tuple[Box, Box]:
