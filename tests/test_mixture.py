@@ -151,12 +151,12 @@ def re_encoded(data: Path, mixture: Path, bench: Path, seed: int) -> dict[str, b
     originals = {}
     bench.mkdir(parents=True)
     for n, path in enumerate(random.Random(seed).sample(sorted(shown), 100)):
-        data = (mixture / path).read_bytes()
-        image = to_rgb(Image.open(io.BytesIO(data)))
+        content = (mixture / path).read_bytes()
+        image = to_rgb(Image.open(io.BytesIO(content)))
         factor = (0.5, 0.7, 1.4)[n % 3]
         width, height = (max(16, round(side * factor)) for side in image.size)
         image.resize((width, height)).save(bench / f"{n:03}.jpg", quality=80)
-        originals[f"{n:03}.jpg"] = hashlib.sha256(data).digest()
+        originals[f"{n:03}.jpg"] = hashlib.sha256(content).digest()
     return originals
 
 
