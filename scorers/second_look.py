@@ -164,8 +164,7 @@ def _scaled(image: Image.Image, box: Box, factor: float) -> _Picture:
 
     factor = min(factor, 1.0)
     size = max(1, round(image.width * factor)), max(1, round(image.height * factor))
-    how = Image.Resampling.BOX if factor < 0.6 else Image.Resampling.BILINEAR
-    scaled = image.convert("RGB").resize(size, how)
+    scaled = image.convert("RGB").resize(size, Image.Resampling.BICUBIC)
     bands = [np.asarray(band, np.float32) for band in (scaled.convert("L"), *scaled.split())]
     across, down = size[0] / image.width, size[1] / image.height
     first, last = (
