@@ -177,12 +177,12 @@ def test_the_whole_chain_gives_the_local_engines_bytes(
 @pytest.mark.usefixtures("executors")
 def test_real_records_of_a_dozen_sources_give_the_local_engines_bytes(shared: Path, tmp_path: Path) -> None:
     mixture = shared / "mixture"
-    records = json.loads((mixture / "mixture.json").read_text())[::12]
+    records = json.loads((mixture / "mixture.json").read_text())[::24]
     (tmp_path / "mixture.json").write_text(json.dumps(records))
     for name, settings in (("local", {}), ("spark", {**ON_SPARK, "run.partitions": 8})):
         folder, data = tmp_path / name, {"mixture": tmp_path / "mixture.json"}
         Workspace.init(folder, data, images=[mixture], model="builtin")
-        counts = Workspace(folder, {**settings, "run.shard_rows": 64}).select("30%")
+        counts = Workspace(folder, {**settings, "run.shard_rows": 32}).select("30%")
     assert counts["n_read"] == len(records)
     assert digests(tmp_path / "spark") == digests(tmp_path / "local")
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 ROOT = Path(__file__).resolve().parents[1]
-SMALL = {"run.shard_rows": 16}
+SMALL = {"run.shard_rows": 32}
 N = 64  # records
 CONF = {
     "spark.ui.enabled": "false",
@@ -108,7 +108,7 @@ def submitted(
     """The whole chain with `--env none`."""
     folder = tmp_path_factory.mktemp("none")
     Workspace.init(folder, {"demo": pool / "pool.json"}, images=[pool], model="builtin")
-    asked = f"--memory {PYTHON} --shard-rows 16 --json"
+    asked = f"--memory {PYTHON} --shard-rows 32 --json"
     line = f"--deploy-mode client --env none --name nightly -- select --budget 30% {asked}"
     return folder, *submit(cluster, folder, line)
 
@@ -168,7 +168,7 @@ def test_with_an_archive_it_computes_in_the_environment_that_travels(
 ) -> None:
     Workspace.init(tmp_path, {"demo": pool / "pool.json"}, images=[pool], model="builtin")
     one = "--conf spark.cores.max=1"  # as each executor unpacks the archive
-    line = f"--deploy-mode client --env archive {one} -- ingest --shard-rows 16 --json"
+    line = f"--deploy-mode client --env archive {one} -- ingest --shard-rows 32 --json"
     counts, peaks = submit(cluster, tmp_path, line, str(environment))
     assert counts["n_read"] == N
     assert peaks.interpreters == {"./environment/bin/python"}
