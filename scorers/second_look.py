@@ -79,9 +79,9 @@ def look(left: Image.Image, right: Image.Image) -> Look:
     """Lay `right` on `left` and compare them, window by window.
 
     Borders of one tone are left out. `scorers.registration` finds the place of one on the other (scale and
-    shift of both sides). The structure of a window is that of SSIM (Wang et al.,
-    Image quality assessment, IEEE TIP 2004, eq. 10). All sums are those of numpy in a fixed order: equal
-    pictures give equal bits, whatever the threads. About 80 ms for 448 x 448 pixels.
+    shift of both sides). The structure of a window is that of SSIM (Wang et al., Image quality assessment,
+    IEEE TIP 2004, eq. 10). All sums are those of numpy in a fixed order: equal pictures give equal bits,
+    whatever the threads. About 30 ms a pair of the shared mixture, 100 of two receipts.
 
     Args:
         left: in mode RGB or L.

@@ -188,7 +188,7 @@ class LookAgain:
     source: SuspectImages
     name: str
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     writes: ClassVar[pa.Schema] = LOOKS
 
     def params(self) -> dict[str, Any]:
