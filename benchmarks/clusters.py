@@ -62,7 +62,7 @@ def main() -> None:
     figures: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         data = subset(Path(folder), limit)
-        Workspace.init(Path(folder, "work"), {"mix": data}, images=[SHARED / "mixture"], model="builtin")
+        Workspace.init(Path(folder, "work"), {"mix": data}, images=[SHARED / "mixture"], model="builtin:tiny")
         for vectors in VECTORS if flags.vlm else VECTORS[:1]:
             settings = {"cluster.vectors": vectors, "vlm.model": flags.vlm}
             workspace = Workspace(Path(folder, "work"), settings)

@@ -88,7 +88,7 @@ class Pruned:
 def prune(at: Path, data: Path, images: Sequence[Path], settings: Mapping[str, Any]) -> Pruned:
     """Prune the pool, in the workspace of an earlier run where there is one."""
     if not (at / "curate.toml").exists():
-        Workspace.init(at, {"pool": data}, images=list(dict.fromkeys(images)), model="builtin")
+        Workspace.init(at, {"pool": data}, images=list(dict.fromkeys(images)), model="builtin:tiny")
     workspace = Workspace(at, {**SETTINGS, **settings})
     start = time.perf_counter()
     counts = workspace.prune()

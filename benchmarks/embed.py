@@ -27,6 +27,7 @@ from curation.executor.local import LocalEngine
 from curation.executor.memory import MemoryLimit
 from curation.executor.planner import Planner
 from curation.models.encoder import load_encoder
+from curation.models.spec import CLIPS
 from curation.progress import Silent
 from curation.readers.images import to_rgb
 from curation.readers.sources import find_spans
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from schemas.stages import Stage
 
 BATCH = 32
-MODELS = ("builtin", "ViT-B-32/random")
+MODELS = ("builtin", "builtin:tiny", "ViT-B-32/random")
 
 
 def stage_of(folder: Path, model: str, limit: int) -> tuple[Planner, Stage, list[Path]]:
@@ -146,7 +147,7 @@ def main() -> None:
     flags = arguments(__doc__)
     figures: dict[str, float] = {}
     for model in MODELS:
-        limit = {"builtin": 512, "ViT-B-32/random": 128}[model] if flags.quick else 512
+        limit = 128 if flags.quick and model not in CLIPS else 512
         figures |= benchmark(model, limit, 2 if flags.quick else flags.repeat)
     show("embed", figures, ["torch", "open_clip_torch", "pillow"], as_json=flags.json)
 

@@ -69,7 +69,7 @@ def benchmark(vlm: str, limit: int, repeat: int) -> dict[str, float]:
         folder = Path(scratch)
         data = subset(folder, limit)
         workspace = Workspace.init(
-            folder / "work", {"pool": data}, images=[SHARED / "mixture"], model="builtin"
+            folder / "work", {"pool": data}, images=[SHARED / "mixture"], model="builtin:tiny"
         )
         workspace = Workspace(folder / "work", {"vlm.model": vlm})
         spans = find_spans(workspace.config, workspace.store.root, workspace.base, Silent())

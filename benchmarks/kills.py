@@ -63,7 +63,7 @@ def kill_often(pool: Path, scratch: Path, kills: int, seed: int = 0) -> dict[str
     from curation.workspace import Workspace
 
     def fresh(name: str) -> Path:
-        Workspace.init(scratch / name, {"pool": pool / "pool.json"}, images=[pool], model="builtin")
+        Workspace.init(scratch / name, {"pool": pool / "pool.json"}, images=[pool], model="builtin:tiny")
         return scratch / name
 
     reference = fresh("reference")

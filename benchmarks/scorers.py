@@ -63,7 +63,7 @@ def planted(out: Path, seed: int, per_kind: int, records: int | None) -> dict[in
 
 def scored(data: Path, work: Path) -> Workspace:
     """The planted pool, scored."""
-    made = Workspace.init(work, {"planted": data / "data.json"}, images=[data], model="builtin")
+    made = Workspace.init(work, {"planted": data / "data.json"}, images=[data], model="builtin:tiny")
     workspace = Workspace(made.base, {"run.max_errors": "100%"})
     workspace.score()
     return workspace

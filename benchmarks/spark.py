@@ -118,7 +118,7 @@ class Pool:
 def ingested(folder: Path, limit: int) -> Pool:
     """`limit` records of the mixture with an image each, none twice."""
     data = subset(folder, limit)
-    Workspace.init(folder / "work", {"pool": data}, images=[SHARED / "mixture"], model="builtin")
+    Workspace.init(folder / "work", {"pool": data}, images=[SHARED / "mixture"], model="builtin:tiny")
     workspace = Workspace(folder / "work", {"run.shard_rows": SHARD_ROWS})
     workspace.ingest()
     manifest = workspace.store.manifest("images")
@@ -229,7 +229,11 @@ def smallest_cosine(pool: Pool, out: Path) -> float:
 
 def against_the_local_engine(pool: Pool, repeat: int) -> dict[str, float]:
     """Inside a session in `local[2]`."""
-    stage, local, cluster = pool.stage("builtin"), LocalEngine(pool.workspace.store, AMPLE), pool.on_spark()
+    stage, local, cluster = (
+        pool.stage("builtin:tiny"),
+        LocalEngine(pool.workspace.store, AMPLE),
+        pool.on_spark(),
+    )
     pool.run(local, stage)
     expected = pool.workspace.store.manifest("image_vectors")
     pool.run(cluster, stage)
@@ -266,7 +270,7 @@ def against_two_udfs(session: Any, pool: Pool, folder: Path, repeat: int) -> dic
 
 def against_one_executor(pool: Pool, folder: Path, repeat: int) -> dict[str, float]:
     """On a standalone cluster of two workers with a core each."""
-    stage, found = pool.stage("builtin"), {}
+    stage, found = pool.stage("builtin:tiny"), {}
     with Standalone(folder, pinned=True) as cluster:
         for n in (1, 2):
             with spark(cluster.url, **{"spark.cores.max": str(n)}) as session:

@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from curation.models.spec import BUILTIN, CLIPS
 from jobs import launch, pack
 from jobs.java import require_java
 from jobs.masters import DRIVER_ENV
@@ -216,8 +217,8 @@ def _application(asked: Submission) -> list[str]:
 
 def _weights(asked: Submission) -> str:
     model = asked.config.embed.model if asked.config else str(asked.overrides.get("embed.model", ""))
-    if model == "builtin":
-        return "builtin is part of our code"
+    if model in CLIPS:
+        return f"{model} is part of our code" + (" and of the environment" if model == BUILTIN else "")
     if _on_disk(model):
         return f"{model} is opened by every node at this path"
     return f"{model or 'the model'} is in the Hugging Face cache of each node (HF_HOME), or is fetched to it"

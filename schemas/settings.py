@@ -68,7 +68,7 @@ class Embed(Section):
     model: str = setting(
         "ViT-B-32/laion2b_s34b_b79k",
         "--model MODEL",
-        "builtin, ARCH/PRETRAINED of open_clip, hf-hub:ORG/NAME, or a local checkpoint.",
+        "builtin, builtin:tiny, ARCH/PRETRAINED of open_clip, hf-hub:ORG/NAME, or a local checkpoint.",
     )
     batch: int = setting(32, "--batch N", "Images or texts a forward pass.", ge=1, le=4096)
     # Six crops an image.

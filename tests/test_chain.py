@@ -36,7 +36,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def done(pool: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace after `select`; tests that change it work on a copy."""
     path = tmp_path_factory.mktemp("done") / "work"
-    Workspace.init(path, {"demo": pool / "pool.json"}, images=[pool], model="builtin")
+    Workspace.init(path, {"demo": pool / "pool.json"}, images=[pool], model="builtin:tiny")
     workspace = Workspace(path, SMALL)
     workspace.select("30%")
     return workspace
@@ -124,7 +124,7 @@ def test_a_second_dataset_computes_its_own_shards_only(copy: Workspace, tmp_path
 def test_the_selection_does_not_depend_on_the_size_of_shards_or_the_workers(
     done: Workspace, pool: Path, tmp_path: Path
 ) -> None:
-    Workspace.init(tmp_path, {"demo": pool / "pool.json"}, images=[pool], model="builtin")
+    Workspace.init(tmp_path, {"demo": pool / "pool.json"}, images=[pool], model="builtin:tiny")
     other = Workspace(tmp_path, {"run.shard_rows": 100, "run.workers": 2})
     other.select("30%")
     for table in ("vectors", "alignment", "clusters", "selection"):
@@ -139,7 +139,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(pool: Path, tmp_pa
 
 @pytest.mark.slow
 def test_two_runs_give_the_same_bytes(done: Workspace, pool: Path, tmp_path: Path) -> None:
-    Workspace.init(tmp_path, {"demo": pool / "pool.json"}, images=[pool], model="builtin")
+    Workspace.init(tmp_path, {"demo": pool / "pool.json"}, images=[pool], model="builtin:tiny")
     Workspace(tmp_path, SMALL).select("30%")
     assert digests(tmp_path) == digests(here(done.base))
 
@@ -214,14 +214,14 @@ def test_a_pool_of_text_alone_goes_through(tmp_path: Path) -> None:
         filled = [{**turn, "value": turn["value"].format(n, n + 7)} for turn in turns]
         records.append({"id": n, "conversations": filled})
     (tmp_path / "text.json").write_text(json.dumps(records))
-    workspace = Workspace.init(tmp_path / "work", {"text": tmp_path / "text.json"}, model="builtin")
+    workspace = Workspace.init(tmp_path / "work", {"text": tmp_path / "text.json"}, model="builtin:tiny")
     assert workspace.select("5")["n_selected"] == 5
 
 
 def test_a_pool_without_a_good_record_says_so(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text('[{"id": 1}, {"id": 2}]')
     workspace = Workspace.init(
-        tmp_path / "work", {"bad": tmp_path / "bad.json"}, model="builtin", format="llava"
+        tmp_path / "work", {"bad": tmp_path / "bad.json"}, model="builtin:tiny", format="llava"
     )
     with pytest.raises(ReadError, match="no record could be read: all 2 are bad"):
         workspace.select("5")
@@ -230,6 +230,6 @@ def test_a_pool_without_a_good_record_says_so(tmp_path: Path) -> None:
 def test_lone_surrogates_and_control_characters_go_through(tmp_path: Path) -> None:
     turns = r'[{"from":"human","value":"a \ud800 b \u0000"},{"from":"gpt","value":"c\tfine"}]'
     (tmp_path / "odd.json").write_text('[{"id":"\\ud800","conversations":' + turns + "}]")
-    workspace = Workspace.init(tmp_path / "work", {"odd": tmp_path / "odd.json"}, model="builtin")
+    workspace = Workspace.init(tmp_path / "work", {"odd": tmp_path / "odd.json"}, model="builtin:tiny")
     counts = workspace.select("1")
     assert (counts["n_read"], counts["n_quarantined"]) == (1, 0)

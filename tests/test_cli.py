@@ -402,8 +402,11 @@ def test_rates_come_from_the_log(tmp_path: Path) -> None:
 def test_models_are_listed_with_where_they_are(tmp_path: Path) -> None:
     listed = json.loads(invoke(tmp_path, "models --json").stdout)
     assert listed["n_models"] == len(listed["models"]) > 100
-    first = listed["models"][0]
-    assert (first["name"], first["where"]) == ("builtin", "built in")
-    assert first["n_bytes"] > 1e6
+    shipped = listed["models"][:3]
+    assert [(found["name"], found["kind"]) for found in shipped] == [
+        ("builtin", "clip"), ("builtin", "vlm"), ("builtin:tiny", "clip"),
+    ]  # fmt: skip
+    assert {found["where"] for found in shipped} == {"built in"}
+    assert all(found["n_bytes"] > 1e6 for found in shipped)
     assert "laion2b_s34b_b79k" in invoke(tmp_path, "models 'ViT-B-32/*'").stdout
     assert "no model matches" in invoke(tmp_path, "models nothing-of-the-kind").stdout

@@ -112,7 +112,7 @@ class Reference:
 def local(tmp_path_factory: pytest.TempPathFactory) -> Reference:
     pool, folder = tmp_path_factory.mktemp("pool"), tmp_path_factory.mktemp("local")
     write_pool(pool, N, seed=3)
-    Workspace.init(folder, {"demo": pool / "pool.json"}, images=[pool], model="builtin")
+    Workspace.init(folder, {"demo": pool / "pool.json"}, images=[pool], model="builtin:tiny")
     with pytest.MonkeyPatch.context() as patch:
         replace(patch)
         Workspace(folder, SMALL).select("30%")
@@ -165,7 +165,7 @@ def small_bins(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_whole_chain_gives_the_local_engines_bytes(
     local: Reference, cluster: Standalone, tmp_path: Path
 ) -> None:
-    Workspace.init(tmp_path, {"demo": local.pool / "pool.json"}, images=[local.pool], model="builtin")
+    Workspace.init(tmp_path, {"demo": local.pool / "pool.json"}, images=[local.pool], model="builtin:tiny")
     counts = Workspace(tmp_path, ON_SPARK).select("30%")
     assert digests(tmp_path) == local.tables
     assert counts["retried"] == {}
@@ -181,7 +181,7 @@ def test_real_records_of_a_dozen_sources_give_the_local_engines_bytes(shared: Pa
     (tmp_path / "mixture.json").write_text(json.dumps(records))
     for name, settings in (("local", {}), ("spark", {**ON_SPARK, "run.partitions": 8})):
         folder, data = tmp_path / name, {"mixture": tmp_path / "mixture.json"}
-        Workspace.init(folder, data, images=[mixture], model="builtin")
+        Workspace.init(folder, data, images=[mixture], model="builtin:tiny")
         counts = Workspace(folder, {**settings, "run.shard_rows": 32}).select("30%")
     assert counts["n_read"] == len(records)
     assert digests(tmp_path / "spark") == digests(tmp_path / "local")
@@ -226,7 +226,7 @@ def test_an_image_that_a_stage_raises_on_ends_in_quarantine(
     replace(monkeypatch, images=lambda stage: Poisoned(stage, victim))
     for name, settings in (("local", SMALL), ("spark", ON_SPARK)):
         data = {"demo": local.pool / "pool.json"}
-        Workspace.init(tmp_path / name, data, images=[local.pool], model="builtin")
+        Workspace.init(tmp_path / name, data, images=[local.pool], model="builtin:tiny")
         counts = Workspace(tmp_path / name, settings).ingest()
     assert counts["quarantined"]["stage_failed"] >= 1
     assert counts["retried"] == {}

@@ -82,7 +82,7 @@ def test_a_copy_is_a_defect_beside_its_original_only():
 def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("compared")
     write_pool(folder, 120, seed=2)
-    Workspace.init(folder / "work", {"demo": folder / "pool.json"}, images=[folder], model="builtin")
+    Workspace.init(folder / "work", {"demo": folder / "pool.json"}, images=[folder], model="builtin:tiny")
     Workspace(folder / "work").select("25%", "random")
     return folder
 

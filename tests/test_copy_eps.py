@@ -101,7 +101,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def pruned(pool: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("work")
-    Workspace.init(folder, {"d": pool / "data.json"}, images=[pool], model="builtin")
+    Workspace.init(folder, {"d": pool / "data.json"}, images=[pool], model="builtin:tiny")
     workspace = Workspace(folder, SETTINGS)
     return workspace, workspace.run("prune")
 
@@ -183,7 +183,7 @@ def test_a_picture_too_small_to_be_cut_is_left_out(tmp_path: Path) -> None:
     for number in range(8, 16):
         coarse = Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8))
         coarse.resize((90, 90)).save(tmp_path / f"{number}.png")
-    Workspace.init(tmp_path / "work", {"d": tmp_path}, model="builtin")
+    Workspace.init(tmp_path / "work", {"d": tmp_path}, model="builtin:tiny")
     workspace = Workspace(tmp_path / "work", SETTINGS)
     workspace.run("prune")
     measured = workspace.store.read("copy_cosines")
@@ -199,7 +199,7 @@ def test_texts_alone_are_near_by_a_fixed_eps_and_nothing_is_measured_of_them(tmp
         for n, q in enumerate(said)
     ]
     (tmp_path / "data.json").write_text(json.dumps(records))
-    Workspace.init(tmp_path / "work", {"d": tmp_path / "data.json"}, model="builtin")
+    Workspace.init(tmp_path / "work", {"d": tmp_path / "data.json"}, model="builtin:tiny")
     counts = Workspace(tmp_path / "work", SETTINGS).run("prune")
     assert counts["pruned"] == {"near_duplicate": 1}
     assert counts["copies"]["n_groups"] == counts["n_looks"] == 0

@@ -132,7 +132,7 @@ def test_a_folder_of_images_is_a_dataset(tmp_path: Path) -> None:
     (tmp_path / "data" / "notes.txt").write_text("no image")
     (tmp_path / "data" / "broken.png").write_bytes(b"\x89PNG nothing")
     assert detect(tmp_path / "data").name == "images"
-    workspace = Workspace.init(tmp_path / "work", {"photos": tmp_path / "data"}, model="builtin")
+    workspace = Workspace.init(tmp_path / "work", {"photos": tmp_path / "data"}, model="builtin:tiny")
     counts = workspace.embed()
     assert (counts["n_read"], counts["n_quarantined"], counts["n_image_vectors"]) == (4, 1, 4)
     rows = workspace.store.read("samples", ["uid", "key", "record_id"]).to_pylist()
@@ -182,7 +182,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def embedded(pool: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("work")
-    Workspace.init(folder, {"pool": pool / "pool.json"}, images=[pool], model="builtin").embed()
+    Workspace.init(folder, {"pool": pool / "pool.json"}, images=[pool], model="builtin:tiny").embed()
     return folder
 
 
@@ -240,7 +240,7 @@ def test_without_the_level_of_embeddings_nothing_is_embedded(
     pool: Path, work: Path, bench: Path, tmp_path: Path
 ) -> None:
     levels = {"decontaminate.levels": ("image", "perceptual", "text")}
-    Workspace.init(tmp_path / "new", {"pool": pool / "pool.json"}, images=[pool], model="builtin")
+    Workspace.init(tmp_path / "new", {"pool": pool / "pool.json"}, images=[pool], model="builtin:tiny")
     workspace = Workspace(tmp_path / "new", levels)
     found = workspace.decontaminate(str(bench))
     assert pairs(found) == pairs(Workspace(work, levels).decontaminate(str(bench)))
@@ -349,7 +349,7 @@ def test_a_leak_says_of_what(work: Path, bench: Path) -> None:
 @pytest.mark.slow
 def test_shards_and_workers_change_nothing(pool: Path, work: Path, bench: Path, tmp_path: Path) -> None:
     Workspace(work).decontaminate(str(bench))
-    Workspace.init(tmp_path / "small", {"pool": pool / "pool.json"}, images=[pool], model="builtin")
+    Workspace.init(tmp_path / "small", {"pool": pool / "pool.json"}, images=[pool], model="builtin:tiny")
     small = Workspace(tmp_path / "small", {"run.shard_rows": 16})
     small.decontaminate(str(bench))
     assert small.store.read("leaks").equals(Workspace(work).store.read("leaks"))
@@ -360,7 +360,7 @@ def test_both_engines_find_the_same_leaks(pool: Path, work: Path, bench: Path, t
     (tmp_path / "exam.json").write_text(json.dumps([record("copied", None, LONG, "So?")]))
     against = (str(bench), str(tmp_path / "exam.json"))
     Workspace(work).decontaminate(*against)
-    Workspace.init(tmp_path / "spark", {"pool": pool / "pool.json"}, images=[pool], model="builtin")
+    Workspace.init(tmp_path / "spark", {"pool": pool / "pool.json"}, images=[pool], model="builtin:tiny")
     settings = {"run.shard_rows": 16, "run.engine": "spark", "run.master": "local[2]"}
     spark = Workspace(tmp_path / "spark", settings)
     spark.decontaminate(*against)
@@ -406,7 +406,7 @@ def test_an_image_whose_name_is_no_utf8_is_quarantined(tmp_path: Path) -> None:
     folder.mkdir()
     picture(1).save(folder / "good.png")
     shutil.copy(os.fsencode(folder / "good.png"), os.fsencode(folder) + b"/caf\xe9.png")
-    workspace = Workspace.init(tmp_path / "work", {"photos": folder}, model="builtin")
+    workspace = Workspace.init(tmp_path / "work", {"photos": folder}, model="builtin:tiny")
     assert workspace.ingest()["quarantined"] == {"not_an_image": 1}
     rows = workspace.store.read("checked", ["record_id", "error_message"]).to_pylist()
     assert any(row["record_id"] == "caf\\xe9.png" and "rename" in row["error_message"] for row in rows[:1])

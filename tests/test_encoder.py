@@ -18,7 +18,7 @@ from clustering.processor import has_bf16_instructions
 from curation.generate import KINDS
 from curation.models.encoder import OpenClipEncoder, load_encoder
 from curation.models.encoders import bf16_cosine, resolve_environment
-from curation.models.spec import BUILTIN, model_identity, parse_spec
+from curation.models.spec import CLIPS, TINY, model_identity, parse_spec
 from curation.models.weights import verify_builtin
 from schemas.errors import ConfigError, ModelUnavailable
 from training.pairs import changed, recompressed
@@ -29,7 +29,7 @@ PICTURED = [kind for kind in KINDS if kind != "arithmetic"]
 
 @pytest.fixture(scope="module")
 def encoder() -> OpenClipEncoder:
-    return load_encoder("builtin", device="cpu", dtype="float32")
+    return load_encoder(TINY, device="cpu", dtype="float32")
 
 
 def drawn(n: int) -> list[Image.Image]:
@@ -39,14 +39,14 @@ def drawn(n: int) -> list[Image.Image]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "P"])
-@pytest.mark.parametrize("model", ["builtin", "RN50/random"])
+@pytest.mark.parametrize("model", [TINY, "RN50/random"])
 def test_pixels_equal_open_clips_own_transform_bit_for_bit(model: str, mode: str) -> None:
     import open_clip
     import torch
 
     ours = load_encoder(model, device="cpu", dtype="float32")
     _, _, theirs = open_clip.create_model_and_transforms(
-        f"local-dir:{BUILTIN}" if model == "builtin" else "RN50"
+        f"local-dir:{CLIPS[TINY]}" if model == TINY else "RN50"
     )
     for image in drawn(4):
         seen = image.convert(mode)
@@ -69,7 +69,7 @@ def test_vectors_have_unit_length_and_the_stated_shape(encoder: OpenClipEncoder)
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_row_does_not_depend_on_its_place_in_the_batch(dtype: str) -> None:
-    encoder = load_encoder("builtin", device="cpu", dtype=dtype)
+    encoder = load_encoder(TINY, device="cpu", dtype=dtype)
     pixels = np.stack([encoder.preprocess(image) for image in drawn(32)])
     tokens = encoder.tokenize([KINDS["scenes"](random.Random(seed)).caption for seed in range(32)])
     order = np.random.default_rng(0).permutation(32)
@@ -91,7 +91,7 @@ def test_threads_get_the_same_tokens_and_pixels(encoder: OpenClipEncoder) -> Non
         assert count == np.count_nonzero(tokens)
 
 
-@pytest.mark.parametrize("model", ["builtin", "RN50/random"])
+@pytest.mark.parametrize("model", [TINY, "RN50/random"])
 def test_split_keeps_every_word_and_every_piece_fits(model: str) -> None:
     encoder = load_encoder(model, device="cpu", dtype="float32")
     rng = random.Random(0)
@@ -149,7 +149,7 @@ def test_copies_are_near_and_other_pictures_are_not(encoder: OpenClipEncoder) ->
 
 @pytest.mark.slow
 def test_bf16_weights_are_close_to_float32() -> None:
-    assert bf16_cosine("builtin") >= 0.999
+    assert bf16_cosine(TINY) >= 0.999
 
 
 @pytest.mark.slow
@@ -211,8 +211,9 @@ def test_a_wrong_name_is_answered_with_close_ones(model: str, said: str) -> None
 
 
 def test_builtin_weights_that_differ_from_their_checksum_are_refused(tmp_path: Path) -> None:
-    content = bytearray((BUILTIN / "model.safetensors").read_bytes())
-    verify_builtin(BUILTIN)
+    content = bytearray((CLIPS[TINY] / "model.safetensors").read_bytes())
+    verify_builtin(CLIPS[TINY])
+    shutil.copy(CLIPS[TINY] / "model.sha256", tmp_path)
     content[-1] ^= 1
     (tmp_path / "model.safetensors").write_bytes(content)
     with pytest.raises(ModelUnavailable, match="damaged"):
@@ -233,7 +234,7 @@ def test_a_checkpoint_that_runs_code_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_local_folder_gives_the_vectors_of_its_weights(encoder: OpenClipEncoder, tmp_path: Path) -> None:
-    shutil.copytree(BUILTIN, tmp_path / "copy")
+    shutil.copytree(CLIPS[TINY], tmp_path / "copy")
     (tmp_path / "copy" / "model.safetensors").rename(tmp_path / "copy" / "open_clip_model.safetensors")
     local = load_encoder(str(tmp_path / "copy"), device="cpu", dtype="float32")
     pixels = np.stack([encoder.preprocess(image) for image in drawn(2)])
@@ -252,7 +253,7 @@ def test_a_local_folder_gives_the_vectors_of_its_weights(encoder: OpenClipEncode
 def test_the_environment_is_resolved_without_torch() -> None:
     code = (
         "import sys\nfrom curation.models.encoders import resolve_environment\n"
-        "found = resolve_environment('builtin', 'cpu')\n"
+        "found = resolve_environment('builtin:tiny', 'cpu')\n"
         "assert found['device'] == 'cpu' and len(found['sha256']) == 64, found\n"
         "assert {'dtype', 'torch', 'open_clip_torch', 'transformers', 'pillow'} <= set(found)\n"
         "assert 'torch' not in sys.modules and 'open_clip' not in sys.modules\n"
@@ -262,11 +263,11 @@ def test_the_environment_is_resolved_without_torch() -> None:
 
 def test_a_hidden_gpu_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert resolve_environment("builtin")["device"] == "cpu"
+    assert resolve_environment(TINY)["device"] == "cpu"
     with pytest.raises(ConfigError, match="no GPU is visible"):
-        resolve_environment("builtin", "cuda")
+        resolve_environment(TINY, "cuda")
     with pytest.raises(ConfigError, match="auto, cpu or cuda"):
-        resolve_environment("builtin", "tpu")
+        resolve_environment(TINY, "tpu")
 
 
 def test_bf16_is_read_from_the_processors_flags(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def workspace(pool: Path, tmp_path: Path) -> Workspace:
     """Ingested."""
-    Workspace.init(tmp_path / "work", {"demo": pool / "pool.json"}, images=[pool], model="builtin")
+    Workspace.init(tmp_path / "work", {"demo": pool / "pool.json"}, images=[pool], model="builtin:tiny")
     made = Workspace(tmp_path / "work")
     made.ingest()
     return made
@@ -109,7 +109,7 @@ def ask(opened: Workspace) -> dict[str, list[dict[str, Any]]]:
 
 
 def endpoint(server: Server, folder: Path, **more: Any) -> Endpoint:
-    Workspace.init(folder, {}, model="builtin")
+    Workspace.init(folder, {}, model="builtin:tiny")
     (folder / "curate.toml").write_text('[datasets.x]\npath = "x"\n')
     return known_endpoint(Workspace(folder, settings(server, **more)).config, folder / ".curate")
 
@@ -576,7 +576,7 @@ def test_an_image_that_changed_since_it_was_ingested_stops_the_run(pool: Path, t
 
     copy = tmp_path / "copy"
     shutil.copytree(pool, copy)
-    Workspace.init(tmp_path / "w", {"demo": copy / "pool.json"}, images=[copy], model="builtin")
+    Workspace.init(tmp_path / "w", {"demo": copy / "pool.json"}, images=[copy], model="builtin:tiny")
     with served() as server:
         opened = Workspace(tmp_path / "w", settings(server))
         opened.ingest()

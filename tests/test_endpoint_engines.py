@@ -56,7 +56,7 @@ def clustered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clustered")
     write_pool(folder / "pool", 96, seed=7)
     data = {"demo": folder / "pool" / "pool.json"}
-    Workspace.init(folder / "work", data, images=[folder / "pool"], model="builtin")
+    Workspace.init(folder / "work", data, images=[folder / "pool"], model="builtin:tiny")
     Workspace(folder / "work", {"run.shard_rows": 32, "capability.backend": "none"}).cluster()
     return folder
 
@@ -413,7 +413,7 @@ def test_a_dry_run_counts_requests_and_those_that_are_answered_and_sends_none(wo
 
 def test_a_dry_run_of_a_pool_that_is_not_read_yet_is_an_estimate(clustered: Path, tmp_path: Path) -> None:
     data = {"demo": clustered / "pool" / "pool.json"}
-    Workspace.init(tmp_path / "new", data, images=[clustered / "pool"], model="builtin")
+    Workspace.init(tmp_path / "new", data, images=[clustered / "pool"], model="builtin:tiny")
     asked = ["--capability", "endpoint", *flags("http://127.0.0.1:1/v1"), "--dry-run", "--json"]
     dry = run(tmp_path / "new", ["score", *asked])["endpoint"]
     assert dry["estimated"] is True

@@ -17,7 +17,7 @@ import pytest
 from curation.endpoint.asker import asker, close_askers
 from curation.endpoint.dialect import known_endpoint
 from curation.generate.pool import write_pool
-from curation.models.spec import BUILTINS
+from curation.models.spec import VLM
 from curation.workspace import Workspace
 from scorers.taxonomy import CAPABILITY_COLUMNS
 from tests.test_endpoint import ask
@@ -101,7 +101,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     few.write_text(
         json.dumps([r for r in records if "image" in r][:4] + [r for r in records if "image" not in r][:1])
     )
-    Workspace.init(tmp_path / "work", {"demo": few}, images=[tmp_path / "pool"], model="builtin")
+    Workspace.init(tmp_path / "work", {"demo": few}, images=[tmp_path / "pool"], model="builtin:tiny")
     return Workspace(tmp_path / "work")
 
 
@@ -135,7 +135,7 @@ def test_digits_of_a_served_model_become_points_and_what_is_no_json_a_reason(
 
 
 def test_the_builtin_vlm_is_asked_like_any_other(workspace: Workspace, tmp_path: Path) -> None:
-    model = BUILTINS["vlm"]
+    model = VLM
     with serving(model, tmp_path / "log") as url:
         tables, counts = asked(workspace, url, model, judge=False, timeout=300.0)
     rows = [row for row in tables["capability"] if "quarantined" not in (row["capability_reason"] or "")]

@@ -113,7 +113,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     _write_tar(folder / "web.tar")
     _write_messages(folder / "chat.jsonl")
     data = {"mix": folder / "mix.json", "web": folder / "web.tar", "chat": folder / "chat.jsonl"}
-    workspace = Workspace.init(folder / "work", data, images=[folder], model="builtin")
+    workspace = Workspace.init(folder / "work", data, images=[folder], model="builtin:tiny")
     # Plain squares are blank to the filters.
     workspace = Workspace(workspace.base, {"select.default_filters": False})
     counts = workspace.select(budget="80%", strategy="random")
@@ -419,7 +419,7 @@ def test_an_unknown_format_is_refused_with_the_names_of_the_known(made, tmp_path
 
 
 def test_without_a_selection_the_error_shows_the_command(made, tmp_path):
-    workspace = Workspace.init(tmp_path / "new", {"mix": made.folder / "mix.json"}, model="builtin")
+    workspace = Workspace.init(tmp_path / "new", {"mix": made.folder / "mix.json"}, model="builtin:tiny")
     with pytest.raises(WorkspaceError, match="curate select --budget 30%"):
         workspace.export(tmp_path / "out")
 
@@ -498,7 +498,7 @@ def test_explain_finds_by_uid_and_by_the_beginning_of_one(made):
 
 def test_explain_returns_every_record_of_an_id(made, tmp_path):
     (tmp_path / "two.json").write_bytes(b"[" + made.raw[5] + b"," + made.raw[5] + b"]")
-    workspace = Workspace.init(tmp_path / "work", {"two": tmp_path / "two.json"}, model="builtin")
+    workspace = Workspace.init(tmp_path / "work", {"two": tmp_path / "two.json"}, model="builtin:tiny")
     workspace.ingest()
     found = explain(workspace, "5")
     assert found["n_matches"] == 2

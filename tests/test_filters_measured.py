@@ -180,7 +180,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, records in {"told": told, "coin": coin}.items():
         (folder / f"{name}.json").write_text(json.dumps(records))
     data = {name: folder / f"{name}.json" for name in ("told", "coin")}
-    Workspace.init(folder / "work", data, images=[folder], model="builtin")
+    Workspace.init(folder / "work", data, images=[folder], model="builtin:tiny")
     Workspace(folder / "work", SETTINGS).run("cluster")
     return folder / "work"
 
@@ -333,7 +333,7 @@ def test_status_and_explain_say_what_was_measured(pool: Path) -> None:
 
 def test_status_of_what_was_never_measured_says_so(pool: Path, tmp_path: Path) -> None:
     made = Workspace.init(
-        tmp_path / "new", {"told": pool.parent / "told.json"}, images=[pool.parent], model="builtin"
+        tmp_path / "new", {"told": pool.parent / "told.json"}, images=[pool.parent], model="builtin:tiny"
     )
     made.ingest()
     with pytest.raises(CurateError, match="curate select --budget 30%"):

@@ -226,7 +226,9 @@ def ingested(folder, images, records, questions=None):
         for n, names in enumerate(records)
     ]
     (folder / "data.json").write_text(json.dumps(rows))
-    workspace = Workspace.init(folder / "work", {"d": folder / "data.json"}, images=[folder], model="builtin")
+    workspace = Workspace.init(
+        folder / "work", {"d": folder / "data.json"}, images=[folder], model="builtin:tiny"
+    )
     workspace.ingest()
     return workspace
 

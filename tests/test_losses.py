@@ -54,7 +54,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     for name, records in pools.items():
         (folder / f"{name}.json").write_text(json.dumps(records))
-    Workspace.init(folder, {name: folder / f"{name}.json" for name in pools}, model="builtin")
+    Workspace.init(folder, {name: folder / f"{name}.json" for name in pools}, model="builtin:tiny")
     # Which of such texts are near-duplicates is another matter.
     with (folder / "curate.toml").open("a") as file:
         file.write('[prune]\nsemantic = false\n[capability]\nbackend = "none"\n')

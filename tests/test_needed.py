@@ -30,7 +30,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def quick(pool: Path, work: Path, **settings: Any) -> Workspace:
     """A workspace that prunes without neighbours."""
-    Workspace.init(work, {"demo": pool / "pool.json"}, images=[pool], model="builtin")
+    Workspace.init(work, {"demo": pool / "pool.json"}, images=[pool], model="builtin:tiny")
     return Workspace(work, {"prune.semantic": False, **{f"prune.{key}": v for key, v in settings.items()}})
 
 

@@ -51,7 +51,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("work")
     write_pool(folder / "pool", 60, seed=1)
-    Workspace.init(folder, {"demo": folder / "pool" / "pool.json"}, images=[folder / "pool"], model="builtin")
+    Workspace.init(
+        folder, {"demo": folder / "pool" / "pool.json"}, images=[folder / "pool"], model="builtin:tiny"
+    )
     with (folder / "curate.toml").open("a") as file:
         file.write('\n[score]\nplugins = ["shouting"]\n[capability]\nbackend = "none"\n')
     return folder

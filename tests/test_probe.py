@@ -352,7 +352,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("work")
     write_pool(folder / "pool", 160, seed=2)
     workspace = Workspace.init(
-        folder, {"demo": folder / "pool" / "pool.json"}, images=[folder / "pool"], model="builtin"
+        folder, {"demo": folder / "pool" / "pool.json"}, images=[folder / "pool"], model="builtin:tiny"
     )
     workspace.embed()
     return folder
@@ -541,9 +541,10 @@ def test_examples_are_the_labelled_readable_samples_in_pool_order(work: Path) ->
 # --- the shipped one ---------------------------------------------------------------------------------------
 
 
-def test_the_shipped_scorer_fits_the_shipped_clip_and_says_what_it_is() -> None:
-    facts = builtin_probe().facts
-    assert facts["encoder"] == model_identity("builtin")
+@pytest.mark.parametrize("clip", ["builtin", "builtin:tiny"])
+def test_the_shipped_scorer_fits_the_shipped_clip_and_says_what_it_is(clip: str) -> None:
+    facts = builtin_probe(clip).facts
+    assert facts["encoder"] == model_identity(clip)
     assert not {"opencqa", "tabmwp", "flickr8k", "coco", "multi_image"} & facts["data"].keys()
     assert facts["cross_validation"]["macro_f1"] > 0.9
 
@@ -565,16 +566,16 @@ def test_the_shipped_scorer_scores_by_default_and_is_explained(work: Path) -> No
 def test_with_another_model_the_builtin_clip_embeds_beside_it(
     work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A copy of the built-in CLIP in a folder is another model with the same vectors."""
+    """Whatever `--model` is, the scores are those that come with `--model builtin`."""
     import shutil
 
-    from curation.models.spec import BUILTIN
+    from curation.models.spec import CLIPS, TINY
 
-    shutil.copytree(BUILTIN, tmp_path / "model")
-    Workspace.init(
-        tmp_path, {"demo": work / "pool" / "pool.json"}, images=[work / "pool"], model=str(tmp_path / "model")
-    )
-    other, plain = Workspace(tmp_path), Workspace(work)
+    shutil.copytree(CLIPS[TINY], tmp_path / "model")
+    pool = {"demo": work / "pool" / "pool.json"}
+    for name, model in (("other", str(tmp_path / "model")), ("plain", "builtin")):
+        Workspace.init(tmp_path / name, pool, images=[work / "pool"], model=model)
+    other, plain = Workspace(tmp_path / "other"), Workspace(tmp_path / "plain")
     other.score()
     plain.score()
     assert {"builtin_chunks", "builtin_vectors", "builtin_image_vectors"} <= set(other.store.tables())

@@ -137,7 +137,7 @@ def pruned(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     pool = tmp_path_factory.mktemp("pool")
     write_pool(pool, 300, seed=5)
     path = tmp_path_factory.mktemp("work") / "work"
-    Workspace.init(path, {"demo": pool / "pool.json"}, images=[pool], model="builtin")
+    Workspace.init(path, {"demo": pool / "pool.json"}, images=[pool], model="builtin:tiny")
     workspace = Workspace(path, SMALL)
     workspace.prune()
     return workspace
@@ -324,7 +324,7 @@ def looks(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
                 made.append(copies_of(base, f"{number}-flip.jpg", ImageOps.mirror(picture), folder))
     (folder / "looks.json").write_text(json.dumps(made))
     path = tmp_path_factory.mktemp("work") / "work"
-    Workspace.init(path, {"looks": folder / "looks.json"}, images=[folder], model="builtin")
+    Workspace.init(path, {"looks": folder / "looks.json"}, images=[folder], model="builtin:tiny")
     return Workspace(path, SMALL)
 
 
@@ -367,7 +367,7 @@ def test_every_copy_of_a_mirrored_picture_goes_and_bits_are_those_of_64(
     records = [{"id": name, "image": name, "conversations": talk} for name in names]
     records.append({"id": "moved", "image": "0.png", "conversations": moved})
     (tmp_path / "data.json").write_text(json.dumps(records))
-    Workspace.init(tmp_path / "work", {"d": tmp_path / "data.json"}, images=[tmp_path], model="builtin")
+    Workspace.init(tmp_path / "work", {"d": tmp_path / "data.json"}, images=[tmp_path], model="builtin:tiny")
     workspace = Workspace(tmp_path / "work", SMALL)
     counts, table = again(workspace, semantic=False, flip=True, **changes)
     bits = workspace.store.read("look_alikes").to_pylist()
@@ -386,7 +386,9 @@ def test_by_hash_a_picture_with_another_question_stays_but_for_the_key_image(loo
     for number, record in enumerate(records):
         record["conversations"][0]["value"] += f" Question {number}."
     (source.parent / "other.json").write_text(json.dumps(records))
-    Workspace.init(path, {"other": source.parent / "other.json"}, images=[source.parent], model="builtin")
+    Workspace.init(
+        path, {"other": source.parent / "other.json"}, images=[source.parent], model="builtin:tiny"
+    )
     assert again(Workspace(path, SMALL), semantic=False, perceptual=6)[0]["n_pruned"] == 0
     counts, _ = again(Workspace(path, SMALL), semantic=False, perceptual=6, key="image")
     assert counts["pruned"]["perceptual_duplicate"] >= 9
@@ -424,7 +426,7 @@ def resaved(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         records.append({"id": str(number), "image": images, "conversations": talk})
     (folder / "data.json").write_text(json.dumps(records))
     path = tmp_path_factory.mktemp("work") / "work"
-    Workspace.init(path, {"data": folder / "data.json"}, images=[folder], model="builtin")
+    Workspace.init(path, {"data": folder / "data.json"}, images=[folder], model="builtin:tiny")
     return Workspace(path, SMALL)
 
 
@@ -464,7 +466,7 @@ def test_pictures_without_any_text_have_equal_texts(tmp_path: Path) -> None:
     picture.save(tmp_path / "photos" / "a.png")
     picture.resize((200, 150)).save(tmp_path / "photos" / "b.png")
     ImageOps.invert(picture).save(tmp_path / "photos" / "c.png")
-    Workspace.init(tmp_path / "work", {"photos": tmp_path / "photos"}, model="builtin")
+    Workspace.init(tmp_path / "work", {"photos": tmp_path / "photos"}, model="builtin:tiny")
     counts, _ = again(Workspace(tmp_path / "work", SMALL), semantic=False)
     assert counts["pruned"] == {"perceptual_duplicate": 1}
 

@@ -652,7 +652,7 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A small pool with two heads, scored and selected by one of them."""
     folder = tmp_path_factory.mktemp("scored")
     write_pool(folder, 48, seed=5)
-    made = Workspace.init(folder, {"demo": folder / "pool.json"}, images=[folder], model="builtin")
+    made = Workspace.init(folder, {"demo": folder / "pool.json"}, images=[folder], model="builtin:tiny")
     rng = np.random.default_rng(0)
     head(folder / "a.safetensors", rng.standard_normal(256), np.array([1.0]))
     head(folder / "b.safetensors", rng.standard_normal((2, 256)))

@@ -78,7 +78,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         record("nothing", ["gone.png"], "<image>\nWhat is it?"),
     ]
     (folder / "pool.json").write_text(json.dumps(records))
-    made = Workspace.init(folder, {"demo": folder / "pool.json"}, images=[folder], model="builtin")
+    made = Workspace.init(folder, {"demo": folder / "pool.json"}, images=[folder], model="builtin:tiny")
     made.score()
     return made
 

@@ -283,7 +283,9 @@ def test_a_clause_reads_its_columns_once():
 def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bounds")
     write_pool(folder, 160, seed=5)
-    Workspace.init(folder / "work", {"demo": folder / "pool.json"}, images=[folder], model="builtin").prune()
+    Workspace.init(
+        folder / "work", {"demo": folder / "pool.json"}, images=[folder], model="builtin:tiny"
+    ).prune()
     return folder / "work"
 
 
@@ -517,7 +519,7 @@ def test_what_resembles_a_target_is_chosen_and_the_target_is_not(tmp_path):
     write_pool(tmp_path / "a", 60, seed=1)
     write_pool(tmp_path / "b", 24, seed=2)
     datasets = {name: tmp_path / name / "pool.json" for name in "ab"}
-    Workspace.init(tmp_path / "w", datasets, images=[tmp_path / "a", tmp_path / "b"], model="builtin")
+    Workspace.init(tmp_path / "w", datasets, images=[tmp_path / "a", tmp_path / "b"], model="builtin:tiny")
     counts, rows = select(tmp_path / "w", budget="10", target="b")
     assert counts["strategy"] == "less:b"
     of = Workspace(tmp_path / "w").store.read("checked", ["dataset", "error"]).to_pylist()

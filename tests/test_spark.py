@@ -76,7 +76,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def local(pool: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Every table of the chain, as the local engine makes it."""
     folder = tmp_path_factory.mktemp("local")
-    Workspace.init(folder, {"demo": pool / "pool.json"}, images=[pool], model="builtin")
+    Workspace.init(folder, {"demo": pool / "pool.json"}, images=[pool], model="builtin:tiny")
     Workspace(folder, SMALL).select("30%")
     return digests(folder)
 
@@ -123,7 +123,7 @@ def contract(tmp_path_factory: pytest.TempPathFactory) -> Contract:
 
 
 def workspace(folder: Path, pool: Path, settings: dict[str, Any]) -> Workspace:
-    Workspace.init(folder, {"demo": pool / "pool.json"}, images=[pool], model="builtin")
+    Workspace.init(folder, {"demo": pool / "pool.json"}, images=[pool], model="builtin:tiny")
     return Workspace(folder, settings)
 
 
@@ -239,7 +239,7 @@ def test_the_driver_takes_in_narrow_columns_and_bounded_samples_only(
 
     monkeypatch.setattr(Planner, "_decide", deciding)
     monkeypatch.setattr("curation.pipeline.pipeline.chain", bounded)
-    Workspace.init(tmp_path, {"demo": pool / "pool.json"}, images=[pool], model="builtin")
+    Workspace.init(tmp_path, {"demo": pool / "pool.json"}, images=[pool], model="builtin:tiny")
     Workspace(tmp_path, ON_SPARK).select("30%")
     assert {type(value) for rows in collected for row in rows for value in row} == {int}
     assert sum(map(len, collected)) < 240
@@ -261,7 +261,7 @@ def test_the_driver_takes_in_narrow_columns_and_bounded_samples_only(
 def test_clusters_that_do_not_fit_into_memory_are_refused(
     spark: SparkSession, pool: Path, tmp_path: Path
 ) -> None:
-    Workspace.init(tmp_path, {"demo": pool / "pool.json"}, images=[pool], model="builtin")
+    Workspace.init(tmp_path, {"demo": pool / "pool.json"}, images=[pool], model="builtin:tiny")
     Workspace(tmp_path, SMALL).cluster()
     with pytest.raises(ConfigError, match=r"^neighbours: clusters are too large for --memory, 0\.0001 GB"):
         Workspace(tmp_path, {**ON_SPARK, "run.memory": "100KB"}).prune()
@@ -278,7 +278,7 @@ def test_rows_are_shuffled_in_pieces_of_megabytes_whatever_the_shard() -> None:
 def test_an_active_session_is_used_and_left_alone(spark: SparkSession, pool: Path, tmp_path: Path) -> None:
     before = dict(spark.sparkContext.getConf().getAll())
     batch = spark.conf.get("spark.sql.execution.arrow.maxRecordsPerBatch")
-    Workspace.init(tmp_path, {"demo": pool / "pool.json"}, images=[pool], model="builtin")
+    Workspace.init(tmp_path, {"demo": pool / "pool.json"}, images=[pool], model="builtin:tiny")
     Workspace(tmp_path, {**ON_SPARK, "run.master": "local[7]"}).ingest()
     assert spark.range(3).count() == 3
     assert dict(spark.sparkContext.getConf().getAll()) == before
@@ -288,7 +288,7 @@ def test_an_active_session_is_used_and_left_alone(spark: SparkSession, pool: Pat
 def test_a_run_may_change_engines_half_way(
     spark: SparkSession, pool: Path, local: dict[str, str], tmp_path: Path
 ) -> None:
-    Workspace.init(tmp_path, {"demo": pool / "pool.json"}, images=[pool], model="builtin")
+    Workspace.init(tmp_path, {"demo": pool / "pool.json"}, images=[pool], model="builtin:tiny")
     Workspace(tmp_path, SMALL).embed()
     computed = Workspace(tmp_path, ON_SPARK).select("30%")["computed"]
     assert not {"samples", "images", "image_vectors", "chunk_vectors"} & set(computed)
@@ -296,7 +296,7 @@ def test_a_run_may_change_engines_half_way(
 
 
 def test_nothing_to_do_starts_no_session(pool: Path, tmp_path: Path) -> None:
-    Workspace.init(tmp_path, {"demo": pool / "pool.json"}, images=[pool], model="builtin")
+    Workspace.init(tmp_path, {"demo": pool / "pool.json"}, images=[pool], model="builtin:tiny")
     Workspace(tmp_path, SMALL).ingest()
     code = (
         "import sys\nfrom curation.workspace import Workspace\n"
@@ -308,7 +308,7 @@ def test_nothing_to_do_starts_no_session(pool: Path, tmp_path: Path) -> None:
 
 
 def test_the_command_line_builds_a_session_of_its_own(pool: Path, tmp_path: Path) -> None:
-    Workspace.init(tmp_path, {"demo": pool / "pool.json"}, images=[pool], model="builtin")
+    Workspace.init(tmp_path, {"demo": pool / "pool.json"}, images=[pool], model="builtin:tiny")
     flags = ["--engine", "spark", "--master", "local[1]", "--spark-conf", "spark.ui.enabled=false", "--json"]
     command = [sys.executable, "-m", "jobs", "-C", str(tmp_path), "ingest", *flags]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -321,7 +321,7 @@ def test_a_failing_stage_is_an_error_and_not_a_lost_shard(
 ) -> None:
     data = tmp_path / "data"
     shutil.copytree(pool, data)
-    Workspace.init(tmp_path / "work", {"demo": data / "pool.json"}, images=[data], model="builtin")
+    Workspace.init(tmp_path / "work", {"demo": data / "pool.json"}, images=[data], model="builtin:tiny")
     workspace = Workspace(tmp_path / "work", ON_SPARK)
     workspace.ingest()
     victim = next(path for path in sorted((data / "images").rglob("*.png")) if path.stat().st_size > 1000)

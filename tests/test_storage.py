@@ -110,7 +110,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def local(pool: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     path = tmp_path_factory.mktemp("local")
-    Workspace.init(path, {"demo": pool / "pool.json"}, images=[pool], model="builtin")
+    Workspace.init(path, {"demo": pool / "pool.json"}, images=[pool], model="builtin:tiny")
     workspace = Workspace(path, SMALL)
     workspace.select("30%")
     return workspace
@@ -118,7 +118,7 @@ def local(pool: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 @pytest.fixture(scope="module")
 def remote(pool: Path, server: Server) -> Workspace:
-    Workspace.init("s3://bucket/done", {"demo": pool / "pool.json"}, images=[pool], model="builtin")
+    Workspace.init("s3://bucket/done", {"demo": pool / "pool.json"}, images=[pool], model="builtin:tiny")
     workspace = Workspace("s3://bucket/done", SMALL)
     workspace.select("30%")
     return workspace
@@ -161,7 +161,7 @@ def test_a_killed_run_on_s3_continues_and_ends_with_the_same_shards(
     local: Workspace, pool: Path, server: Server
 ) -> None:
     url = "s3://bucket/killed"
-    Workspace.init(url, {"demo": pool / "pool.json"}, images=[pool], model="builtin")
+    Workspace.init(url, {"demo": pool / "pool.json"}, images=[pool], model="builtin:tiny")
     with subprocess.Popen([sys.executable, "-c", SELECT, url]) as process:
         while len(walk(locate(url) / ".curate/ledger")) < 12:
             assert process.poll() is None
@@ -361,7 +361,7 @@ def test_init_at_a_url_writes_absolute_paths(
     pool: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(pool)
-    made = Workspace.init("s3://bucket/init/", {"demo": "pool.json"}, images=["."], model="builtin")
+    made = Workspace.init("s3://bucket/init/", {"demo": "pool.json"}, images=["."], model="builtin:tiny")
     assert made.config.datasets["demo"].path == str(pool / "pool.json")
     assert made.config.datasets["demo"].images == (str(pool),)
 

@@ -27,7 +27,7 @@ import fsspec
 import pytest
 from click.testing import CliRunner, Result
 
-from curation.models.spec import BUILTIN
+from curation.models.spec import VLM
 from jobs import pack
 from jobs.cli import cli
 from schemas.errors import CurateError
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 GOLDEN = Path(__file__).parent / "golden"
-TOML = '[datasets.mix]\npath = "mixture.json"\n\n[embed]\nmodel = "builtin"\n'
+TOML = '[datasets.mix]\npath = "mixture.json"\n\n[embed]\nmodel = "builtin:tiny"\n'
 CASES = {
     "submit-local": "--master local[2] -- select --budget 30%",
     "submit-standalone": "--master spark://host:7077 --conf spark.executor.memory=4g -- select --budget 30%",
@@ -251,11 +251,12 @@ def test_the_code_is_whole_and_loads_from_where_it_is_unpacked(tmp_path: Path) -
         names = archive.namelist()
         archive.extractall(tmp_path)
     assert {name.split("/")[0] for name in names} == set(pack.PACKAGES)
-    model = BUILTIN.relative_to(ROOT)
+    model = VLM.relative_to(ROOT)
     assert {"jobs/app.py", f"{model}/model.safetensors"} <= set(names)
     assert not [name for name in names if "__pycache__" in name]
     code = (
-        "from curation.models.weights import BUILTIN, verify_builtin; verify_builtin(BUILTIN); print(BUILTIN)"
+        "from curation.models.spec import VLM; from curation.models.weights import verify_builtin; "
+        "verify_builtin(VLM); print(VLM)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

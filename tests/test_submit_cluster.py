@@ -73,7 +73,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def local(pool: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("local")
-    Workspace.init(folder, {"demo": pool / "pool.json"}, images=[pool], model="builtin")
+    Workspace.init(folder, {"demo": pool / "pool.json"}, images=[pool], model="builtin:tiny")
     Workspace(folder, SMALL).select("30%")
     return digests(folder)
 
@@ -107,7 +107,7 @@ def submitted(
 ) -> tuple[Path, Any, Peaks]:
     """The whole chain with `--env none`."""
     folder = tmp_path_factory.mktemp("none")
-    Workspace.init(folder, {"demo": pool / "pool.json"}, images=[pool], model="builtin")
+    Workspace.init(folder, {"demo": pool / "pool.json"}, images=[pool], model="builtin:tiny")
     asked = f"--memory {PYTHON} --shard-rows 32 --json"
     line = f"--deploy-mode client --env none --name nightly -- select --budget 30% {asked}"
     return folder, *submit(cluster, folder, line)
@@ -166,7 +166,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_with_an_archive_it_computes_in_the_environment_that_travels(
     environment: Path, cluster: Standalone, pool: Path, local: dict[str, str], tmp_path: Path
 ) -> None:
-    Workspace.init(tmp_path, {"demo": pool / "pool.json"}, images=[pool], model="builtin")
+    Workspace.init(tmp_path, {"demo": pool / "pool.json"}, images=[pool], model="builtin:tiny")
     one = "--conf spark.cores.max=1"  # as each executor unpacks the archive
     line = f"--deploy-mode client --env archive {one} -- ingest --shard-rows 32 --json"
     counts, peaks = submit(cluster, tmp_path, line, str(environment))

@@ -207,7 +207,7 @@ def pruned(folder: Path, records: list[tuple[str, str, str]] | None = None) -> C
         ]
         data = folder.parent / "data.json"
         data.write_text(json.dumps(rows))
-    Workspace.init(folder.parent / "work", {"pool": data}, images=[folder], model="builtin")
+    Workspace.init(folder.parent / "work", {"pool": data}, images=[folder], model="builtin:tiny")
     counts = Workspace(folder.parent / "work", {"capability.backend": "none"}).prune()
     return Counter(counts["pruned"])
 

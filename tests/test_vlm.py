@@ -12,7 +12,7 @@ import pytest
 
 from curation.generate import KINDS
 from curation.models import vlm
-from curation.models.spec import BUILTINS
+from curation.models.spec import VLM as SHIPPED
 from schemas.errors import ModelUnavailable
 from training import rows as packed
 from training import vlm_evaluation as evaluation
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from tokenizers import Tokenizer
-
-SHIPPED = BUILTINS["vlm"]
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +57,7 @@ def test_weights_that_do_not_match_their_checksum_are_refused(tmp_path, monkeypa
     content = bytearray((copy / "model.safetensors").read_bytes())
     content[-1] ^= 1
     (copy / "model.safetensors").write_bytes(content)
-    monkeypatch.setitem(BUILTINS, "vlm", copy)
+    monkeypatch.setattr("curation.models.vlm.VLM", copy)
     with pytest.raises(ModelUnavailable, match="damaged"):
         vlm.load_vlm("builtin")
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from curation.commands.probe_fit import Examples, examples, train
-from curation.models.probe import BUILTIN_FOLDER, write_probe
-from curation.models.spec import model_identity
+from curation.models.probe import PROBES, write_probe
+from curation.models.spec import BUILTIN, model_identity
 from curation.workspace import Workspace
 from scorers.taxonomy import CAPABILITIES, STYLES
 from training import weak_labels as weak
@@ -63,7 +63,9 @@ def mixture(data: Path, tier: str) -> list[dict[str, Any]]:
     return [record for record in records if sources[record["source"]]["tier"] == tier]
 
 
-def labelled(folder: Path, data: Path, n_drawn: int, seed: int, tiers: str = "A") -> Labelled:
+def labelled(
+    folder: Path, data: Path, n_drawn: int, seed: int, tiers: str = "A", model: str = BUILTIN
+) -> Labelled:
     """Embed tier A and drawn samples in a workspace in `folder`, and label them.
 
     With `tiers` "AB" tier B is there too, with the styles of its templates and no points.
@@ -75,7 +77,7 @@ def labelled(folder: Path, data: Path, n_drawn: int, seed: int, tiers: str = "A"
         (folder / f"{tier}.json").write_text(json.dumps(records), encoding="utf-8")
         truth[tier] = [_label(record, tier) for record in records]
         told[tier] = [vector(None, weak.styles(record))[len(CAPABILITIES) :] > 0 for record in records]
-    workspace = _workspace(folder, data, list(truth))
+    workspace = _workspace(folder, data, list(truth), model)
     log.info("embedding")
     workspace.embed()
     samples = workspace.store.read("samples", ["uid", "dataset", "key", "source"]).to_pydict()
@@ -89,11 +91,11 @@ def labelled(folder: Path, data: Path, n_drawn: int, seed: int, tiers: str = "A"
     return Labelled(found, named, np.stack([styles[uid] for uid in found.uids]), workspace.model.dim)
 
 
-def _workspace(folder: Path, data: Path, names: list[str]) -> Workspace:
+def _workspace(folder: Path, data: Path, names: list[str], model: str) -> Workspace:
     if (folder / "curate.toml").exists():
         return Workspace(folder)
     datasets = {name: folder / f"{name}.json" for name in names}
-    return Workspace.init(folder, datasets, images=[folder, data / "mixture"], model="builtin")
+    return Workspace.init(folder, datasets, images=[folder, data / "mixture"], model=model)
 
 
 def _draw(folder: Path, n: int, seed: int) -> list[NDArray[np.float32]]:
@@ -137,7 +139,8 @@ def vector(points: Mapping[str, float] | None, styles: Iterable[str]) -> NDArray
 def main() -> None:
     """Train and write the probe."""
     flags = argparse.ArgumentParser(description=__doc__)
-    flags.add_argument("--out", type=Path, default=BUILTIN_FOLDER)
+    flags.add_argument("--model", default=BUILTIN, choices=list(PROBES), help="the CLIP it belongs to")
+    flags.add_argument("--out", type=Path, help="by default where curate looks for that of --model")
     flags.add_argument("--data", type=Path, required=True, help="folder that holds mixture/")
     flags.add_argument("--drawn", type=int, default=DRAWN, help="samples to draw")
     flags.add_argument("--seed", type=int, default=0, help="of what is drawn")
@@ -149,7 +152,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = given.keep or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        data = labelled(folder, given.data, given.drawn, given.seed)
+        data = labelled(folder, given.data, given.drawn, given.seed, model=given.model)
     found = train(data.found, folds=FOLDS, say=log.info)
     names, counts = np.unique(data.sources, return_counts=True)
     about = {
@@ -158,7 +161,7 @@ def main() -> None:
         "seed": given.seed,
         "cross_validation": found.figures,
     }
-    write_probe(given.out, found.weights, model_identity("builtin"), data.dim, about)
+    write_probe(given.out or PROBES[given.model], found.weights, model_identity(given.model), data.dim, about)
     log.info(
         "%d samples: macro-F1 %.3f, mean Spearman %.3f; %.0f s",
         len(data.found.uids), found.figures["macro_f1"], found.figures["mean_spearman"],

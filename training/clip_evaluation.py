@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageEnhance
 
+from scorers.separation import interval
 from training.pairs import Pair, other_pairs, real_pairs, recompressed, synthetic_pairs
 
 if TYPE_CHECKING:
@@ -122,15 +123,19 @@ def across(labels: Sequence[str]) -> NDArray[np.bool_]:
 
 
 def retrieval(similarity: NDArray[np.float32]) -> dict[str, float]:
-    """Return recalls of both directions, and the AUC of true pairs against all others."""
+    """Return recalls of both directions, and the AUC of true pairs against all others with its interval."""
     others = ~np.eye(len(similarity), dtype=bool)
+    within = auc(np.diag(similarity), similarity[others])
+    low, high = interval(within, len(similarity))
     return {
         "pairs": float(len(similarity)),
         "image_to_text_1": recall(similarity, 1),
         "image_to_text_10": recall(similarity, 10),
         "text_to_image_1": recall(similarity.T, 1),
         "text_to_image_10": recall(similarity.T, 10),
-        "auc_within": auc(np.diag(similarity), similarity[others]),
+        "auc_within": within,
+        "auc_within_low": low,
+        "auc_within_high": high,
     }
 
 

@@ -7,13 +7,14 @@ from typing import Any
 
 from curation.commands.endpoint_estimate import of_score
 from curation.executor.planner import State
+from curation.models.spec import BUILTIN, TINY
 from curation.pipeline.pipeline import Pipeline
 from curation.readers.sources import find_spans
 from curation.storage.files import Location
 from curation.storage.journal import entries
 from schemas.config import parse_bytes
 
-# Rows a second on 2 cores, measured once on 8,205 real records with `builtin` and rounded down: what an
+# Rows a second on 2 cores, measured once on 8,205 real records with `builtin:tiny` and rounded down: what an
 # estimate starts from where this workspace has no history. Other stages are as fast as `OTHER_RATE`.
 RATES = {
     "samples": 4000,
@@ -25,9 +26,13 @@ RATES = {
 }
 OTHER_RATE = 4000
 # Tables that the built-in CLIP fills beside those of another `--model`; they are as without the prefix.
-BESIDE, BESIDE_DIM = "builtin_", 256
-# A ViT-B-32 instead of `builtin`, with bf16 weights (benchmarks/embed.py: 72 images a second, 23 without).
+BESIDE = "builtin_"
+# The towers of `builtin` instead (benchmarks/embed.py).
+TOWER_RATES = {"image_vectors": 80, "chunk_vectors": 200}
+# A ViT-B-32 instead, with bf16 weights (benchmarks/embed.py: 72 images a second, 23 without).
 LARGE_RATES = {"image_vectors": 60, "chunk_vectors": 150}
+BUILTIN_RATES: dict[str, dict[str, float]] = {BUILTIN: TOWER_RATES, TINY: {}}
+BUILTIN_DIM = 256
 # Bytes a row on disk, of the same run; a unit vector takes 4 bytes a dimension.
 SIZES = {
     "samples": 250,
@@ -56,12 +61,11 @@ def estimate(workspace: Pipeline, until: str) -> dict[str, Any]:
     states = workspace.states(until)
     spans = find_spans(config, store.root, workspace.base, workspace.progress)
     n_samples = sum(found.value.span.n_records for found in spans)
-    small = config.embed.model == "builtin"
     measured = history(store.root)
     if not _same_model(workspace):
         measured = {table: rate for table, rate in measured.items() if table not in LARGE_RATES}
-    rates = {**RATES, **({} if small else LARGE_RATES), **measured}
-    dim = 256 if small else 512
+    rates = {**RATES, **BUILTIN_RATES.get(config.embed.model, LARGE_RATES), **measured}
+    dim = BUILTIN_DIM if config.embed.model in BUILTIN_RATES else 512
     todo = {state.stage: _rows(state, workspace, n_samples) for state in states}
     if todo.get("image_vectors"):
         rates["images"] = float("inf")  # embedded as they are loaded, at the rate of image_vectors
@@ -105,7 +109,8 @@ def _rows(state: State, workspace: Pipeline, n_samples: int) -> int:
 def _stage(state: State, rows: int, rates: Mapping[str, float], dim: int) -> dict[str, Any]:
     name = state.stage.removeprefix(BESIDE)
     if name != state.stage:
-        rates, dim = {**rates, state.stage: rates.get(state.stage, RATES.get(name, OTHER_RATE))}, BESIDE_DIM
+        usual = {**RATES, **TOWER_RATES}.get(name, OTHER_RATE)
+        rates, dim = {**rates, state.stage: rates.get(state.stage, usual)}, BUILTIN_DIM
     size = VECTOR_SIZES[name] * dim if name in VECTOR_SIZES else SIZES.get(name, OTHER_SIZE)
     return {
         "stage": state.stage,

@@ -9,7 +9,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Literal
 
-from curation.models.spec import BUILTINS
+from curation.models.spec import BUILTIN, CLIPS, VLM
+from curation.models.towers import TOWERS
 from curation.models.weights import downloaded, preferred
 
 
@@ -33,10 +34,14 @@ def catalogue(pattern: str = "*") -> list[Listed]:
 
 
 def _built_in() -> Iterator[Listed]:
-    for kind, folder in BUILTINS.items():
-        weights = folder / "model.safetensors"
-        if weights.is_file():
-            yield Listed("builtin", kind, "built in", weights.stat().st_size)
+    for name, folder in CLIPS.items():
+        towers = sum(tower.n_bytes for tower in TOWERS) if name == BUILTIN else 0
+        yield Listed(name, "clip", "built in", towers + _bytes(folder))
+    yield Listed(BUILTIN, "vlm", "built in", _bytes(VLM))
+
+
+def _bytes(folder: Path) -> int:
+    return (folder / "model.safetensors").stat().st_size
 
 
 def _hub() -> Iterator[Listed]:

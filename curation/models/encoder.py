@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.models import weights
-from curation.models.spec import OFFLINE_CHOICE, ModelSpec, model_identity, parse_spec
+from curation.models.spec import BUILTIN, OFFLINE_CHOICE, ModelSpec, model_identity, parse_spec
 from curation.models.tokens import Tokens
 from curation.models.weights import config_of, preprocess_of_tag
 from schemas.errors import ModelUnavailable
@@ -67,16 +67,28 @@ class OpenClipEncoder:
     def used_lengths(self, tokens: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return (n,) how many leading tokens of each row its vector follows from: up to the end token.
 
-        In a causal text tower what stands behind the end token changes nothing; in any other, and where it
-        cannot be told, it is the whole context.
+        In a causal text tower what stands behind the end token changes nothing, in one that masks padding no
+        padding does; in any other, and where it cannot be told, it is the whole context.
         """
+        padding = self._padding()
+        if padding is not None:
+            places = np.arange(1, tokens.shape[1] + 1)
+            ends: NDArray[np.int64] = np.where(tokens != padding, places, 1).max(axis=1)
+            return ends
         text = self._causal_text()
         if text is None:
             return np.full(len(tokens), tokens.shape[1], np.int64)
         last = text.eos_id if text.pool_type == "eos" else tokens.max(axis=1, keepdims=True)
-        ends: NDArray[np.bool_] = tokens == last
-        used: NDArray[np.int64] = np.where(ends.any(axis=1), ends.argmax(axis=1) + 1, tokens.shape[1])
+        at_end: NDArray[np.bool_] = tokens == last
+        used: NDArray[np.int64] = np.where(at_end.any(axis=1), at_end.argmax(axis=1) + 1, tokens.shape[1])
         return used
+
+    def _padding(self) -> int | None:
+        """Return the id of padding where the text tower is transformers', which open_clip masks it in."""
+        from open_clip.hf_model import HFTextEncoder
+
+        text = getattr(self.model, "text", None)
+        return text.config.pad_token_id if isinstance(text, HFTextEncoder) else None
 
     def _causal_text(self) -> Any:
         """Return the text tower if a text's vector is that of its end token, which sees no later one."""
@@ -97,7 +109,7 @@ class OpenClipEncoder:
 
         batch = torch.from_numpy(np.ascontiguousarray(tokens)).to(self.device)
         with torch.inference_mode():
-            if tokens.shape[1] == self.context_length:
+            if tokens.shape[1] == self.context_length or self._padding() is not None:
                 return self._unit(self.model.encode_text(batch))
             # open_clip does not cut its causal mask to a shorter text.
             text, mask = self.model.text, self.model.text.attn_mask
@@ -126,8 +138,9 @@ class OpenClipEncoder:
 def load_encoder(model: str, *, device: str, dtype: str) -> OpenClipEncoder:
     """Load a model for inference.
 
-    `model` is `builtin`, `ARCH/PRETRAINED`, `ARCH/random`, `hf-hub:ORG/NAME`, `ARCH@PATH` or a folder in
-    open_clip's hub layout. `device` is a torch device, `dtype` that of the weights: float32 or bfloat16.
+    `model` is `builtin`, `builtin:tiny`, `ARCH/PRETRAINED`, `ARCH/random`, `hf-hub:ORG/NAME`, `ARCH@PATH`
+    or a folder in open_clip's hub layout. `device` is a torch device, `dtype` that of the weights: float32 or
+    bfloat16.
 
     Raises:
         ModelUnavailable: unknown, damaged, or neither cached nor reachable (known within 20 seconds).
@@ -193,6 +206,8 @@ def _assembled(spec: ModelSpec, name: str, weights: str | None, device: str, dty
             require_pretrained=spec.form != "random",
             weights_only=True,
         ).eval()
+    if spec.text == BUILTIN:
+        folded(model.visual)
     tokenizer = open_clip.get_tokenizer(f"hf-hub:{spec.where}" if spec.form == "hub" else name)
     resize, mean, std = _preprocessing(model)
     height, width = open_clip.utils.to_2tuple(model.visual.image_size)
@@ -200,6 +215,29 @@ def _assembled(spec: ModelSpec, name: str, weights: str | None, device: str, dty
     tokens = Tokens(tokenizer, int(tokenizer.context_length))
     length, extent = tokens.context_length, (int(height), int(width))
     return OpenClipEncoder(spec.text, dim, length, extent, device, dtype, model, tokens, resize, mean, std)
+
+
+def folded(tower: Any) -> None:
+    """Take each batch normalisation of a convolutional tower into the convolution before it, in place.
+
+    The tower computes the same, about twice as fast on a CPU: a pass over the features less a layer, and
+    channels last. Layers must be named in the order in which they run, as in timm's EfficientNets.
+    """
+    import torch
+    from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+    def fold(module: Any) -> None:
+        before: tuple[str, Any] = ("", None)
+        for name, layer in list(module.named_children()):
+            if isinstance(before[1], torch.nn.Conv2d) and isinstance(layer, torch.nn.BatchNorm2d):
+                setattr(module, before[0], fuse_conv_bn_eval(before[1], layer))
+                setattr(module, name, getattr(layer, "act", torch.nn.Identity()))
+            else:
+                fold(layer)
+            before = (name, layer)
+
+    fold(tower)
+    tower.to(memory_format=torch.channels_last)
 
 
 def _preprocessing(model: Any) -> tuple[Callable[[Image], Image], tuple[float, ...], tuple[float, ...]]:

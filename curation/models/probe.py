@@ -7,18 +7,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from curation.models.spec import BUILTIN, SHIPPED, TINY
 from curation.storage.files import Location, put
 from schemas.errors import ConfigError, ModelUnavailable
 from schemas.tables import key_of
 from scorers.probe import OUTPUTS, Weights, names
 
 FOLDER = "probe"  # in `.curate`: where `curate train-scorer` leaves what the backend `probe` takes
-BUILTIN_FOLDER = Path(__file__).parent / "builtin" / "capability"
+PROBES = {BUILTIN: SHIPPED / "capability", TINY: SHIPPED / "capability_tiny"}
+"""The scorers that ship, by the built-in CLIP that each belongs to."""
 WEIGHTS, DESCRIPTION = "probe.safetensors", "probe.json"
 FORMAT = 1
 

@@ -12,8 +12,11 @@ from typing import Literal
 
 from schemas.errors import ModelUnavailable
 
-BUILTINS = {kind: Path(__file__).parent / "builtin" / kind for kind in ("clip", "vlm")}
-BUILTIN = BUILTINS["clip"]
+SHIPPED = Path(__file__).parent / "builtin"
+BUILTIN, TINY = "builtin", "builtin:tiny"
+CLIPS = {BUILTIN: SHIPPED / "clip", TINY: SHIPPED / "tiny"}
+"""What ships for a name: of `builtin` the heads, whose towers packages bring, of `builtin:tiny` the model."""
+VLM = SHIPPED / "vlm"
 OFFLINE_CHOICE = "`--model builtin` needs no download."
 OFFLINE_VLM = "`--vlm builtin` needs no download."
 PROBE = 1 << 20  # bytes read at the start, the middle and the end of a large file
@@ -39,8 +42,10 @@ def parse_spec(model: str) -> ModelSpec:
     Raises:
         ModelUnavailable: it is none of the known forms, names an unknown architecture, or a path is absent.
     """
-    if model == "builtin":
-        return ModelSpec(model, "builtin", where=str(BUILTIN))
+    if model in CLIPS:
+        return ModelSpec(model, "builtin", where=str(CLIPS[model]))
+    if model.startswith(f"{BUILTIN}:"):
+        raise ModelUnavailable(f"there is no model {model!r}; built in are {' and '.join(CLIPS)}")
     if model.startswith("hf-hub:"):
         repository = model.removeprefix("hf-hub:")
         if repository.count("/") != 1:
@@ -66,7 +71,7 @@ def model_identity(model: str) -> dict[str, str]:
     """Return what stands for the model in a shard's key: its spec and the fingerprint of local weights.
 
     Local weights are hashed whole up to 3 MiB a file, above that by size and three probes of 1 MiB. The
-    builtin's figure is the sha256 of its weights, which `load_encoder` verifies.
+    figure of a built-in one is the sha256 of what ships of its weights, which `load_encoder` verifies.
 
     Raises:
         ModelUnavailable: as `parse_spec`.
@@ -74,7 +79,7 @@ def model_identity(model: str) -> dict[str, str]:
     spec = parse_spec(model)
     identity = {"model": model}
     if spec.form == "builtin":
-        identity["sha256"] = builtin_sha256()
+        identity["sha256"] = builtin_sha256(Path(spec.where))
     elif spec.form == "file":
         identity["fingerprint"] = fingerprint([Path(spec.where)])
     elif spec.form == "folder":
@@ -88,8 +93,8 @@ def vlm_identity(vlm: str) -> dict[str, str]:
     Raises:
         ModelUnavailable: a path that is not there.
     """
-    if vlm == "builtin":
-        return {"model": vlm, "sha256": builtin_sha256("vlm")}
+    if vlm == BUILTIN:
+        return {"model": vlm, "sha256": builtin_sha256(VLM)}
     if Path(vlm).is_dir():
         files = (path for path in Path(vlm).rglob("*") if path.is_file())
         return {"model": vlm, "fingerprint": fingerprint(files)}
@@ -98,9 +103,9 @@ def vlm_identity(vlm: str) -> dict[str, str]:
     return {"model": vlm}
 
 
-def builtin_sha256(kind: str = "clip") -> str:
-    """Return the sha256 (hex) that a built-in model's weights must have; kind is clip or vlm."""
-    return (BUILTINS[kind] / "model.sha256").read_text(encoding="utf-8").split()[0]
+def builtin_sha256(where: Path) -> str:
+    """Return the sha256 (hex) that the weights of the built-in model in a folder must have."""
+    return (where / "model.sha256").read_text(encoding="utf-8").split()[0]
 
 
 def fingerprint(paths: Iterable[Path]) -> str:

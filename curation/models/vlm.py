@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from curation.models.spec import BUILTINS
+from curation.models.spec import BUILTIN, VLM
 from curation.models.weights import verify_builtin
 from schemas.errors import ModelUnavailable
 
@@ -64,9 +64,9 @@ def _adapted(config: Path, device: str, dtype: str) -> tuple[Any, Any]:
 
 
 def _where(name: str) -> str:
-    if name == "builtin":
-        verify_builtin(BUILTINS["vlm"], "vlm")
-        return str(BUILTINS["vlm"])
+    if name == BUILTIN:
+        verify_builtin(VLM)
+        return str(VLM)
     if name.startswith("hf-hub:"):
         return name.removeprefix("hf-hub:")
     if not Path(name).is_dir() and (name.count("/") != 1 or name.startswith((".", "/", "~"))):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from curation.models.assembly import assembled
 from curation.models.spec import BUILTIN, OFFLINE_CHOICE, ModelSpec, builtin_sha256, close_matches
 from schemas.errors import ModelUnavailable
 
@@ -66,8 +67,8 @@ def folder(spec: ModelSpec) -> Path:
     """Return the folder (config, weights, tokenizer) of a `builtin`, `folder` or `hub` spec.
 
     Raises:
-        ModelUnavailable: neither cached nor reachable; the builtin's weights do not match their checksum; or
-            the config asks for code from the model's repository.
+        ModelUnavailable: neither cached nor reachable; the builtin's weights do not match their checksum, or
+            a package with its towers is missing; or the config asks for code from the model's repository.
     """
     if spec.form == "hub":
         found = Path(fetch(spec.where, (CONFIG_NAME,))).parent
@@ -75,13 +76,15 @@ def folder(spec: ModelSpec) -> Path:
         fetch(spec.where, WEIGHT_NAMES)
         return found
     if spec.form == "builtin":
-        verify_builtin(BUILTIN)
+        verify_builtin(Path(spec.where))
+        if spec.text == BUILTIN:
+            return assembled(Path(spec.where))
     _refuse_code(Path(spec.where) / CONFIG_NAME)
     return Path(spec.where)
 
 
-def verify_builtin(where: Path, kind: str = "clip") -> None:
-    """Check a built-in model's weights in `where` against the sha256 that the package states for its kind.
+def verify_builtin(where: Path) -> None:
+    """Check a built-in model's weights in `where` against the sha256 that stands beside them.
 
     Raises:
         ModelUnavailable: they are absent or differ.
@@ -90,7 +93,7 @@ def verify_builtin(where: Path, kind: str = "clip") -> None:
     if not path.is_file():
         raise ModelUnavailable(f"the builtin model's weights are missing at {path}: reinstall curate")
     found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != builtin_sha256(kind):
+    if found != builtin_sha256(where):
         raise ModelUnavailable(
             f"the builtin model's weights at {path} are damaged (sha256 {found}): reinstall curate"
         )

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curation.models.probe import BUILTIN_FOLDER, FOLDER, StoredProbe, read_probe
+from curation.models.probe import FOLDER, PROBES, StoredProbe, read_probe
 from curation.models.resolve import resolve_model
-from curation.models.spec import model_identity
+from curation.models.spec import BUILTIN, model_identity
 from curation.progress import Silent
 from curation.steps.context import Context
 from curation.steps.embed.stages import embedding_with
@@ -22,7 +22,6 @@ from schemas.errors import ConfigError, ModelUnavailable
 from schemas.stages import Stage, Task
 from scorers.probe import Probe
 
-BUILTIN = "builtin"
 PREFIX = "builtin_"  # of the tables that the built-in CLIP fills where `--model` is another one
 RETRAIN = "python -m training.capability --data ../shared/data"
 
@@ -96,30 +95,30 @@ def _folder(named: str | None, root: Location) -> Location:
 
 
 def builtin_capability(context: Context) -> list[Stage]:
-    """The backend `builtin`: the shipped model, on vectors of the built-in CLIP, whatever `--model` is.
+    """The backend `builtin`: the shipped model, on vectors of a built-in CLIP, whatever `--model` is.
 
     Raises:
         ModelUnavailable: it was trained on another built-in CLIP than the one that is here.
     """
-    probe = builtin_probe()
-    if context.model().spec == BUILTIN:
-        return [probe_stage(probe, "vectors")]
+    spec = context.model().spec
+    if spec in PROBES:
+        return [probe_stage(builtin_probe(spec), "vectors")]
     encoder = resolve_model(BUILTIN, context.config.run.device, context.root, Silent())
     embedded = embedding_with(context.config, encoder, PREFIX)
-    return [*embedded, probe_stage(probe, f"{PREFIX}vectors")]
+    return [*embedded, probe_stage(builtin_probe(), f"{PREFIX}vectors")]
 
 
-def builtin_probe() -> StoredProbe:
-    """The model that is shipped with the package.
+def builtin_probe(clip: str = BUILTIN) -> StoredProbe:
+    """The model that is shipped for vectors of a built-in CLIP, by the name of that.
 
     Raises:
         ModelUnavailable: it is not there, or was trained on another built-in CLIP.
     """
-    probe = read_probe(BUILTIN_FOLDER)
+    probe = read_probe(PROBES[clip])
     if probe is None:
         raise ModelUnavailable(f"the built-in capability probe is missing; make it by `{RETRAIN}`")
     try:
-        probe.require(model_identity(BUILTIN))
+        probe.require(model_identity(clip))
     except ConfigError as error:
         raise ModelUnavailable(
             f"the built-in capability probe does not fit the built-in CLIP; train it anew by `{RETRAIN}`, "
