@@ -48,7 +48,7 @@ def work(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     mixture = shared / "mixture"
     records = raw_records(mixture / "mixture.json")[::3]
     (folder / "third.json").write_bytes(b"[\n" + b",\n".join(records) + b"\n]\n")
-    curate(folder, "init", "third.json", "--images", str(mixture), "--model", "builtin")
+    curate(folder, "init", "third.json", "--images", str(mixture), "--model", "builtin:tiny")
     return folder
 
 
@@ -119,7 +119,7 @@ def test_planted_defects_of_1000_records_are_caught(shared: Path, tmp_path: Path
     ]
     paths = ["--in", str(mixture / "mixture.json"), "--images", str(mixture), "--out", str(tmp_path / "bad")]
     subprocess.run([*tool, *paths], check=True, capture_output=True)
-    curate(tmp_path, "init", "bad/data.json", "--images", "bad", "--model", "builtin")
+    curate(tmp_path, "init", "bad/data.json", "--images", "bad", "--model", "builtin:tiny")
     curate(tmp_path, "prune")
     store = Workspace(tmp_path).store
     truth = json.loads((tmp_path / "bad" / "truth.json").read_text())["records"]

@@ -117,7 +117,7 @@ def for_head(pool: Workspace) -> tuple[Scorer, Ragged]:
 
 
 def for_probe(pool: Workspace) -> tuple[Scorer, Any]:
-    probe = builtin_probe()
+    probe = builtin_probe("builtin:tiny")
     return Probe(probe.weights), piece(pool, probe_stage(probe, "vectors").source)
 
 
