@@ -67,10 +67,11 @@ class Server:
     @contextmanager
     def requests(self) -> Iterator[list[str]]:
         """The requests that come while it is open."""
+        time.sleep(0.2)  # the server logs a request after it has answered: those before are no part of it
         before = len(self.lines)
         made: list[str] = []
         yield made
-        time.sleep(0.2)  # the server logs a request after it has answered
+        time.sleep(0.2)
         made += [line for line in self.lines[before:] if " HTTP/1.1" in line]
 
 
