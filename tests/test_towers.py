@@ -1,5 +1,6 @@
 """The built-in model: towers that packages bring, checked, put together once in open_clip's own layout."""
 
+import os
 import shutil
 import zipfile
 from dataclasses import replace
@@ -92,6 +93,13 @@ def test_what_is_damaged_is_put_together_anew(cache):
 def test_where_the_cache_cannot_be_written_it_lies_among_temporary_files(cache):
     cache.write_text("a file where a folder is looked for")
     assert assembled(CLIPS[BUILTIN]).parent.parent == cache.parent / "temporary"
+
+
+def test_a_user_without_a_home_has_it_among_temporary_files(cache, monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # as for an unknown user id
+    assert assembly.caches() == [cache.parent / "temporary" / f"curate-{os.getuid()}"]
 
 
 def test_where_nothing_can_be_written_a_sentence_says_what_to_do(cache):

@@ -349,7 +349,7 @@ def ranking(logits: torch.Tensor, alike: torch.Tensor, sources: NDArray[np.str_]
 def structure(features: torch.Tensor, vectors: torch.Tensor, warmth: float) -> torch.Tensor:
     """How far the neighbourhoods of `vectors` are from those of `features`: a Jensen-Shannon divergence.
 
-    STRUCTURE, section 3: both are centred and of unit length, similarities go through a softmax; of its
+    As STRUCTURE has it: both are centred and of unit length, similarities go through a softmax; of its
     levels the first.
     """
     first, second = (_neighbourhoods(rows, warmth) for rows in (features, vectors))

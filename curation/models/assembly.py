@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +50,11 @@ def caches() -> list[Path]:
 
     The second is for workers of a cluster, whose user often has no home.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
-    return [cache / "curate", Path(tempfile.gettempdir()) / f"curate-{os.getuid()}"]
+    places = [Path(tempfile.gettempdir()) / f"curate-{os.getuid()}"]
+    with suppress(RuntimeError):  # the user has no home
+        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        places.insert(0, Path(cache) / "curate")
+    return places
 
 
 def _make(heads: Path, place: Path) -> None:

@@ -116,12 +116,14 @@ def builtin_probe(clip: str = BUILTIN) -> StoredProbe:
     """
     probe = read_probe(PROBES[clip])
     if probe is None:
-        raise ModelUnavailable(f"the built-in capability probe is missing; make it by `{RETRAIN}`")
+        raise ModelUnavailable(
+            f"the built-in capability probe is missing; make it by `{RETRAIN} --model {clip}`"
+        )
     try:
         probe.require(model_identity(clip))
     except ConfigError as error:
         raise ModelUnavailable(
-            f"the built-in capability probe does not fit the built-in CLIP; train it anew by `{RETRAIN}`, "
-            "or take --capability none"
+            "the built-in capability probe does not fit the built-in CLIP; train it anew by "
+            f"`{RETRAIN} --model {clip}`, or take --capability none"
         ) from error
     return probe
