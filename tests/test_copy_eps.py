@@ -15,7 +15,7 @@ from PIL import Image
 from curation.generate.copies import COPIES
 from curation.generate.scenes import landscape
 from curation.generate.twins import TWINS
-from curation.steps.prune.copies import KINDS, MOST_COPIED, _spread
+from curation.steps.prune.copies import FEWEST_COPIED, KINDS, OF_A_GROUP, _spread
 from curation.steps.prune.eps import LEAST_FOUND, MeasureEps
 from curation.storage.rows import vectors
 from curation.workspace import Workspace
@@ -61,14 +61,22 @@ def test_pictures_are_taken_evenly_of_groups_while_there_are_some() -> None:
     hashes = np.random.default_rng(0).permutation(len(group)).astype(np.uint64)
     usable = np.ones(len(group), bool)
     usable[1] = False
-    picked = _spread(group, hashes, usable, MOST_COPIED)
-    assert len(picked) == MOST_COPIED
+    picked = _spread(group, hashes, usable)
+    assert len(picked) == FEWEST_COPIED
     sizes = np.bincount(group[picked])
     assert sizes[0] == 3
     assert abs(sizes[1] - sizes[2]) <= 1
     for number in (1, 2):
         own = hashes[group == number]
         assert set(hashes[picked][group[picked] == number]) == set(np.sort(own)[: sizes[number]])
+
+
+def test_each_of_many_groups_gets_enough_to_be_measured_by_itself() -> None:
+    n = FEWEST_COPIED  # groups, more than are needed for that many pictures
+    group = np.repeat(np.arange(n, dtype=np.int32), 2 * OF_A_GROUP)
+    hashes = np.random.default_rng(0).permutation(len(group)).astype(np.uint64)
+    picked = _spread(group, hashes, np.ones(len(group), bool))
+    assert np.bincount(group[picked]).tolist() == [OF_A_GROUP] * n
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,8 @@ KINDS = {
     "letterboxed": "letterboxed",
     "brightened": "brightened",
 }
-MOST_COPIED = 256  # pictures: four of each group, where there are most
+OF_A_GROUP = 4  # pictures, each copied in five ways; for a group with fewer all of the pool speak
+FEWEST_COPIED = 64  # pictures of a pool: a share of their copies has a standard error of 0.06 at most
 SIDE = 448  # px that a picture is scaled down to first: encoders see less than that
 AT_ONCE = 32
 GROUP = pa.field("group", pa.int32(), nullable=False)
@@ -44,21 +45,19 @@ COSINES = pa.schema([GROUP, *(pa.field(kind, pa.float32()) for kind in KINDS)])
 
 @dataclass(frozen=True)
 class CopySample:
-    """`copy_sample`: at most `limit` pictures of the pool, as many of each group while there are some.
+    """`copy_sample`: OF_A_GROUP pictures for each group, and FEWEST_COPIED at least while there are some.
 
-    The group is that of the first sample that shows the picture; see `groups_of_clusters`. Of a group those
-    with the smallest hashes.
+    As many of each group while it has some, those with the smallest hashes. The group is that of the first
+    sample that shows the picture; see `groups_of_clusters`.
     """
 
-    limit: int = MOST_COPIED
-
     name: ClassVar[str] = "copy_sample"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     reads: ClassVar[tuple[str, ...]] = ("nearest", "centroids", "images", "distinct_images", "samples")
     writes: ClassVar[dict[str, pa.Schema]] = {"copy_sample": SAMPLE}
 
     def params(self) -> dict[str, Any]:
-        return {"limit": self.limit}
+        return {"of_a_group": OF_A_GROUP, "fewest": FEWEST_COPIED}
 
     def run(self, pool: Pool) -> Iterator[Output]:
         groups = groups_of_clusters(pool)
@@ -71,21 +70,22 @@ class CopySample:
         # The same in whatever pool.
         hashes = mixed(np.ascontiguousarray(bytes_of(images["sha256"], 32)[:, :8]).view("<u8")[:, 0])
         usable = images["error"].is_null().to_numpy() & (group >= 0)
-        picked = _spread(group, hashes, usable, self.limit)
+        picked = _spread(group, hashes, usable)
         refs = image_refs(pool, [shard.rows for shard in pool.manifest("images").shards], picked)
         rows = pa.record_batch([pa.array(group[picked], pa.int32()), refs], schema=SAMPLE)
         yield Output("copy_sample", rows)
 
 
 def _spread(
-    group: NDArray[np.int32], hashes: NDArray[np.uint64], usable: NDArray[np.bool_], limit: int
+    group: NDArray[np.int32], hashes: NDArray[np.uint64], usable: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
-    """At most `limit` rows, in order: the first by hash of each group, then the second, and so on."""
+    """The rows to copy, in order: the first by hash of each group, then the second, and so on."""
     rows = np.flatnonzero(usable)
     rows = rows[np.lexsort((hashes[rows], group[rows]))]
     starts = np.flatnonzero(np.diff(group[rows], prepend=-1))
     rank = np.arange(len(rows)) - np.repeat(starts, np.diff(starts, append=len(rows)))
-    return np.sort(rows[np.lexsort((hashes[rows], rank))][:limit])
+    n = max(OF_A_GROUP * len(starts), FEWEST_COPIED)
+    return np.sort(rows[np.lexsort((hashes[rows], rank))][:n])
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curation.steps.cluster.groups import group_of, groups_of_clusters
-from curation.steps.prune.copies import KINDS
+from curation.steps.prune.copies import KINDS, OF_A_GROUP
 from curation.steps.prune.pairs import MOST_ODD, SamplePairs, least_similarity, shows_pictures
 from schemas.stages import Output, Pool
 
@@ -30,7 +30,6 @@ COPY_EPS = pa.schema(
 )
 MOST_OTHERS = 0.01  # share of samples that a near one which is no copy may be as near to
 LEAST_FOUND = 0.1  # share of copies; where fewer are told from other pictures, none are
-LEAST_COPIED = 4  # pictures of a group, below which those of the whole pool say how near copies are
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ class MeasureEps:
         for group in np.unique(groups).tolist():
             near = np.sort(nearest[of_sample == group])[::-1]
             own = cosines[of_copy == group]
-            copies = own if len(own) >= LEAST_COPIED else cosines
+            copies = own if len(own) >= OF_A_GROUP else cosines
             row = {"clusters": np.flatnonzero(groups == group).tolist(), "n_samples": len(near)}
             row |= {"n_others": int((near >= np.float32(self.floor)).sum()), "n_copied": len(copies)}
             rows.append(row | self._eps(near, copies))
