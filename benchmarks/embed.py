@@ -26,8 +26,9 @@ from benchmarks.report import SHARED, alternate, arguments, show
 from curation.executor.local import LocalEngine
 from curation.executor.memory import MemoryLimit
 from curation.executor.planner import Planner
+from curation.models.assembly import assembled
 from curation.models.encoder import load_encoder
-from curation.models.spec import CLIPS
+from curation.models.spec import BUILTIN, CLIPS
 from curation.progress import Silent
 from curation.readers.images import to_rgb
 from curation.readers.sources import find_spans
@@ -119,8 +120,9 @@ def decode_only(files: list[Path]) -> float:
 def benchmark(model: str, limit: int, repeat: int) -> dict[str, float]:
     """Figures of one model."""
     torch.set_num_threads(2)
-    bf16 = load_encoder(model, device="cpu", dtype="bfloat16")
-    fp32 = load_encoder(model, device="cpu", dtype="float32")
+    as_open_clip_has_it = str(assembled(CLIPS[BUILTIN])) if model == BUILTIN else model
+    bf16 = load_encoder(as_open_clip_has_it, device="cpu", dtype="bfloat16")
+    fp32 = load_encoder(as_open_clip_has_it, device="cpu", dtype="float32")
     with tempfile.TemporaryDirectory() as folder:
         planner, stage, files = stage_of(Path(folder), model, limit)
         planner.run([stage])

@@ -11,7 +11,8 @@ import pytest
 
 from curation.models import assembly, towers
 from curation.models.assembly import assembled
-from curation.models.encoder import OpenClipEncoder, folded, load_encoder
+from curation.models.convolutions import quickened
+from curation.models.encoder import OpenClipEncoder, load_encoder
 from curation.models.spec import BUILTIN, CLIPS
 from schemas.errors import ModelUnavailable
 from training import clip_evaluation as clip
@@ -43,7 +44,7 @@ def test_captions_of_photographs_are_nearer_to_them_than_other_captions(encoder,
     assert clip.retrieval(seen @ read.T)["auc_within"] > 0.85
 
 
-def test_folding_normalisation_into_convolutions_changes_nothing_but_the_last_digits():
+def test_a_quickened_tower_computes_the_same_but_for_the_last_digits():
     import timm
     import torch
 
@@ -53,9 +54,26 @@ def test_folding_normalisation_into_convolutions_changes_nothing_but_the_last_di
     tower(pixels)  # gives the normalisations something to take off
     with torch.inference_mode():
         plain = tower.eval()(pixels)
-        folded(tower)
+        quickened(tower)
         assert not [layer for layer in tower.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
         assert torch.allclose(tower(pixels), plain, atol=1e-4)
+
+
+def test_vectors_depend_neither_on_threads_nor_on_how_many_pictures_come_at_once(encoder):
+    import torch
+
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 3, *encoder.image_size), dtype=np.uint8)
+    together = encoder.encode_images(pixels)
+    assert np.array_equal(
+        np.concatenate([encoder.encode_images(pixels[:8]), encoder.encode_images(pixels[8:])]), together
+    )
+    threads = torch.get_num_threads()
+    try:
+        for n in (1, 2):
+            torch.set_num_threads(n)
+            assert np.array_equal(encoder.encode_images(pixels), together)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_padding_is_cut_off_and_changes_nothing(encoder):
