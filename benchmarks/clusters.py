@@ -1,6 +1,7 @@
-"""What clusters of real records agree with: by embeddings and by gradients, against source and capability.
+"""What clusters of real records agree with: of both built-in models, and of gradients.
 
-The mixture of internal test data, clustered as `curate cluster` does. Purity and adjusted Rand index against
+The mixture of internal test data and its tier B alone (sources that nothing was trained on), clustered as
+`curate cluster` does, and into as many clusters as there are sources. Purity and adjusted Rand index against
 `source`, and against the weak capability: the one to which the rules of `training.weak_labels` give
 the most points, which nobody checked. Beside them the same of clusters of equal sizes drawn at random.
 """
@@ -8,26 +9,31 @@ the most points, which nobody checked. Beside them the same of clusters of equal
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmarks.report import SHARED, parser, show
 from clustering.quality import adjusted_rand, purity
+from curation.models.spec import BUILTIN, CLIPS, TINY
 from curation.workspace import Workspace
+from training.capability import mixture
 from training.weak_labels import SOURCES, points
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-VECTORS = ("embedding", "gradient")
+POOLS = {"mixture": "AB", "tier_B": "B"}
+"""The tiers that a pool is made of."""
+AT_LEAST = 1.3  # times the adjusted Rand index of `builtin:tiny`
 
 
-def subset(folder: Path, limit: int) -> Path:
-    """`limit` records of the mixture, spread over it."""
-    records = json.loads((SHARED / "mixture" / "mixture.json").read_text())
+def subset(folder: Path, limit: int, tiers: str = "AB") -> Path:
+    """`limit` records of the mixture's sources of these tiers, spread over it."""
+    records = [record for tier in tiers for record in mixture(SHARED, tier)]
     places = np.linspace(0, len(records) - 1, min(limit, len(records))).round().astype(int)
     path = folder / "pool.json"
     path.write_text(json.dumps([records[place] for place in places.tolist()]))
@@ -52,33 +58,59 @@ def agreements(clusters: NDArray[np.int32], classes: NDArray[np.str_]) -> dict[s
     }
 
 
+def measured(folder: Path, settings: dict[str, Any], *, quality: bool) -> dict[str, float]:
+    """Cluster the workspace in a folder, and say what its clusters agree with."""
+    workspace = Workspace(folder, settings)
+    found = workspace.clusters(quality=quality)
+    clusters = workspace.store.read("clusters", ["cluster"])["cluster"].fill_null(-1).to_numpy()
+    there = clusters >= 0
+    figures = {name: found["quality"][name] for name in ("silhouette", "stability") if quality}
+    figures |= {"n_clusters": found["n_clusters"], "n_samples": int(there.sum())}
+    for name, classes in classes_of(workspace).items():
+        known = there & (classes != "")
+        agreed = agreements(clusters[known], classes[known])
+        figures |= {f"{name}.{figure}": value for figure, value in agreed.items()}
+        figures[f"{name}.n_classes"] = len(np.unique(classes[known]))
+    return figures
+
+
+def of_model(folder: Path, model: str, tiers: str, limit: int, vlm: str | None) -> dict[str, float]:
+    """Clusters of one model's embeddings of a pool, and with `vlm` of its gradients."""
+    work = folder / model.replace(":", "-") / tiers
+    work.mkdir(parents=True)
+    data = subset(work, limit, tiers)
+    Workspace.init(work / "work", {"mix": data}, images=[SHARED / "mixture"], model=model)
+    figures = {
+        f"embedding.{name}": value for name, value in measured(work / "work", {}, quality=True).items()
+    }
+    as_sources = measured(work / "work", {"cluster.k": figures["embedding.source.n_classes"]}, quality=False)
+    figures |= {f"as_many_as_sources.{name}": value for name, value in as_sources.items()}
+    if vlm:
+        gradients = measured(work / "work", {"cluster.vectors": "gradient", "vlm.model": vlm}, quality=True)
+        figures |= {f"gradient.{name}": value for name, value in gradients.items()}
+    return figures
+
+
 def main() -> None:
-    """Both kinds of vectors, or embeddings alone without --vlm."""
+    """Both models on both pools; exit status 1 where `builtin` agrees too little better with sources."""
     made = parser(__doc__)
-    made.add_argument("--vlm", help="the model whose gradients are clustered, such as builtin")
-    made.add_argument("--limit", type=int, default=None, help="records of the mixture")
+    made.add_argument("--vlm", help="also cluster gradients, of this model, such as builtin")
+    made.add_argument("--limit", type=int, default=None, help="records of a pool")
     flags = made.parse_args()
     limit = flags.limit or (800 if flags.quick else 10**9)
     figures: dict[str, float] = {}
+    missed = 0
     with tempfile.TemporaryDirectory() as folder:
-        data = subset(Path(folder), limit)
-        Workspace.init(Path(folder, "work"), {"mix": data}, images=[SHARED / "mixture"], model="builtin:tiny")
-        for vectors in VECTORS if flags.vlm else VECTORS[:1]:
-            settings = {"cluster.vectors": vectors, "vlm.model": flags.vlm}
-            workspace = Workspace(Path(folder, "work"), settings)
-            found = workspace.clusters(quality=True)
-            clusters = workspace.store.read("clusters", ["cluster"])["cluster"].fill_null(-1).to_numpy()
-            there = clusters >= 0
-            figures |= {f"{vectors}.{name}": found["quality"][name] for name in ("silhouette", "stability")}
-            figures[f"{vectors}.n_clusters"] = found["n_clusters"]
-            figures[f"{vectors}.n_samples"] = int(there.sum())
-            for name, classes in classes_of(workspace).items():
-                known = there & (classes != "")
-                agreed = agreements(clusters[known], classes[known])
-                figures |= {f"{vectors}.{name}.{figure}": value for figure, value in agreed.items()}
-                figures[f"{name}.n_samples"] = int(known.sum())
-                figures[f"{name}.n_classes"] = len(np.unique(classes[known]))
+        for pool, tiers in POOLS.items():
+            for model in CLIPS:
+                found = of_model(Path(folder), model, tiers, limit, flags.vlm if model == BUILTIN else None)
+                figures |= {f"{pool}.{model}.{name}": value for name, value in found.items()}
+            for kind in ("embedding", "as_many_as_sources"):
+                ours, tiny = (figures[f"{pool}.{model}.{kind}.source.ari"] for model in (BUILTIN, TINY))
+                figures[f"{pool}.ratio.{kind}.source.ari"] = ours / tiny
+            missed += figures[f"{pool}.ratio.embedding.source.ari"] < AT_LEAST
     show("clusters", figures, ["numpy", "torch"], as_json=flags.json)
+    sys.exit(1 if missed else 0)
 
 
 if __name__ == "__main__":

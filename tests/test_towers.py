@@ -113,6 +113,15 @@ def test_where_the_cache_cannot_be_written_it_lies_among_temporary_files(cache):
     assert assembled(CLIPS[BUILTIN]).parent.parent == cache.parent / "temporary"
 
 
+def test_a_folder_that_others_may_write_to_is_not_trusted(cache):
+    cache.write_text("a file where a folder is looked for")
+    theirs = cache.parent / "temporary" / f"curate-{os.getuid()}"
+    theirs.mkdir()
+    theirs.chmod(0o777)
+    with pytest.raises(ModelUnavailable, match=r"together in \S+/cache/curate \(Not a directory\): set"):
+        assembled(CLIPS[BUILTIN])
+
+
 def test_a_user_without_a_home_has_it_among_temporary_files(cache, monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.delenv("HOME", raising=False)

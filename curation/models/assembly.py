@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -27,7 +28,7 @@ def assembled(heads: Path) -> Path:
         ModelUnavailable: a tower's package is missing or damaged, or nothing can be written.
     """
     digest = hashlib.sha256((heads / "model.safetensors").read_bytes()).hexdigest()
-    places = [place / f"builtin-{digest[:16]}" for place in caches()]
+    places = [place / f"builtin-{digest[:16]}" for place in caches() if _ours(place)]
     for place in places:
         if _whole(place):
             return place
@@ -39,8 +40,9 @@ def assembled(heads: Path) -> Path:
             failures.append(f"{place.parent} ({error.strerror or error})")
         else:
             return place
+    tried = " or ".join(failures) or "a folder that nobody else may write to"
     raise ModelUnavailable(
-        f"the built-in model cannot be put together in {' or '.join(failures)}: set XDG_CACHE_HOME to a "
+        f"the built-in model cannot be put together in {tried}: set XDG_CACHE_HOME to a "
         "folder with 250 MB free, or take --model builtin:tiny"
     )
 
@@ -55,6 +57,14 @@ def caches() -> list[Path]:
         cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         places.insert(0, Path(cache) / "curate")
     return places
+
+
+def _ours(place: Path) -> bool:
+    """Whether nobody else can have put something there: among temporary files everybody makes folders."""
+    if not place.exists():
+        return True
+    facts = place.stat()
+    return facts.st_uid == os.getuid() and not facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def _make(heads: Path, place: Path) -> None:
