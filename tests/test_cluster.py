@@ -58,7 +58,7 @@ KILL: dict[str, Callable[[Standalone, int], None]] = {
     "an executor": lambda cluster, pid: os.kill(executor_of(pid), signal.SIGKILL),
     "a machine": lambda cluster, pid: cluster.lose_worker(cluster.host_of(pid)),
 }
-STEP = {"image_vectors": "embed", "neighbours": "prune"}  # that computes the table
+STEP = {"images": "ingest", "image_vectors": "embed", "neighbours": "prune"}  # that computes the table
 HOSTS = {"127.0.0.1", "127.0.0.2"}
 
 
@@ -177,9 +177,9 @@ def test_the_whole_chain_gives_the_local_engines_bytes(
 @pytest.mark.usefixtures("executors")
 def test_real_records_of_a_dozen_sources_give_the_local_engines_bytes(shared: Path, tmp_path: Path) -> None:
     mixture = shared / "mixture"
-    records = json.loads((mixture / "mixture.json").read_text())[::24]
+    records = json.loads((mixture / "mixture.json").read_text())[::48]
     (tmp_path / "mixture.json").write_text(json.dumps(records))
-    for name, settings in (("local", {}), ("spark", {**ON_SPARK, "run.partitions": 8})):
+    for name, settings in (("local", {}), ("spark", {**ON_SPARK, "run.partitions": 4})):
         folder, data = tmp_path / name, {"mixture": tmp_path / "mixture.json"}
         Workspace.init(folder, data, images=[mixture], model="builtin:tiny")
         counts = Workspace(folder, {**settings, "run.shard_rows": 32}).select("30%")
@@ -192,8 +192,8 @@ def test_real_records_of_a_dozen_sources_give_the_local_engines_bytes(shared: Pa
     ("table", "victim"),
     [
         ("image_vectors", "a Python worker"),
-        ("image_vectors", "an executor"),
-        ("image_vectors", "a machine"),
+        ("images", "an executor"),
+        ("images", "a machine"),
         ("neighbours", "a Python worker"),
         ("neighbours", "an executor"),
     ],
@@ -237,32 +237,33 @@ def test_an_image_that_a_stage_raises_on_ends_in_quarantine(
 def test_what_ends_a_run_arrives_as_its_own_sentence(
     local: Reference, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    replace(monkeypatch, image_vectors=Refusing)
+    base = local.without("samples", tmp_path / "work").base
+    workspace = Workspace(base, {**ON_SPARK, "run.partitions": 1})
+    replace(monkeypatch, samples=Refusing)
     with pytest.raises(ReadError, match=r"^the file has changed; ingest again$"):
-        local.without("image_vectors", tmp_path / "refused").run("embed")
+        workspace.run("ingest")
     replace(monkeypatch, samples=Deadly)
-    deadly = Workspace(local.without("samples", tmp_path / "deadly").base, {**ON_SPARK, "run.partitions": 1})
     with pytest.raises(EngineUnavailable, match=r"failed 4 times, .* Python worker exited unexpectedly"):
-        deadly.run("ingest")
+        workspace.run("ingest")
 
 
 @pytest.mark.usefixtures("executors")
 def test_ctrl_c_stops_the_tasks_and_the_run_continues_later(
     local: Reference, spark: SparkSession, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    workspace = local.without("image_vectors", tmp_path / "work")
-    sign = hold(monkeypatch, workspace, "image_vectors")
+    workspace = local.without("images", tmp_path / "work")
+    sign = hold(monkeypatch, workspace, "images")
 
     def interrupt() -> None:
         held(sign)
         os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt), meanwhile(interrupt):
-        workspace.run("embed")
+        workspace.run("ingest")
     tracker = spark.sparkContext.statusTracker()
     await_value(lambda: not tracker.getActiveStageIds() or None)
     replace(monkeypatch)
-    computed = workspace.run("embed")["computed"]["image_vectors"]
+    computed = workspace.run("ingest")["computed"]["images"]
     assert 0 < computed <= N // SMALL["run.shard_rows"] - Held.after
     assert digests(tmp_path / "work") == local.tables
 
@@ -272,9 +273,9 @@ def test_ctrl_c_stops_the_tasks_and_the_run_continues_later(
 def test_a_speculative_copy_of_a_slow_task_changes_nothing(
     local: Reference, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    workspace = local.without("image_vectors", tmp_path / "work")
-    sign = hold(monkeypatch, workspace, "image_vectors")
-    counts = workspace.run("embed")
+    workspace = local.without("images", tmp_path / "work")
+    sign = hold(monkeypatch, workspace, "images")
+    counts = workspace.run("ingest")
     assert sign.exists()
     assert not over(sign).exists()
     assert counts["retried"] == {}
