@@ -49,6 +49,8 @@ class Workspace(Pipeline):
         images: Sequence[str | Path] = (),
         model: str | None = None,
         format: str = "auto",
+        image_key: str | None = None,
+        text_key: str | None = None,
         progress: Progress | None = None,
     ) -> Workspace:
         """Write curate.toml, or add the datasets to the one that is there, and open the workspace.
@@ -57,7 +59,15 @@ class Workspace(Pipeline):
             ConfigError: a name is taken, or a path does not exist.
             ReadError: there is no such format.
         """
-        write_config(locate(path), datasets, images=images, model=model, format=format)
+        write_config(
+            locate(path),
+            datasets,
+            images=images,
+            model=model,
+            format=format,
+            image_key=image_key,
+            text_key=text_key,
+        )
         return cls(path, progress=progress or Silent())
 
     def ingest(self) -> dict[str, Any]:

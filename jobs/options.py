@@ -18,7 +18,7 @@ RESOURCES = (
 )
 RUNNING = (*RESOURCES, "dry_run", *SPEAKING)
 
-INGEST = ("run.shard_rows", "embed.batch", "images")
+INGEST = ("run.shard_rows", "embed.batch", "images", "read")
 EMBED = ("embed.model", "run.device", *INGEST)
 SCORE = ("capability", "endpoint", "embed.phrases", "vlm", "score", *EMBED)
 CLUSTER = ("cluster", "run.seed", "gradient", *SCORE)

@@ -10,6 +10,7 @@ from jobs.show_labels import requests
 from jobs.show_losses import losses
 from jobs.text import Tree, line, size, table
 
+MOST_PASSED = 5  # named of files that are no data
 MOST_SIGNALS = 5  # named of what a strategy decided by
 
 
@@ -35,6 +36,7 @@ def _counts(counts: Tree) -> Iterator[str]:
     bad = f", {counts['n_quarantined']:,} in quarantine" if counts["n_quarantined"] else ""
     yield line("read", f"{counts['n_read']:,} records{bad}, {counts['n_images']:,} distinct images")
     yield from _by_name(counts["quarantined"])
+    yield from _repaired(counts)
     if "n_image_vectors" in counts:
         vectors = f"{counts['n_image_vectors']:,} images and {counts['n_chunk_vectors']:,} texts"
         yield line("embedded", f"{vectors} by {counts['model']}")
@@ -134,6 +136,12 @@ def initialised(found: Tree) -> Iterator[str]:
     for name, dataset in found["datasets"].items():
         images = f", images under {', '.join(dataset['images'])}" if dataset["images"] else ""
         yield line("dataset", f"{name} = {dataset['path']}{images}")
+        if "reader" in dataset:
+            yield line("format", f"{dataset['reader']}: {dataset['told_by']}")
+        if dataset.get("passed_over"):
+            passed = dataset["passed_over"]
+            more = f" and {len(passed) - MOST_PASSED:,} more" if len(passed) > MOST_PASSED else ""
+            yield line("left aside", ", ".join(passed[:MOST_PASSED]) + more)
     yield line("model", found["model"])
     yield line("next", "curate select --budget 30%")
 
@@ -178,8 +186,15 @@ def state(found: Tree) -> Iterator[str]:
     if found["budget"] is not None:
         yield line("selection", f"{found['budget']} by {found['strategy']}")
     yield line("on disk", size(found["bytes"]))
+    yield from _repaired(found)
     if found["note"]:
         yield line("note", found["note"])
+
+
+def _repaired(counts: Tree) -> Iterator[str]:
+    if counts.get("n_repaired"):
+        yield line("repaired", f"{counts['n_repaired']:,} records when they were read")
+        yield from _by_name(counts["repaired"])
 
 
 def quarantined(found: Tree) -> Iterator[str]:

@@ -40,6 +40,8 @@ N_IMAGES = pa.field("n_images", pa.int32(), nullable=False)
 N_TURNS = pa.field("n_turns", pa.int32(), nullable=False)
 N_TOKENS = pa.field("n_tokens", pa.int64(), nullable=False)
 SOURCE = pa.field("source", pa.string())
+# Codes of what was repaired when the record was read.
+REPAIRED = pa.field("repaired", pa.list_(pa.string()), nullable=False)
 CONTENT_HASH = pa.field("content_hash", pa.binary(16), nullable=False)
 ERROR = pa.field("error", pa.string())
 ERROR_MESSAGE = pa.field("error_message", pa.string())
@@ -59,6 +61,7 @@ SAMPLES = pa.schema(
         N_TURNS,
         N_TOKENS,
         SOURCE,
+        REPAIRED,
         CONTENT_HASH,
         ERROR,
         ERROR_MESSAGE,

@@ -19,6 +19,7 @@ class Config(Section):
 
     datasets: dict[Annotated[str, Field(pattern=NAME)], settings.Dataset] = Field(default_factory=dict)
     images: settings.Images = settings.Images()
+    read: settings.Read = settings.Read()
     run: settings.Run = settings.Run()
     embed: settings.Embed = settings.Embed()
     vlm: settings.Vlm = settings.Vlm()

@@ -94,3 +94,5 @@ IMAGE_CHANGED = "image_changed"
 EXTREME_ASPECT = "extreme_aspect"
 STAGE_FAILED = "stage_failed"
 BAD_ARCHIVE = "bad_archive"
+UNSUPPORTED_MEDIA = "unsupported_media"  # video or audio
+UNSUPPORTED_RECORD = "unsupported_record"  # no conversation: preferences, calls of tools

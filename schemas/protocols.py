@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,6 +81,15 @@ class Reader(Protocol):
 
     def read(self, file: Path, span: Span) -> Iterator[Record]:
         """The records of `span`, in order: exactly `span.n_records`, the bad ones with an `error`."""
+        ...
+
+
+@runtime_checkable
+class Stamped(Protocol):
+    """A reader whose records follow from more than the file."""
+
+    def stamp(self, file: Path) -> int:
+        """The time, in ns, at which what lies beside `file` was changed last."""
         ...
 
 

@@ -32,6 +32,8 @@ class Dataset(Section):
     path: str
     format: str = "auto"
     images: Texts = ()  # folders that the records' image paths are relative to; default: beside the data
+    image_key: str | None = None  # what the image is called: a column, a key in JSON, or members of a tar
+    text_key: str | None = None  # what the caption is called
 
 
 class Images(Section):
@@ -40,6 +42,20 @@ class Images(Section):
     follow_links: bool = setting(False, "--follow-links", "Follow links that leave an image folder.")
     allow_remote: bool = setting(False, "--allow-remote", "Fetch images that are URLs.")
     max_pixels: int = setting(100_000_000, "--max-pixels N", "Refuse larger images undecoded.", ge=1)
+
+
+class Read(Section):
+    """What is repaired of records that trainers crash on. Whatever is repaired is counted, and marked."""
+
+    image_token: Literal["strict", "insert"] = setting(
+        "strict", "--image-token", "Insert <image> before the first question of records without."
+    )
+    roles: Literal["strict", "merge", "drop"] = setting(
+        "strict", "--roles", "Merge neighbouring turns of one role, or drop turns that do not alternate."
+    )
+    spelling: Literal["any", "exact"] = setting(
+        "any", "--spelling", "Look for missing images by other spellings of their paths too, or not."
+    )
 
 
 class Run(Section):

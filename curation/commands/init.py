@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from curation.pipeline.config_file import write_config
+from curation.pipeline.config_file import relative, write_config
 from curation.pipeline.pipeline import Pipeline
-from curation.readers.sources import parse_dataset, resolved
+from curation.readers.sources import parse_dataset, resolved, source_of
 from curation.storage.files import CONFIG_FILE, locate
 from schemas.config import load
 from schemas.errors import ConfigError
+from schemas.settings import Dataset
 
 
 def initialise(
@@ -20,12 +21,14 @@ def initialise(
     images: Sequence[str] = (),
     format_: str = "auto",
     model: str | None = None,
+    image_key: str | None = None,
+    text_key: str | None = None,
 ) -> dict[str, Any]:
-    """Write or extend `folder`/curate.toml by `[NAME=]DATA` each, and say what it names.
+    """Write or extend `folder`/curate.toml by `[NAME=]DATA` each, and say what it names, and of what format.
 
     Raises:
         ConfigError: a name is taken, or a path does not exist.
-        ReadError: there is no such format.
+        ReadError: there is no such format, or the data is of none that is known, or cannot be read.
     """
     base = locate(folder)
     path = base / CONFIG_FILE
@@ -40,10 +43,31 @@ def initialise(
         if place in places:
             raise ConfigError(f"{where} is in {CONFIG_FILE} already, as dataset {places[place]!r}")
         named[name] = where
-    write_config(base, named, images=images, model=model, format=format_)
+    found = {}
+    for name, where in named.items():
+        added = Dataset(path=relative(where, base), format=format_, image_key=image_key, text_key=text_key)
+        source = source_of(name, added, base)
+        source.try_out()
+        found[name] = {
+            "reader": source.told.name,
+            "told_by": source.told.how,
+            "n_files": len(source.files),
+            "passed_over": [str(file.relative_to(source.folder)) for file in source.told.passed],
+        }
+    write_config(
+        base,
+        named,
+        images=images,
+        model=model,
+        format=format_,
+        image_key=image_key,
+        text_key=text_key,
+    )
     config = Pipeline(base).config
     return {
         "config": str(path),
-        "datasets": {name: dataset.model_dump() for name, dataset in config.datasets.items()},
+        "datasets": {
+            name: {**dataset.model_dump(), **found.get(name, {})} for name, dataset in config.datasets.items()
+        },
         "model": config.embed.model,
     }

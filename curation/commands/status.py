@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from curation.pipeline.counts import repaired
 from curation.pipeline.pipeline import Pipeline
 from curation.steps.select.select import settings
 from curation.storage.store import Store
@@ -37,6 +38,7 @@ def status(workspace: Pipeline) -> dict[str, Any]:
         "budget": select.budget,
         "strategy": None if select.budget is None else select.strategy,
         "note": note,
+        **(repaired(workspace.store) if workspace.store.find("samples") else {}),
     }
 
 

@@ -10,8 +10,9 @@ from typing import Any
 import tomlkit
 
 from curation.readers import reader
+from curation.readers.inputs import inputs
 from curation.storage.files import CONFIG_FILE, Location, Remote, put
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, ReadError
 
 HEADER = """\
 # curate.toml: what this workspace works on. `curate run` does what it says; flags win over it.
@@ -25,9 +26,11 @@ def write_config(
     images: Sequence[str | Path] = (),
     model: str | None = None,
     format: str = "auto",
+    image_key: str | None = None,
+    text_key: str | None = None,
     anew: bool = False,
 ) -> None:
-    """Create or extend `folder`/curate.toml. `images` and `format` hold for the datasets that are added.
+    """Create or extend `folder`/curate.toml. All but `model` hold for the datasets that are added.
 
     `anew`: forget what is there.
 
@@ -45,8 +48,10 @@ def write_config(
             raise ConfigError(
                 f"{CONFIG_FILE} has a dataset {name!r} already; choose another: curate init NAME={data}"
             )
-        if not Path(data).expanduser().exists():
-            raise ConfigError(f"{data} does not exist")
+        try:
+            inputs(Path(data).expanduser())
+        except ReadError as error:
+            raise ConfigError(str(error)) from None
     for root in images:
         if not Path(root).expanduser().is_dir():
             raise ConfigError(f"--images {root}: there is no such folder")
@@ -56,6 +61,8 @@ def write_config(
         added: dict[str, Any] = {
             "path": relative(data, folder),
             **({} if format == "auto" else {"format": format}),
+            **({} if image_key is None else {"image_key": image_key}),
+            **({} if text_key is None else {"text_key": text_key}),
         }
         if images:
             added["images"] = [relative(root, folder) for root in images]

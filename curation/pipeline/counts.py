@@ -55,8 +55,16 @@ def _ingested(store: Store) -> dict[str, Any]:
         "n_read": checked.rows,
         "n_quarantined": len(errors),
         "quarantined": _by_value(errors),
+        **repaired(store),
         "n_images": _rows(store, "images"),
     }
+
+
+def repaired(store: Store) -> dict[str, Any]:
+    """How many records were repaired when they were read, and by code what was."""
+    codes = store.read("samples", ["repaired"])["repaired"]
+    n = pc.sum(pc.greater(pc.list_value_length(codes), 0)).as_py() or 0
+    return {"n_repaired": n, "repaired": _by_value(pc.list_flatten(codes))}
 
 
 def _by_value(column: pa.ChunkedArray) -> dict[str, int]:

@@ -35,7 +35,7 @@ from schemas.stages import STEPS, Stage
 Own = TypeVar("Own", bound="Pipeline")
 
 # Settings that decide what a vector or a hash is: those of a benchmark are the pool's.
-SHARED = ("images", "run", "embed")
+SHARED = ("images", "read", "run", "embed")
 
 
 @dataclass

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
 import pyarrow as pa
 
-from curation.readers.rows import cells, check_columns, image_columns, records
+from curation.readers.keys import NO_KEYS, Keys
+from curation.readers.rows import cells, check_columns, image_columns, media_columns, records
 from schemas.errors import ReadError
 from schemas.protocols import Record, Span
 
@@ -23,7 +24,12 @@ class HfDisk:
     """A folder written by `Dataset.save_to_disk` or `DatasetDict.save_to_disk`. Spans count rows."""
 
     name: ClassVar[str] = "hf"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
+    keys: Keys = NO_KEYS
+
+    def with_keys(self, keys: Keys) -> HfDisk:
+        """The same for data whose image and text are called otherwise."""
+        return replace(self, keys=keys)
 
     def files(self, path: Path) -> list[Path]:
         """The Arrow files in the dataset's own order, split after split; or one .arrow file."""
@@ -43,7 +49,7 @@ class HfDisk:
         total = 0
         for _, batch in batches(file):
             if not total:
-                check_columns(batch.schema.names, str(file))
+                check_columns(batch.schema, str(file), self.keys)
             total += batch.num_rows
         for first in range(0, total, rows):
             n = min(rows, total - first)
@@ -55,10 +61,12 @@ class HfDisk:
             if low >= high:
                 continue
             part = batch.slice(low - first, high - low)
-            images = image_columns(part.schema)
-            texts = part.select([name for name in part.schema.names if name not in images])
+            images, media = image_columns(part.schema, self.keys), media_columns(part.schema)
+            texts = part.select([name for name in part.schema.names if name not in (*images, *media)])
             found = [cells(name, part.column(name)) for name in images]
-            yield from records(texts, found, container=str(file.absolute()), first_row=low)
+            others = {name: part.column(name) for name in media}
+            container = str(file.absolute())
+            yield from records(texts, found, others, container=container, first_row=low, keys=self.keys)
 
 
 def batches(file: Path) -> Iterator[tuple[int, pa.RecordBatch]]:

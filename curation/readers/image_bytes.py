@@ -12,6 +12,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from curation.readers import data_urls
+from curation.readers.compressed import codec_of, opened
 from curation.readers.hf_disk import batches
 from curation.readers.row_groups import PAGE_ROWS, group_rows, open_parquet
 from schemas.errors import (
@@ -51,7 +53,7 @@ def fetch(refs: Sequence[Mapping[str, Any]]) -> list[bytes | BadImage]:
     found: dict[int, bytes | BadImage] = {}
     containers: dict[tuple[str, str | None], list[int]] = defaultdict(list)
     for at, ref in enumerate(refs):
-        column = ref["column"]
+        column = None if ref["column"] == data_urls.COLUMN else ref["column"]
         containers[ref["path"], None if column is None else column.split(".")[0]].append(at)
     for (path, column), places in containers.items():
         if column is None:
@@ -62,6 +64,11 @@ def fetch(refs: Sequence[Mapping[str, Any]]) -> list[bytes | BadImage]:
 
 
 def _checked(data: bytes | BadImage, ref: Mapping[str, Any]) -> bytes | BadImage:
+    if isinstance(data, bytes) and ref["column"] == data_urls.COLUMN:
+        try:
+            data = data_urls.of_span(data)
+        except ValueError as error:
+            data = BadImage(BAD_IMAGE_FIELD, f"{ref['name']!r} in {ref['path']!r} cannot be read: {error}")
     if isinstance(data, BadImage) or not ref["sha256"] or ref["n_bytes"] in (None, len(data)):
         return data
     sentence = f"{ref['name']!r} had {ref['n_bytes']} bytes when it was read first and has {len(data)} now"
@@ -82,11 +89,34 @@ def _from_file(
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return dict.fromkeys(places, BadImage(NOT_AN_IMAGE, f"{path!r} is no regular file"))
-        return {
-            at: _span(descriptor, refs[at]) for at in sorted(places, key=lambda at: refs[at]["offset"] or 0)
-        }
+        in_order = sorted(places, key=lambda at: refs[at]["offset"] or 0)
+        if _is_inside(refs[in_order[0]]) and codec_of(os.pread(descriptor, 4, 0)):
+            return _from_packed(path, refs, in_order)
+        return {at: _span(descriptor, refs[at]) for at in in_order}
     finally:
         os.close(descriptor)
+
+
+def _is_inside(ref: Mapping[str, Any]) -> bool:
+    """Is the image a span of a file, and not all of it?"""
+    return ref["length"] is not None and ref["length"] >= 0
+
+
+def _from_packed(
+    path: str, refs: Sequence[Mapping[str, Any]], in_order: list[int]
+) -> dict[int, bytes | BadImage]:
+    """Spans of the text inside a packed file."""
+    found: dict[int, bytes | BadImage] = {}
+    with opened(Path(path)) as handle:
+        for at in in_order:
+            ref = refs[at]
+            if ref["length"] > MAX_IMAGE_BYTES:
+                found[at] = _too_large(ref, ref["length"])
+                continue
+            handle.seek(ref["offset"])
+            data = handle.read(ref["length"])
+            found[at] = data if len(data) == ref["length"] else _cut(ref, ref["length"] - len(data))
+    return found
 
 
 def _span(descriptor: int, ref: Mapping[str, Any]) -> bytes | BadImage:
@@ -94,16 +124,20 @@ def _span(descriptor: int, ref: Mapping[str, Any]) -> bytes | BadImage:
     length = -1 if ref["length"] is None else ref["length"]
     wanted = max(0, os.fstat(descriptor).st_size - offset) if length < 0 else length
     if wanted > MAX_IMAGE_BYTES:
-        return BadImage(IMAGE_TOO_LARGE, f"{ref['name']!r} has {wanted} bytes, more than {MAX_IMAGE_BYTES}")
+        return _too_large(ref, wanted)
     try:
         data = os.pread(descriptor, wanted, offset)
     except OSError as error:
         return BadImage(MISSING_IMAGE, f"{ref['name']!r} cannot be read: {error.strerror}")
-    if len(data) < wanted:
-        return BadImage(
-            TRUNCATED_IMAGE, f"{ref['path']!r} ends {wanted - len(data)} bytes before {ref['name']!r} does"
-        )
-    return data
+    return data if len(data) == wanted else _cut(ref, wanted - len(data))
+
+
+def _too_large(ref: Mapping[str, Any], size: int) -> BadImage:
+    return BadImage(IMAGE_TOO_LARGE, f"{ref['name']!r} has {size} bytes, more than {MAX_IMAGE_BYTES}")
+
+
+def _cut(ref: Mapping[str, Any], missing: int) -> BadImage:
+    return BadImage(TRUNCATED_IMAGE, f"{ref['path']!r} ends {missing} bytes before {ref['name']!r} does")
 
 
 def _from_url(url: str) -> bytes | BadImage:
@@ -162,6 +196,7 @@ def _runs(path: str, column: str, rows: list[int]) -> Iterator[tuple[int, pa.Arr
     with open_parquet(Path(path)) as table:
         leaves = [table.schema.column(i).path for i in range(len(table.schema))]
         inside = [leaf for leaf in leaves if leaf.startswith(f"{column}.") and leaf.endswith(".bytes")]
+        inside = inside or [column]  # which holds plain bytes
         first = 0
         for group in range(table.num_row_groups):
             end = first + table.metadata.row_group(group).num_rows

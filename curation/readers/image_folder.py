@@ -1,4 +1,4 @@
-"""A folder of plain images: each is a record without words, such as the pictures of a benchmark."""
+"""A folder of plain images: each is a record without words, or with the caption in the .txt of its name."""
 
 from __future__ import annotations
 
@@ -9,24 +9,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from curation.readers.listing import legible
-from curation.readers.records import PLACEHOLDER
-from schemas.errors import NOT_AN_IMAGE, ReadError
+from curation.readers.listing import IMAGE_SUFFIXES, legible
+from curation.readers.records import PLACEHOLDER, Turns, captioned, images_first
+from curation.readers.unsupported import MEDIA_SUFFIXES, media
+from schemas.errors import BAD_TURN, NOT_AN_IMAGE, ReadError
 from schemas.protocols import ImageAt, Record, Span
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+SUFFIXES = (*IMAGE_SUFFIXES, *MEDIA_SUFFIXES)
+_CAPTION = ".txt"
+_CAPTION_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
 class ImageFolder:
     """Images in a folder and the folders below it. Each folder counts as a file, and spans count its images.
 
-    A record is one question that is the image, and an empty answer. Its key is the image's name, so that
-    images that are added change no other record.
+    Of `a.jpg` beside `a.txt` the text is the caption: the answer to CAPTION_QUESTION. Without one, a record
+    is one question that is the image, and an empty answer. Its key is the image's name, so that images that
+    are added change no other record.
     """
 
     name: ClassVar[str] = "images"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def files(self, path: Path) -> list[Path]:
         """The folders that hold images, in order. Hidden ones do not count."""
@@ -47,6 +51,10 @@ class ImageFolder:
             n = min(rows, total - first)
             yield Span(first, n, first, n)
 
+    def stamp(self, file: Path) -> int:
+        captions = (entry for entry in os.scandir(file) if entry.name.endswith(_CAPTION))
+        return max((entry.stat().st_mtime_ns for entry in captions), default=0)
+
     def read(self, file: Path, span: Span) -> Iterator[Record]:
         names = _images(file)[span.offset : span.offset + span.length]
         if len(names) != span.n_records:
@@ -55,20 +63,44 @@ class ImageFolder:
                 "run the command again to index it anew"
             )
         for name in names:
-            image = (ImageAt(path=str(file.absolute() / name)),)
-            key = legible(name)
-            raw = json.dumps({"id": key, "image": key}, ensure_ascii=False, separators=(",", ":")).encode()
-            if key != name:
-                message = f"the name {key} is not UTF-8, and no path that a table can hold; rename the file"
-                yield Record(key=key, raw=raw, record_id=key, error=(NOT_AN_IMAGE, message))
-                continue
-            yield Record(
-                key=name,
-                raw=raw,
-                record_id=name,
-                turns=(("user", PLACEHOLDER), ("assistant", "")),
-                images=image,
-            )
+            yield _record(file, name)
+
+
+def _record(folder: Path, name: str) -> Record:
+    key = legible(name)
+    raw = _raw(key, None)
+    if key != name:
+        message = f"the name {key} is not UTF-8, and no path that a table can hold; rename the file"
+        return Record(key=key, raw=raw, record_id=key, error=(NOT_AN_IMAGE, message))
+    if name.lower().endswith(MEDIA_SUFFIXES):
+        return Record(key=key, raw=raw, record_id=key, error=media("the file is no image"))
+    try:
+        caption = _caption(folder / name)
+    except (OSError, ValueError) as error:  # UnicodeDecodeError is a ValueError
+        sentence = f"the caption beside {name} cannot be read: {error}"
+        return Record(key=key, raw=raw, record_id=key, error=(BAD_TURN, sentence))
+    turns: Turns = (("user", PLACEHOLDER), ("assistant", ""))
+    if caption:
+        turns = images_first(captioned(caption), 1)
+    image = (ImageAt(path=str(folder.absolute() / name)),)
+    return Record(key=key, raw=_raw(key, caption), record_id=key, turns=turns, images=image)
+
+
+def _caption(image: Path) -> str | None:
+    """What stands in the .txt of the same name; None where there is none."""
+    try:
+        with image.with_suffix(_CAPTION).open("rb") as file:
+            data = file.read(_CAPTION_BYTES + 1)
+    except FileNotFoundError:
+        return None
+    if len(data) > _CAPTION_BYTES:
+        raise ValueError(f"it has more than {_CAPTION_BYTES} bytes")
+    return data.decode("utf-8-sig").strip()
+
+
+def _raw(key: str, caption: str | None) -> bytes:
+    record = {"id": key, "image": key, **({} if caption is None else {"caption": caption})}
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _is_image(name: str) -> bool:

@@ -7,15 +7,19 @@ import os
 import re
 import stat
 import struct
+import unicodedata
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from curation.readers.data_urls import is_data_url
 from curation.readers.image_bytes import BadImage, fetch
 from schemas.errors import (
+    BAD_IMAGE_FIELD,
     IMAGE_OUTSIDE_ROOTS,
     IMAGE_TOO_LARGE,
     MISSING_IMAGE,
@@ -40,12 +44,51 @@ _MAGIC = re.compile(rb"\xff\xd8|\x89PNG|RIFF....WEBP|GIF8[79]a|BM....\0\0\0\0|II
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where an image was found."""
+
+    path: str  # absolute path of the file that holds it, or its URL
+    name: str  # as the record has it, or as it should
+    respelled: bool  # found by another spelling of the path
+
+
+@dataclass(frozen=True)
 class ImageRoots:
     """The folders that images may lie in. Relative paths are tried under each in turn."""
 
     roots: tuple[str, ...]
     follow_links: bool = False
     allow_remote: bool = False
+    beside: str = ""  # a folder in the roots, where paths are tried at last
+    any_spelling: bool = False
+
+    def find(self, image: ImageAt) -> Place:
+        """Where `image` lies: by its path as it stands, then `beside`, then by other spellings of the path.
+
+        Raises:
+            BadImage: as `resolve`; for what is nowhere, that of the path as it stands.
+        """
+        try:
+            return Place(self.resolve(image), image.path, respelled=False)
+        except BadImage as error:
+            if error.code != MISSING_IMAGE:
+                raise
+            for path in self._others(image.path):
+                try:
+                    found = self.resolve(ImageAt(path))
+                except BadImage:
+                    continue
+                return Place(found, path, respelled=path != os.path.join(self.beside, image.path))
+            raise
+
+    def _others(self, path: str) -> Iterator[str]:
+        if _URL.match(path) or os.path.isabs(path):
+            tried = [path]
+        else:
+            tried = [path, os.path.join(self.beside, path)] if self.beside else [path]
+            yield from tried[1:]
+        if self.any_spelling:
+            yield from (other for each in tried for other in spellings(each))
 
     def resolve(self, image: ImageAt) -> str:
         """Absolute path of the file that holds `image` (its container, if it has one), or its URL.
@@ -59,6 +102,11 @@ class ImageRoots:
         if image.container is not None:
             return image.container
         path = image.path
+        if is_data_url(path):
+            sentence = (
+                "an image that stands in the record as a data: URL is read in JSON, CSV and tar files only"
+            )
+            raise BadImage(BAD_IMAGE_FIELD, sentence)
         if path.startswith("file://"):
             try:
                 path = unquote(urlsplit(path).path)
@@ -205,6 +253,24 @@ def to_rgb(image: Image.Image) -> Image.Image:
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, layer).convert("RGB")
     return image.convert("RGB")
+
+
+def spellings(path: str) -> Iterator[str]:
+    """Other spellings of a path, the likeliest first.
+
+    Composed and decomposed letters (NFC, NFD), percents decoded, slashes for backslashes, these together, and
+    the suffix in the other case.
+    """
+    seen = {path}
+    plain = [path, unquote(path, errors="surrogateescape"), path.replace("\\", "/")]
+    plain.append(plain[1].replace("\\", "/"))
+    for each in plain:
+        for form in (each, unicodedata.normalize("NFC", each), unicodedata.normalize("NFD", each)):
+            if form not in seen:
+                seen.add(form)
+                yield form
+    stem, suffix = os.path.splitext(path)
+    yield from {stem + suffix.lower(), stem + suffix.upper()} - seen
 
 
 # What Pillow's decoders raise on damaged input. UnidentifiedImageError is an OSError, struct.error is not.

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
 from curation.readers import scanner
+from curation.readers.building import json_record
+from curation.readers.compressed import damage, opened, packed, plain_suffix
+from curation.readers.data_urls import placed
+from curation.readers.keys import NO_KEYS, Keys
 from curation.readers.listing import data_files
-from curation.readers.records import Schema, json_record
+from curation.readers.records import Schema
 from curation.readers.scanner import CHUNK_BYTES, MAX_RECORD_BYTES, Commas, Newlines, Piece, Separators
-from schemas.errors import BAD_JSON, ReadError
+from schemas.errors import BAD_ARCHIVE, BAD_JSON, ReadError
 from schemas.protocols import Record, Span
 
-SUFFIXES = (".json", ".jsonl", ".ndjson")
+SUFFIXES = packed(".json", ".jsonl", ".ndjson")
 _LINE_SUFFIXES = (".jsonl", ".ndjson")
 _SPAN_BYTES = 64 << 20  # a span is held in memory while it is read
 _HEAD_BYTES = 1 << 16
@@ -27,9 +30,8 @@ _FIRST_KEY = re.compile(rb'[\[\s]*\{\s*("(?:[^"\\]|\\.){0,200}")\s*:')
 _FOREIGN = (  # first bytes of a file that is no JSON text, and what to do about it
     (b"\xff\xfe", "is UTF-16; convert it: iconv -f UTF-16 -t UTF-8"),
     (b"\xfe\xff", "is UTF-16; convert it: iconv -f UTF-16 -t UTF-8"),
-    (b"\x1f\x8b", "is compressed with gzip; unpack it: gunzip"),
     (b"PK\x03\x04", "is a zip archive; unpack it"),
-    (b"\x28\xb5\x2f\xfd", "is compressed with zstd; unpack it: unzstd"),
+    (b"\xfd7zXZ", "is compressed with xz; unpack it: unxz"),
     (b"PAR1", "is a Parquet file; give it with --format parquet"),
 )
 
@@ -58,7 +60,12 @@ class JsonReader:
 
     name: str
     schema: Schema
-    version: int = 1
+    version: int = 2
+    keys: Keys = NO_KEYS
+
+    def with_keys(self, keys: Keys) -> JsonReader:
+        """The same for data whose image and text are called otherwise."""
+        return replace(self, keys=keys)
 
     def files(self, path: Path) -> list[Path]:
         return files(path)
@@ -67,7 +74,7 @@ class JsonReader:
         return spans(file, rows)
 
     def read(self, file: Path, span: Span) -> Iterator[Record]:
-        return read(file, span, self.schema)
+        return read(file, span, self.schema, self.keys)
 
 
 def files(path: Path) -> list[Path]:
@@ -83,32 +90,36 @@ def spans(file: Path, rows: int, *, chunk_bytes: int = CHUNK_BYTES) -> Iterator[
     """
     if rows < 1:
         raise ValueError(f"rows is {rows}, and a span has at least one record")
-    with file.open("rb") as handle:
+    with opened(file) as handle:
         layout = layout_of(handle, file)
         handle.seek(layout.begin)
-        yield from _runs(
-            scanner.pieces(
-                handle, layout.separators(), layout.line, restart=layout.restart, chunk_bytes=chunk_bytes
-            ),
-            rows,
+        pieces = scanner.pieces(
+            handle, layout.separators(), layout.line, restart=layout.restart, chunk_bytes=chunk_bytes
         )
+        last = Span(0, 0, 0, 0, layout.line)
+        for last in _runs(pieces, rows):
+            yield last
+        if damage(handle) and last.length:
+            yield Span(last.offset + last.length, 0, last.first_record + last.n_records, 1, last.first_line)
 
 
-def read(file: Path, span: Span, schema: Schema) -> Iterator[Record]:
+def read(file: Path, span: Span, schema: Schema, keys: Keys = NO_KEYS) -> Iterator[Record]:
     """The records of `span`, each with its exact bytes; keys are record indices.
 
     Raises:
         ReadError: the file does not hold the span's records: it has changed since it was indexed.
     """
-    with file.open("rb") as handle:
+    with opened(file) as handle:
         layout = layout_of(handle, file)
         handle.seek(span.offset)
         data = handle.read(
             span.length if span.length <= MAX_RECORD_BYTES or span.n_records > 1 else _KEPT_BYTES
         )
+        broken = None if span.length or handle.read(1) else damage(handle)
     first_line = span.first_line or 1
     if span.n_records == 1:
-        yield _alone(data, span, schema)
+        record = _alone(data, span, schema, broken, keys)
+        yield placed(record, str(file.absolute()), span.offset)
         return
     found = list(scanner.whole_pieces(io.BytesIO(data + layout.end), layout.separators(), first_line))
     if len(found) != span.n_records or len(data) != span.length:
@@ -117,7 +128,9 @@ def read(file: Path, span: Span, schema: Schema) -> Iterator[Record]:
             "the file has changed, run the command again to index it anew"
         )
     for index, piece in enumerate(found, span.first_record):
-        yield json_record(data[piece.begin : piece.end].rstrip(), schema, key=str(index), line=piece.line)
+        raw = data[piece.begin : piece.end].rstrip()
+        record = json_record(raw, schema, key=str(index), line=piece.line, keys=keys)
+        yield placed(record, str(file.absolute()), span.offset + piece.begin)
 
 
 def layout_of(handle: IO[bytes], file: Path) -> Layout:
@@ -127,6 +140,8 @@ def layout_of(handle: IO[bytes], file: Path) -> Layout:
         ReadError: it holds something else, or one object where an array should be.
     """
     head = _head(handle)
+    if not head and (broken := damage(handle)):
+        raise ReadError(f"{file} is damaged: {broken}")
     for magic, advice in _FOREIGN:
         if head.startswith(magic):
             raise ReadError(f"{file} {advice}")
@@ -135,7 +150,7 @@ def layout_of(handle: IO[bytes], file: Path) -> Layout:
     body = head.removeprefix(b"\xef\xbb\xbf")
     start = len(head) - len(body.lstrip())
     line = 1 + head.count(b"\n", 0, start)
-    by_line = file.suffix.lower() in _LINE_SUFFIXES
+    by_line = plain_suffix(file) in _LINE_SUFFIXES
     first, _, rest = head[start:].partition(b"\n")
     if not first.strip():
         if by_line:
@@ -146,7 +161,7 @@ def layout_of(handle: IO[bytes], file: Path) -> Layout:
     if by_line:
         _check_lines(file, head[start:])
     else:
-        _check_objects(file, first, rest, _size(handle) > len(head))
+        _check_objects(file, first, rest, bool(handle.read(1)))
     return Layout(lines=True, begin=start, line=line)
 
 
@@ -167,9 +182,11 @@ def _runs(found: Iterator[Piece], rows: int) -> Iterator[Span]:
         yield Span(first.begin, end - first.begin, record, n, first.line)
 
 
-def _alone(data: bytes, span: Span, schema: Schema) -> Record:
-    """The record of a span of one, which may be what is left of a broken file."""
+def _alone(data: bytes, span: Span, schema: Schema, broken: str | None, keys: Keys) -> Record:
+    """The record of a span of one, which may be what is left of a file that is broken."""
     key, line = str(span.first_record), span.first_line
+    if broken:
+        return Record(key=key, raw=b"", line=line, error=(BAD_ARCHIVE, broken))
     if not span.length:
         sentence = "the file ends here and the array is not closed by ]; is the file truncated?"
         return Record(key=key, raw=b"", line=line, error=(BAD_JSON, sentence))
@@ -179,7 +196,7 @@ def _alone(data: bytes, span: Span, schema: Schema) -> Record:
             f"the first {len(data)} are kept"
         )
         return Record(key=key, raw=data, line=line, error=(BAD_JSON, sentence))
-    return json_record(data.rstrip(), schema, key=key, line=line)
+    return json_record(data.rstrip(), schema, key=key, line=line, keys=keys)
 
 
 def _head(handle: IO[bytes]) -> bytes:
@@ -236,7 +253,3 @@ def _check_objects(file: Path, first: bytes, rest: bytes, longer: bool) -> None:
 
 def _shown(head: bytes) -> str:
     return repr(head[:20].decode("utf-8", "replace"))
-
-
-def _size(handle: IO[bytes]) -> int:
-    return os.fstat(handle.fileno()).st_size

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from curation.readers.keys import NO_KEYS, Keys
 from curation.readers.listing import data_files
 from curation.readers.row_groups import PAGE_ROWS, group_rows, identity, open_parquet, unreadable
-from curation.readers.rows import cells, check_columns, image_columns, records
+from curation.readers.rows import cells, check_columns, image_columns, media_columns, records
 from schemas.protocols import Record, Span
 
 _TEXT_ROWS = 1024
@@ -20,10 +21,15 @@ _TEXT_ROWS = 1024
 
 @dataclass(frozen=True)
 class Parquet:
-    """Parquet: `conversations` or `messages`, `image` or `images`, further columns. Spans count rows."""
+    """Parquet: columns as the keys of a shape of SHAPES, images as bytes or paths. Spans count rows."""
 
     name: ClassVar[str] = "parquet"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
+    keys: Keys = NO_KEYS
+
+    def with_keys(self, keys: Keys) -> Parquet:
+        """The same for data whose image and text are called otherwise."""
+        return replace(self, keys=keys)
 
     def files(self, path: Path) -> list[Path]:
         return [path] if path.is_file() else data_files(path, (".parquet",))
@@ -33,7 +39,7 @@ class Parquet:
         if rows < 1:
             raise ValueError(f"rows is {rows}, and a span has at least one record")
         with open_parquet(file) as table:
-            check_columns(table.schema_arrow.names, str(file))
+            check_columns(table.schema_arrow, str(file), self.keys)
             sizes = [table.metadata.row_group(g).num_rows for g in range(table.num_row_groups)]
         first = n = 0
         for size in sizes:
@@ -52,8 +58,8 @@ class Parquet:
 
     def read(self, file: Path, span: Span) -> Iterator[Record]:
         with open_parquet(file) as table:
-            images = image_columns(table.schema_arrow)
-            names = [name for name in table.schema_arrow.names if name not in images]
+            images, media = image_columns(table.schema_arrow, self.keys), media_columns(table.schema_arrow)
+            names = [name for name in table.schema_arrow.names if name not in (*images, *media)]
             for group, skip, length, row in _parts(table, span):
                 try:
                     embedded = {name: _embedded(file, table, group, name) for name in images}
@@ -63,11 +69,15 @@ class Parquet:
                 columns = list(names)
                 for name in images:
                     columns += [name] if embedded[name] is None else _leaves(table, name, "path")
-                size = PAGE_ROWS if wide else _TEXT_ROWS
+                for name in media:
+                    columns += _leaves(table, name, "path") or [name]
+                size = PAGE_ROWS if wide or media else _TEXT_ROWS
                 for batch in group_rows(file, table, group, columns, size, skip, skip + length):
                     found = [cells(name, batch.column(name), embedded=embedded[name]) for name in images]
+                    others = {name: batch.column(name) for name in media}
+                    container = str(file.absolute())
                     yield from records(
-                        batch.select(names), found, container=str(file.absolute()), first_row=row
+                        batch.select(names), found, others, container=container, first_row=row, keys=self.keys
                     )
                     row += len(batch)
 

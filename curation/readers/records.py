@@ -7,17 +7,29 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from schemas.errors import BAD_IMAGE_FIELD, BAD_JSON, BAD_TURN, NO_TURNS, NOT_AN_OBJECT
-from schemas.protocols import ImageAt, Record
+from schemas.errors import BAD_IMAGE_FIELD, BAD_JSON, BAD_TURN, NO_TURNS
+from schemas.protocols import ImageAt
 
 PLACEHOLDER = "<image>"
+# What is asked where data has captions only, whatever its format.
+CAPTION_QUESTION = "Describe what is shown."
 
 Turns: TypeAlias = tuple[tuple[str, str], ...]  # (role, canonical text)
 Images: TypeAlias = tuple[ImageAt, ...]
 Schema: TypeAlias = Callable[[dict[str, Any]], tuple[Turns, Images]]  # raises BadRecord
 
 
-_ROLES = {"human": "user", "gpt": "assistant", "developer": "system"}
+_ROLES = {"human": "user", "gpt": "assistant", "model": "assistant", "developer": "system"}
+
+
+def never(_: dict[str, Any]) -> bool:
+    """Of no record."""
+    return False
+
+
+def always(_: dict[str, Any]) -> bool:
+    """Of every record."""
+    return True
 
 
 @dataclass(frozen=True)
@@ -26,6 +38,12 @@ class Shape:
 
     fits: Callable[[dict[str, Any]], bool]  # tells from its keys whether a record is laid out so
     read: Schema
+    # Whether a record whose text names no image means that all stand before the first question.
+    images_first: Callable[[dict[str, Any]], bool] = never
+    needs_image: Callable[[dict[str, Any]], bool] = never  # whether a record says nothing without an image
+
+    def __call__(self, record: dict[str, Any]) -> tuple[Turns, Images]:
+        return self.read(record)
 
 
 class BadRecord(Exception):
@@ -53,6 +71,22 @@ def canonical(text: str) -> str:
         lines += [PLACEHOLDER, piece.strip()]
     lines += [PLACEHOLDER, pieces[-1].lstrip()]
     return "\n".join(line for line in lines if line)
+
+
+def images_first(turns: Turns, n_images: int) -> Turns:
+    """`turns` with a placeholder for each image before the first question, unless some stand there."""
+    if not n_images or any(PLACEHOLDER in text for _, text in turns):
+        return turns
+    first = next((at for at, (who, _) in enumerate(turns) if who == "user"), None)
+    if first is None:
+        return turns
+    asked = canonical("\n".join([*[PLACEHOLDER] * n_images, turns[first][1]]))
+    return (*turns[:first], ("user", asked), *turns[first + 1 :])
+
+
+def captioned(caption: str) -> Turns:
+    """An image's caption as the answer to a fixed question."""
+    return ("user", CAPTION_QUESTION), ("assistant", caption.strip())
 
 
 def role(name: str) -> str:
@@ -113,11 +147,6 @@ def location(value: Any, where: str) -> ImageAt:
         raise BadRecord(BAD_IMAGE_FIELD, f"{where} should be a path and is {kind(value)}")
     if not value.strip():
         raise BadRecord(BAD_IMAGE_FIELD, f"{where} is an empty string")
-    if value.startswith("data:"):
-        raise BadRecord(
-            BAD_IMAGE_FIELD,
-            f"{where} is a data: URL ({len(value)} characters); write the image to a file and give its path",
-        )
     return ImageAt(path=value)
 
 
@@ -140,37 +169,6 @@ def parse(raw: bytes) -> Any:
         raise BadRecord(BAD_JSON, "the record is nested too deeply to be read") from None
     except ValueError as error:  # an integer with thousands of digits
         raise BadRecord(BAD_JSON, f"the record cannot be read: {error}") from None
-
-
-def record_of(
-    value: Any, schema: Schema, *, key: str, raw: bytes, line: int | None = None, images: Images | None = None
-) -> Record:
-    """The record that `schema` sees in `value`; one with an error where it sees none.
-
-    `images`, where given, are what the container holds for this record, and replace what the record names.
-    """
-    if not isinstance(value, dict):
-        sentence = f"the record should be an object and is {kind(value)}"
-        return Record(key=key, raw=raw, line=line, error=(NOT_AN_OBJECT, sentence))
-    if images is not None:
-        value = {name: item for name, item in value.items() if name not in ("image", "images")}
-    record_id, source = text_of(value.get("id")), text_of(value.get("source"))
-    try:
-        turns, named = schema(value)
-    except BadRecord as bad:
-        error = (bad.code, bad.sentence)
-        return Record(key=key, raw=raw, line=line, record_id=record_id, source=source, error=error)
-    found = named if images is None else images
-    return Record(key=key, raw=raw, line=line, record_id=record_id, source=source, turns=turns, images=found)
-
-
-def json_record(raw: bytes, schema: Schema, *, key: str, line: int | None = None) -> Record:
-    """The record in the JSON bytes `raw`, which it keeps exactly."""
-    try:
-        value = parse(raw)
-    except BadRecord as bad:
-        return Record(key=key, raw=raw, line=line, error=(bad.code, bad.sentence))
-    return record_of(value, schema, key=key, raw=raw, line=line)
 
 
 def kind(value: Any) -> str:

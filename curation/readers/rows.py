@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -13,13 +13,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.readers.records import BadRecord, Images, record_of
+from curation.readers.building import record_of
+from curation.readers.keys import NO_KEYS, Keys
+from curation.readers.records import PLACEHOLDER, BadRecord, Images
 from curation.readers.shapes import SCHEMAS, schema_of
+from curation.readers.unsupported import MEDIA_KEYS
 from schemas.errors import BAD_IMAGE_FIELD, BAD_JSON, ReadError
 from schemas.protocols import ImageAt, Record
 
-IMAGE_COLUMNS = ("image", "images")
-TURN_COLUMNS = ("conversations", "messages")
+IMAGE_COLUMNS = ("image", "images", "jpg", "jpeg", "png", "webp")  # the last as `datasets` names tar members
 
 
 @dataclass(frozen=True)
@@ -30,24 +32,59 @@ class Cells:
     paths: list[list[str | None] | None]  # a row's images; None where the row has none
     embedded: list[list[bool] | None]  # whether the file holds the bytes
     nested: bool  # the column holds lists of images
+    structs: bool  # of `bytes` and perhaps `path`, not plain bytes
 
 
-def check_columns(names: list[str], file: str) -> None:
-    """Raise ReadError unless a table with columns `names` can be read as records."""
-    if not any(name in names for name in TURN_COLUMNS):
+def check_columns(schema: pa.Schema, file: str, keys: Keys) -> None:
+    """Raise ReadError unless a table of `schema` can be read as records."""
+    images, media = image_columns(schema, keys), media_columns(schema)
+    example = {field.name: example_of(field.type) for field in schema if field.name not in (*images, *media)}
+    if shape_of(example, bool(images), keys) is None and not media:
         raise ReadError(
-            f"{file} has columns {', '.join(names)}; one of {' or '.join(TURN_COLUMNS)} must hold the turns"
+            f"{file} has columns {', '.join(schema.names)}, which hold no conversations that are known; "
+            "--image-column and --text-column say where image and caption are"
         )
 
 
-def image_columns(schema: pa.Schema) -> list[str]:
-    """The columns of `schema` that hold images as structs (HF `Image`), alone or in lists."""
+def shape_of(value: Any, has_images: bool, keys: Keys) -> str | None:
+    """The name of the schema that fits a row, whose images lie in columns of their own if it `has_images`."""
+    value = keys.renamed(value)
+    if has_images and isinstance(value, dict):
+        value = {**value, "images": [PLACEHOLDER]}
+    return schema_of(value)
 
-    def of_image(kind: pa.DataType) -> bool:
-        kind = kind.value_type if _is_list(kind) else kind
-        return bool(pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0)
 
-    return [name for name in IMAGE_COLUMNS if name in schema.names and of_image(schema.field(name).type)]
+def example_of(kind: pa.DataType) -> Any:
+    """Some value of a type, with which it can be told what columns are for."""
+    if pa.types.is_struct(kind):
+        return {field.name: example_of(field.type) for field in kind}
+    if _is_list(kind):
+        return [example_of(kind.value_type)]
+    return ""
+
+
+def image_columns(schema: pa.Schema, keys: Keys = NO_KEYS) -> list[str]:
+    """The columns of `schema` that hold images as structs (HF `Image`) or bytes, alone or in lists.
+
+    Those that `keys` names, or those that are called as usual; bytes count only where they are named so.
+    """
+    return [
+        name
+        for name in keys.images or IMAGE_COLUMNS
+        if name in schema.names and _of_bytes(schema.field(name))
+    ]
+
+
+def media_columns(schema: pa.Schema) -> list[str]:
+    """The columns of `schema` that hold video or audio."""
+    return [name for name in MEDIA_KEYS if name in schema.names and _of_bytes(schema.field(name))]
+
+
+def _of_bytes(field: pa.Field) -> bool:
+    kind = field.type.value_type if _is_list(field.type) else field.type
+    if pa.types.is_struct(kind):
+        return bool(kind.get_field_index("bytes") >= 0)
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
 def cells(column: str, values: pa.Array, *, embedded: bool | None = None) -> Cells:
@@ -56,14 +93,15 @@ def cells(column: str, values: pa.Array, *, embedded: bool | None = None) -> Cel
     `embedded` says for a column read without its bytes whether every struct has them; None looks.
     """
     nested = _is_list(values.type)
-    structs = values.flatten() if nested else values
-    there = structs.is_valid().to_pylist()
-    if structs.type.get_field_index("path") >= 0:
-        paths = _strings(pc.struct_field(structs, "path"))
+    items = values.flatten() if nested else values
+    there = items.is_valid().to_pylist()
+    structs = pa.types.is_struct(items.type)
+    if structs and items.type.get_field_index("path") >= 0:
+        paths = _strings(pc.struct_field(items, "path"))
     else:
-        paths = [None] * len(structs)
+        paths = [None] * len(items)
     if embedded is None:
-        has = pc.struct_field(structs, "bytes").is_valid().to_pylist()
+        has = pc.struct_field(items, "bytes").is_valid().to_pylist() if structs else there
     else:
         has = [embedded and valid for valid in there]
     if not nested:
@@ -76,21 +114,30 @@ def cells(column: str, values: pa.Array, *, embedded: bool | None = None) -> Cel
             [None if none else [path] for none, path in zip(empty, paths, strict=True)],
             [None if none else [inside] for none, inside in zip(empty, has, strict=True)],
             nested,
+            structs,
         )
     lengths = pc.list_value_length(values).cast(pa.int64()).fill_null(0).to_pylist()
     ends = [0]
     for length in lengths:
         ends.append(ends[-1] + length)
     runs = list(pairwise(ends))
-    return Cells(column, [paths[a:b] or None for a, b in runs], [has[a:b] or None for a, b in runs], nested)
+    named, inside = [paths[a:b] or None for a, b in runs], [has[a:b] or None for a, b in runs]
+    return Cells(column, named, inside, nested, structs)
 
 
 def records(
-    texts: pa.RecordBatch, images: list[Cells], *, container: str, first_row: int
+    texts: pa.RecordBatch,
+    images: list[Cells],
+    media: Mapping[str, pa.Array],
+    *,
+    container: str,
+    first_row: int,
+    keys: Keys,
 ) -> Iterator[Record]:
     """The records of a run of rows, `first_row` being its first row's number in the file `container`.
 
-    The raw record is the canonical JSON of the columns that hold no image; null where a cell is not UTF-8.
+    A row in which a column of `media` holds something has video or audio. The raw record is the canonical
+    JSON of the columns that hold no image; null where a cell is not UTF-8.
     """
     for at, (row, broken) in enumerate(_rows(texts)):
         key = str(first_row + at)
@@ -100,7 +147,8 @@ def records(
             yield Record(key=key, raw=raw, record_id=_id(row), error=error)
             continue
         value = {name: item for name, item in row.items() if item is not None}
-        schema = schema_of(value)
+        schema = shape_of(value, bool(images), keys)
+        value = {**keys.renamed(value), **{name: True for name, held in media.items() if held[at].is_valid}}
         try:
             found = _images(images, at, container, first_row + at)
         except BadRecord as bad:
@@ -150,10 +198,11 @@ def _images(columns: list[Cells], at: int, container: str, row: int) -> Images:
     for cell in columns:
         paths, embedded = cell.paths[at] or [], cell.embedded[at] or []
         if paths and found:
-            raise BadRecord(BAD_IMAGE_FIELD, "both 'image' and 'images' hold images")
+            raise BadRecord(BAD_IMAGE_FIELD, f"both {columns[0].column!r} and {cell.column!r} hold images")
         for n, (path, inside) in enumerate(zip(paths, embedded, strict=True)):
             if inside:
-                place = f"{cell.column}.{n}.bytes" if cell.nested else f"{cell.column}.bytes"
+                place = f"{cell.column}.{n}" if cell.nested else cell.column
+                place += ".bytes" if cell.structs else ""
                 found.append(
                     ImageAt(path=path or f"{cell.column}.{n}", container=container, column=place, row=row)
                 )

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
+from curation.readers.data_juicer import DATA_JUICER
+from curation.readers.exchange import ALPACA, QUERY
 from curation.readers.llava import LLAVA
-from curation.readers.messages import MESSAGES
+from curation.readers.messages import MESSAGES, PROMPT
+from curation.readers.pairs import PAIRS
 from curation.readers.records import Schema, Shape
 from curation.readers.sharegpt import SHAREGPT
+from curation.readers.texts import TEXTS
 
 # The first that fits counts.
 SHAPES: dict[str, Shape] = {
     "messages": MESSAGES,
     "sharegpt": SHAREGPT,
     "llava": LLAVA,
+    "texts": TEXTS,
+    "query": QUERY,
+    "alpaca": ALPACA,
+    "prompt": PROMPT,
+    "data_juicer": DATA_JUICER,
+    "pairs": PAIRS,
 }
-SCHEMAS: dict[str, Schema] = {name: shape.read for name, shape in SHAPES.items()}
+SCHEMAS: dict[str, Schema] = dict(SHAPES)
 
 
 def schema_of(record: Any) -> str | None:

@@ -45,4 +45,5 @@ def _fits(record: dict[str, Any]) -> bool:
     return turns is not None and (record.get("system") is not None or any("role" in turn for turn in turns))
 
 
-SHAREGPT = Shape(_fits, sharegpt)
+# Messages of strings are TRL's and ms-swift's too, which name images beside the text.
+SHAREGPT = Shape(_fits, sharegpt, lambda record: record.get("messages") is not None)

@@ -10,14 +10,38 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from curation.readers import detect, reader
+from curation.readers import Recognised, reader, told
+from curation.readers.compressed import codec_of
+from curation.readers.inputs import inputs
+from curation.readers.keys import NO_KEYS, Keys
 from curation.readers.listing import legible
 from curation.storage.files import Location, Remote, is_url, put
 from schemas.config import Config
 from schemas.errors import ConfigError, ReadError
-from schemas.protocols import Progress, Reader, Span
-from schemas.settings import NAME
+from schemas.protocols import Progress, Reader, Span, Stamped
+from schemas.settings import NAME, Dataset
 from schemas.tables import key_of
+
+# `init` looks at the beginning of so many files.
+_TRIED = 64
+_TRIED_ROWS = 1024
+
+
+@dataclass(frozen=True)
+class SpanOfFile:
+    """The value of an ingest task: which records of which file."""
+
+    dataset: str
+    reader: str
+    root: str  # absolute folder that `file` is relative to
+    file: str
+    span: Span
+    images: tuple[str, ...]  # absolute folders that image paths are relative to
+    keys: Keys = NO_KEYS
+
+    @property
+    def path(self) -> Path:
+        return Path(self.root) / self.file
 
 
 @dataclass(frozen=True)
@@ -56,21 +80,12 @@ def find_spans(config: Config, root: Location, base: Location, progress: Progres
     fresh: dict[str, Any] = {}
     found: list[FoundSpan] = []
     for name, dataset in config.datasets.items():
-        path = resolved(base, dataset.path)
-        if not path.exists():
-            raise ReadError(f"dataset {name}: {path} does not exist; correct its path in curate.toml")
-        reader = _reader(dataset.format, path)
-        folder = path if path.is_dir() else path.parent
+        source = source_of(name, dataset, base)
         roots = tuple(str(resolved(base, images)) for images in dataset.images)
-        files = reader.files(path)
-        if not files:
-            raise ReadError(f"dataset {name}: there is no {reader.name} file at {path}")
-        for file in files:
-            if legible(str(file)) != str(file):
-                raise ReadError(f"dataset {name}: the path {legible(str(file))} is not UTF-8; rename it")
-            entry = _index(reader, file, config.run.shard_rows, cache, progress)
+        for file in source.files:
+            entry = _index(source.reader, file, config.run.shard_rows, cache, progress)
             fresh[str(file)] = entry
-            found += _spans(name, folder, file, entry, roots)
+            found += _spans(source, file, entry, roots)
     if fresh != cache:
         # What cannot be kept, in a workspace that may only be read, is found again.
         with contextlib.suppress(OSError):
@@ -78,8 +93,58 @@ def find_spans(config: Config, root: Location, base: Location, progress: Progres
     return found
 
 
-def _reader(name: str, path: Path) -> Reader:
-    return detect(path) if name == "auto" else reader(name)
+@dataclass(frozen=True)
+class Source:
+    """A dataset as it lies there: its reader, and its files."""
+
+    name: str
+    told: Recognised
+    reader: Reader
+    keys: Keys
+    folder: Path  # that names of files are relative to
+    files: tuple[Path, ...]
+
+    def try_out(self) -> None:
+        """Look at the first records of the first files.
+
+        Raises:
+            ReadError: one of these files cannot be read.
+        """
+        for file in self.files[:_TRIED]:
+            next(iter(self.reader.spans(file, _TRIED_ROWS)), None)
+
+
+def source_of(name: str, dataset: Dataset, base: Location) -> Source:
+    """Where the data of a dataset lies and what reads it.
+
+    Raises:
+        ConfigError: its path is a URL, or relative where curate.toml lies at one.
+        ReadError: it does not exist, or holds no file of one known format.
+    """
+    path = resolved(base, dataset.path)
+    keys = Keys(dataset.image_key, dataset.text_key)
+    try:
+        found = inputs(path)
+    except ReadError as error:
+        raise ReadError(f"dataset {name}: {error}; correct its path in curate.toml") from None
+    kinds = [_kind(dataset.format, each, keys) for each in found.paths]
+    for each, kind in zip(found.paths, kinds, strict=True):
+        if kind.name != kinds[0].name:
+            sentence = f"{found.paths[0]} is {kinds[0].name} and {each} is {kind.name}"
+            raise ReadError(f"dataset {name}: {sentence}; make them two datasets")
+    chosen = reader(kinds[0].name, keys)
+    files = tuple(dict.fromkeys(file for each in found.paths for file in chosen.files(each)))
+    if not files:
+        raise ReadError(f"dataset {name}: there is no {chosen.name} file at {path}")
+    for file in files:
+        if legible(str(file)) != str(file):
+            raise ReadError(f"dataset {name}: the path {legible(str(file))} is not UTF-8; rename it")
+    passed = tuple(file for kind in kinds for file in kind.passed)
+    return Source(name, Recognised(chosen.name, kinds[0].how, passed), chosen, keys, found.folder, files)
+
+
+def _kind(format_: str, path: Path, keys: Keys) -> Recognised:
+    return told(path, keys) if format_ == "auto" else Recognised(format_, "--format says so")
 
 
 def _index(
@@ -92,24 +157,34 @@ def _index(
         "reader": reader.name,
         "version": reader.version,
         "rows": rows,
+        "keys": asdict(keys) if isinstance(keys := getattr(reader, "keys", None), Keys) else None,
+        "beside": reader.stamp(file) if isinstance(reader, Stamped) else None,
     }
     held = cache.get(str(file))
     if held is not None and held["state"] == state:
         return dict(held)
+    by_bytes = not _counts_otherwise(reader, file)
     with progress.bar(f"index {file.name}", stat.st_size, "bytes") as bar:
         spans = []
         for span in reader.spans(file, rows):
             spans.append(asdict(span))
-            bar.advance(span.length if reader.name != "parquet" else 0)
+            bar.advance(span.length if by_bytes else 0)
     return {"state": state, "spans": spans}
 
 
-def _spans(
-    dataset: str, folder: Path, file: Path, entry: dict[str, Any], roots: tuple[str, ...]
-) -> Iterator[FoundSpan]:
+def _counts_otherwise(reader: Reader, file: Path) -> bool:
+    """Are spans rows, or bytes of the text inside a packed file?"""
+    if reader.name in ("parquet", "hf", "images"):
+        return True
+    with file.open("rb") as handle:
+        return codec_of(handle.read(4)) is not None
+
+
+def _spans(source: Source, file: Path, entry: dict[str, Any], roots: tuple[str, ...]) -> Iterator[FoundSpan]:
+    dataset, folder = source.name, source.folder
     name = file.relative_to(folder).as_posix()
     for fields in entry["spans"]:
-        value = SpanOfFile(dataset, entry["state"]["reader"], str(folder), name, Span(**fields), roots)
+        value = SpanOfFile(dataset, source.reader.name, str(folder), name, Span(**fields), roots, source.keys)
         # `rows` only decides where spans end, and the span itself says that.
         state = {key: value for key, value in entry["state"].items() if key != "rows"}
         fingerprint = {"dataset": dataset, "folder": str(folder), "file": name, "images": roots, **state}
@@ -122,22 +197,6 @@ def _load(path: Location) -> dict[str, Any]:
     except (FileNotFoundError, json.JSONDecodeError):
         return {}
     return tree
-
-
-@dataclass(frozen=True)
-class SpanOfFile:
-    """The value of an ingest task: which records of which file."""
-
-    dataset: str
-    reader: str
-    root: str  # absolute folder that `file` is relative to
-    file: str
-    span: Span
-    images: tuple[str, ...]  # absolute folders that image paths are relative to
-
-    @property
-    def path(self) -> Path:
-        return Path(self.root) / self.file
 
 
 def dataset_name(path: Path, taken: set[str]) -> str:

@@ -4,49 +4,57 @@ from __future__ import annotations
 
 import re
 import tarfile
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, ClassVar
+from typing import IO, Any, ClassVar
 
-from curation.readers.listing import data_files, legible
-from curation.readers.records import PLACEHOLDER, BadRecord, Images, Turns, parse, record_of
+from curation.readers.building import record_of
+from curation.readers.compressed import opened
+from curation.readers.data_urls import placed
+from curation.readers.keys import NO_KEYS, Keys
+from curation.readers.listing import data_files
+from curation.readers.records import (
+    PLACEHOLDER,
+    BadRecord,
+    Images,
+    Shape,
+    Turns,
+    always,
+    captioned,
+    never,
+    parse,
+)
 from curation.readers.shapes import SCHEMAS, schema_of
+from curation.readers.tar_groups import BLOCK, CAPTIONS, IMAGES, Group, groups
+from curation.readers.unsupported import MEDIA_SUFFIXES, media
 from schemas.errors import BAD_ARCHIVE, BAD_JSON, NO_TURNS, ReadError
 from schemas.protocols import ImageAt, Record, Span
 
-_BLOCK = tarfile.BLOCKSIZE
-_NAME = re.compile(r"(?:\./)*(?P<key>(?:.*/)?[^./][^./]*)\.(?P<suffix>[^/]+)", re.DOTALL)
-_IMAGE = re.compile(r"(?:(?P<number>\d+)\.)?(?:jpe?g|png|webp|gif|bmp)", re.IGNORECASE)
-_COMPRESSED = ((b"\x1f\x8b", "gzip"), (b"BZh", "bzip2"), (b"\xfd7zXZ", "xz"), (b"\x28\xb5\x2f\xfd", "zstd"))
+SUFFIXES = (".tar", ".tgz", ".tar.gz", ".tar.zst", ".tar.bz2")
+_IMAGE = re.compile(rf"(?:(?P<number>\d+)\.)?(?:{'|'.join(IMAGES)})")
 _TEXT_BYTES = 64 << 20  # of a .json or .txt member
-
-
-@dataclass
-class Group:
-    """The members of one key: [begin, end) in the tar, headers included."""
-
-    key: str
-    begin: int
-    end: int = 0
-    members: dict[str, tarfile.TarInfo] = field(default_factory=dict)  # by suffix
-    damage: str | None = None
 
 
 @dataclass(frozen=True)
 class WebDataset:
-    """Uncompressed tar: KEY.json is the whole record, KEY.txt alone a caption. Spans count bytes."""
+    """Tar: KEY.json is the whole record or has its caption, KEY.txt is a caption. Spans count bytes."""
 
     name: ClassVar[str] = "webdataset"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
+    keys: Keys = NO_KEYS
+
+    def with_keys(self, keys: Keys) -> WebDataset:
+        """The same for data whose image and text are called otherwise."""
+        return replace(self, keys=keys)
 
     def files(self, path: Path) -> list[Path]:
-        return [path] if path.is_file() else data_files(path, (".tar", ".tar.gz", ".tgz", ".tar.zst"))
+        return [path] if path.is_file() else data_files(path, SUFFIXES)
 
     def spans(self, file: Path, rows: int) -> Iterator[Span]:
         if rows < 1:
             raise ValueError(f"rows is {rows}, and a span has at least one record")
-        with file.open("rb") as handle:
+        with opened(file) as handle:
             _check(handle, file)
             begin = end = n = record = 0
             seen: set[str] = set()
@@ -66,11 +74,12 @@ class WebDataset:
                 yield Span(begin, end - begin, record, n)
 
     def read(self, file: Path, span: Span) -> Iterator[Record]:
-        with file.open("rb") as handle:
+        # Two, so that each goes forward alone: going back in a packed file is dear.
+        with opened(file) as headers, opened(file) as contents:
             n = 0
-            for group in groups(handle, span.offset, span.offset + span.length):
+            for group in groups(headers, span.offset, span.offset + span.length):
                 n += 1
-                yield _record(handle, group, str(file.absolute()))
+                yield _record(contents, group, str(file.absolute()), self.keys)
         if n != span.n_records:
             raise ReadError(
                 f"{file}: {n} records at byte {span.offset} where {span.n_records} were indexed; "
@@ -78,121 +87,87 @@ class WebDataset:
             )
 
 
-def groups(handle: IO[bytes], begin: int, end: int) -> Iterator[Group]:
-    """The records whose first header lies in [begin, end), in order; what is damaged is the last group."""
-    size = handle.seek(0, 2)
-    group: Group | None = None
-    for member in _members(handle, begin, end):
-        if isinstance(member, Group):
-            if group:
-                yield group
-            yield member
-            return
-        member.name = legible(member.name)
-        named = _NAME.fullmatch(member.name) if member.isreg() else None
-        if named is None:
-            continue
-        if group is None or group.key != named["key"]:
-            if group:
-                yield group
-            group = Group(named["key"], member.offset)
-        group.members.setdefault(named["suffix"].lower(), member)
-        group.end = member.offset_data + -(-member.size // _BLOCK) * _BLOCK
-        if member.offset_data + member.size > size:
-            missing = member.offset_data + member.size - size
-            group.damage = (
-                f"the tar is truncated: {missing} of {member.size} bytes of {member.name!r} are missing"
-            )
-            yield group
-            return
-    if group:
-        yield group
-
-
-def _members(handle: IO[bytes], begin: int, end: int) -> Iterator[tarfile.TarInfo | Group]:
-    """The members whose header lies in [begin, end); a Group instead where a header is damaged."""
-    while begin < end:
-        handle.seek(begin)
-        try:
-            with tarfile.open(fileobj=handle, mode="r:") as archive:
-                while (member := archive.next()) is not None:
-                    if member.offset >= end:
-                        return
-                    yield member
-                    begin = archive.offset
-                    archive.members = []  # type: ignore[attr-defined]  # tarfile keeps every header it has seen
-        except tarfile.TarError as error:
-            if not _is_blank(handle, begin, end):
-                yield Group(f"@{begin}", begin, end, damage=f"the tar is damaged at byte {begin}: {error}")
-            return
-        following = _after_zeros(handle, begin, end)
-        if following == begin < end:  # tarfile stops without a word at a header that is none
-            yield Group(
-                f"@{begin}", begin, end, damage=f"the tar is damaged at byte {begin}: no header there"
-            )
-            return
-        begin = following  # behind the end mark another tar may follow: `cat a.tar b.tar`
-
-
-def _after_zeros(handle: IO[bytes], begin: int, end: int) -> int:
-    """Where the next block begins that is not all zeros, or `end`."""
-    handle.seek(begin)
-    while begin < end and (chunk := handle.read(min(1 << 20, end - begin))):
-        content = len(chunk) - len(chunk.lstrip(b"\0"))
-        if content < len(chunk):
-            return begin + content // _BLOCK * _BLOCK
-        begin += len(chunk)
-    return end
-
-
-def _is_blank(handle: IO[bytes], begin: int, end: int) -> bool:
-    return _after_zeros(handle, begin, end) >= end
-
-
-def _record(handle: IO[bytes], group: Group, container: str) -> Record:
-    text, caption = (_content(handle, group.members.get(suffix)) for suffix in ("json", "txt"))
+def _record(handle: IO[bytes], group: Group, container: str, keys: Keys) -> Record:
+    named = next((suffix for suffix in keys.texts if suffix in group.members and suffix != "json"), None)
+    # A text that is asked for by name is not looked for elsewhere.
+    text = None if named else _content(handle, group.members.get("json"))
+    captions = (named,) if named else () if keys.texts else CAPTIONS
+    caption = next((found for end in captions if (found := _content(handle, group.members.get(end)))), None)
     raw = next((found for found in (text, caption) if found is not None), b"")
-    if group.damage:
-        return Record(key=group.key, raw=raw, error=(BAD_ARCHIVE, group.damage))
-    images = _images(group, container)
+    error = _error_of(group)
+    if error is not None:
+        return Record(key=group.key, raw=raw, error=error)
+    images = _images(group, container, keys)
     if text is None:
-        return record_of({}, lambda _: (_caption(caption, images), ()), key=group.key, raw=raw, images=images)
+        return record_of({}, _of_caption(caption, images), key=group.key, raw=raw, images=images)
     try:
-        value = parse(text)
+        value = keys.renamed(parse(text))
     except BadRecord as bad:
         return Record(key=group.key, raw=raw, error=(bad.code, bad.sentence))
-    schema = schema_of(value)
-    if (
-        schema is None and caption is not None and isinstance(value, dict)
-    ):  # img2dataset: metadata and a caption
-        return record_of(
-            value, lambda _: (_caption(caption, images), ()), key=group.key, raw=raw, images=images
-        )
-    return record_of(value, SCHEMAS[schema or "llava"], key=group.key, raw=raw, images=images or None)
+    schema = _schema(value, caption, images)
+    record = record_of(value, schema, key=group.key, raw=raw, images=images or None)
+    return placed(record, container, group.members["json"].offset_data)
+
+
+def _error_of(group: Group) -> tuple[str, str] | None:
+    if group.damage:
+        return BAD_ARCHIVE, group.damage
+    if group.twice:
+        return BAD_ARCHIVE, f"the key {group.key!r} has two members like {group.twice!r}; rename one of them"
+    heard = next((suffix for suffix in group.members if f".{suffix}".endswith(MEDIA_SUFFIXES)), None)
+    return None if heard is None else media(f"the record has a member .{heard}")
+
+
+def _schema(value: Any, caption: bytes | None, images: Images) -> Shape:
+    """How to read the JSON of a record: as one of SHAPES, or as what tells of the image of a .txt."""
+    if not isinstance(value, dict):
+        return _as_shape(SCHEMAS["llava"])
+    name = schema_of({**value, "images": [PLACEHOLDER]} if images else value)
+    if caption is not None and name in (None, "pairs"):
+        return _of_caption(caption, images)
+    return _as_shape(SCHEMAS[name or "llava"])
+
+
+def _of_caption(caption: bytes | None, images: Images) -> Shape:
+    return Shape(never, lambda _: (_caption(caption, images), ()), always)
+
+
+def _as_shape(schema: Any) -> Shape:
+    return schema if isinstance(schema, Shape) else Shape(never, schema)
 
 
 def _caption(caption: bytes | None, images: Images) -> Turns:
     if caption is None or not images:
-        found = "images" if images else "a .txt" if caption is not None else "other members"
-        raise BadRecord(NO_TURNS, f"the record is {found} only; a .json, or a .txt and an image, is needed")
+        found = "images" if images else "a text" if caption is not None else "other members"
+        sentence = f"the record is {found} only; a .json, or a .txt and an image, is needed; "
+        raise BadRecord(NO_TURNS, sentence + "--text-key and --image-key say how they are called")
     try:
-        answer = caption.decode("utf-8").strip()
+        return captioned(caption.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise BadRecord(BAD_JSON, f"the .txt is not UTF-8 at its byte {error.start}") from None
-    return ("user", "\n".join([PLACEHOLDER] * len(images))), ("assistant", answer)
 
 
-def _images(group: Group, container: str) -> Images:
-    """The image members: KEY.jpg, then KEY.0.jpg, KEY.1.jpg, … by number. KEY.seg.png is something else."""
-    found: list[tuple[int, tarfile.TarInfo]] = []
-    for suffix, member in group.members.items():
-        if named := _IMAGE.fullmatch(suffix):
-            found.append((int(named["number"] or -1), member))
-    found.sort(key=lambda item: (item[0], item[1].offset))
+def _images(group: Group, container: str, keys: Keys) -> Images:
+    """The image members: KEY.jpg, then KEY.0.jpg, KEY.1.jpg, … by number. KEY.seg.png is something else.
+
+    Those that `keys` names instead, in the order of their names there.
+    """
+    if keys.images:
+        named = [group.members[name.lower()] for name in keys.images if name.lower() in group.members]
+    else:
+        named = _numbered(group.members)
     return tuple(
         ImageAt(path=member.name, container=container, offset=member.offset_data, length=member.size)
-        for _, member in found
+        for member in named
     )
+
+
+def _numbered(members: Mapping[str, tarfile.TarInfo]) -> list[tarfile.TarInfo]:
+    found: list[tuple[int, int, tarfile.TarInfo]] = []
+    for suffix, member in members.items():
+        if named := _IMAGE.fullmatch(suffix):
+            found.append((int(named["number"] or -1), member.offset, member))
+    return [member for _, _, member in sorted(found, key=lambda item: item[:2])]
 
 
 def _content(handle: IO[bytes], member: tarfile.TarInfo | None) -> bytes | None:
@@ -203,10 +178,9 @@ def _content(handle: IO[bytes], member: tarfile.TarInfo | None) -> bytes | None:
 
 
 def _check(handle: IO[bytes], file: Path) -> None:
-    """Raise ReadError if the file is compressed: no image could be read at its offset."""
-    head = handle.read(_BLOCK)
-    for magic, name in _COMPRESSED:
-        if head.startswith(magic):
-            raise ReadError(f"{file} is compressed with {name}; unpack it to a plain .tar first")
+    """Raise ReadError if there is nothing, or something packed that cannot be read."""
+    head = handle.read(BLOCK)
+    if head.startswith(b"\xfd7zXZ"):
+        raise ReadError(f"{file} is compressed with xz; unpack it to a plain .tar first")
     if not head:
         raise ReadError(f"{file} is empty")

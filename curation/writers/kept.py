@@ -18,7 +18,7 @@ from curation.storage.store import ROW_GROUP, Store, read_shard
 from schemas.config import Config
 from schemas.errors import ExportError, WorkspaceError
 
-SAMPLE = ("uid", "dataset", "record_id", "record", "turns", "images", "n_tokens", "source")
+SAMPLE = ("uid", "dataset", "record_id", "record", "turns", "images", "n_tokens", "source", "repaired")
 DECISION = ("rank", "cluster")
 # Rows a batch: what the Hub's viewer likes as a row group of images.
 BATCH = 100

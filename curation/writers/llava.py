@@ -116,7 +116,7 @@ class _Records:
         record: dict[str, Any] = {"id": (row["record_id"] or row["uid"].hex()) if own is None else own}
         if images:
             record["image"] = images[0] if len(images) == 1 else images
-        record["conversations"] = conversations(row["record"], row["turns"])
+        record["conversations"] = conversations(row["record"], row["turns"], bool(row["repaired"]))
         record.update({name: item for name, item in value.items() if name not in TURN_AND_IMAGE_KEYS})
         return json.dumps(record, ensure_ascii=False).encode()
 
@@ -124,12 +124,13 @@ class _Records:
 def _is_llava(row: dict[str, Any]) -> bool:
     """Can a trainer read the raw record as it is, and find its images by the paths in it?"""
     record = llava_record(row["record"])
-    if record is None or any(_inside(ref) for ref in row["images"]):
+    if record is None or row["repaired"] or any(_inside(ref) for ref in row["images"]):
         return False
     named = record.get("image") or []
     paths = [named] if isinstance(named, str) else named
-    return len(paths) == len(row["images"]) and all(
-        isinstance(path, str) and not path.startswith("file://") for path in paths
+    # A path may be another one than the record has: of a file beside the data in a folder below.
+    return paths == [ref["name"] for ref in row["images"]] and not any(
+        path.startswith("file://") for path in paths
     )
 
 

@@ -49,12 +49,13 @@ def _table(rows: pa.RecordBatch, schema: pa.Schema) -> pa.Table:
     refs = rows["images"].to_pylist()
     flat = [ref for of_row in refs for ref in of_row]
     records, turns = rows["record"].to_pylist(), rows["turns"].to_pylist()
+    repaired = map(bool, rows["repaired"].to_pylist())
     made = {
         "uid": pa.array([uid.hex() for uid in rows["uid"].to_pylist()]),
         "id": rows["record_id"],
         "images": _images(flat, [len(of_row) for of_row in refs], schema.field("images").type),
         "conversations": pa.array(
-            [conversations(raw, said) for raw, said in zip(records, turns, strict=True)],
+            [conversations(*each) for each in zip(records, turns, repaired, strict=True)],
             schema.field("conversations").type,
         ),
         "record": rows["record"].cast(pa.large_string()),
@@ -74,10 +75,10 @@ def _images(refs: list[dict[str, Any]], counts: list[int], kind: pa.DataType) ->
     return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), values, type=kind)
 
 
-def conversations(raw: bytes, turns: list[dict[str, str]]) -> list[dict[str, str]]:
-    """Turns as LLaVA has them: those of the raw record where it is LLaVA's, else the canonical ones."""
+def conversations(raw: bytes, turns: list[dict[str, str]], repaired: bool) -> list[dict[str, str]]:
+    """Turns as LLaVA has them: the record's if it is LLaVA's and not `repaired`, else the canonical ones."""
     record = llava_record(raw)
-    if record is not None:
+    if record is not None and not repaired:
         return [{"from": turn["from"], "value": turn["value"]} for turn in record["conversations"]]
     return [{"from": FROM[turn["role"]], "value": turn["text"]} for turn in turns]
 

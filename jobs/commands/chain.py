@@ -39,16 +39,30 @@ def demo(session: Session, out: str, n: int, seed: int, budget: str) -> None:
 @click.argument("data", nargs=-1, required=True, metavar="[NAME=]DATA...")
 @click.option("--images", multiple=True, metavar="DIR", help="Where the records' image paths start; repeats.")
 @click.option("--format", "format_", default="auto", show_default=True, help="Format of the data.")
+@click.option(
+    "--image-key",
+    "--image-column",
+    metavar="NAME",
+    help="What data calls its images: column, key, tar member.",
+)
+@click.option("--text-key", "--text-column", metavar="NAME", help="What data calls its captions.")
 @click.option("--model", metavar="MODEL", help="The encoder, to stand in curate.toml.")
 @click.pass_obj
 def init(
-    session: Session, data: tuple[str, ...], images: tuple[str, ...], format_: str, model: str | None
+    session: Session,
+    data: tuple[str, ...],
+    images: tuple[str, ...],
+    format_: str,
+    image_key: str | None,
+    text_key: str | None,
+    model: str | None,
 ) -> None:
     """Write curate.toml, or add datasets to it.
 
-    DATA is a file or a folder: LLaVA JSON, OpenAI messages or ShareGPT JSONL, Parquet, a saved HF dataset,
-    WebDataset tars, plain images. NAME stands in every sample's id, so it is fixed here; the default is the
-    file's name.
+    DATA is a file, a folder, or a pattern in quotes: conversations in JSON or JSONL, CSV, Parquet, a saved HF
+    dataset, WebDataset tars, images with or without captions (docs/formats.md). It is looked at, and refused
+    if it cannot be read. NAME stands in every sample's id, so it is fixed here; the default is the file's
+    name.
 
     \b
     Example:
@@ -58,7 +72,8 @@ def init(
     from curation.commands.init import initialise
 
     session.log()
-    session.show(initialise(session.folder, data, images, format_, model), show.initialised)
+    found = initialise(session.folder, data, images, format_, model, image_key, text_key)
+    session.show(found, show.initialised)
 
 
 @command(*INGEST, *RUNNING)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
 import pyarrow as pa
 
 from curation.readers import reader
-from curation.readers.images import BadImage, ImageRoots, fetch
+from curation.readers.images import BadImage, ImageRoots, Place, fetch
+from curation.readers.records import images_first
 from curation.readers.sources import SpanOfFile
+from curation.steps.ingest import repairs
 from schemas import errors
 from schemas.columns import SAMPLES
 from schemas.protocols import ImageAt, Record
@@ -34,7 +37,7 @@ class Spans:
 
     def load(self, task: Task, rows: pa.RecordBatch) -> Iterator[tuple[SpanOfFile, list[Record]]]:
         where: SpanOfFile = task.value
-        yield where, list(reader(where.reader).read(where.path, where.span))
+        yield where, list(reader(where.reader, where.keys).read(where.path, where.span))
 
 
 @dataclass(frozen=True)
@@ -43,35 +46,76 @@ class Ingest(Prepared):
 
     follow_links: bool
     allow_remote: bool
+    image_token: str = "strict"
+    roles: str = "strict"
+    spelling: str = "any"
 
     name: ClassVar[str] = "samples"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     source: ClassVar[Spans] = Spans()
     writes: ClassVar[pa.Schema] = SAMPLES
 
     def params(self) -> dict[str, Any]:
-        return {"follow_links": self.follow_links, "allow_remote": self.allow_remote}
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def prepare(self, piece: tuple[SpanOfFile, list[Record]]) -> pa.RecordBatch:
         where, records = piece
-        roots = ImageRoots(where.images or (where.root,), self.follow_links, self.allow_remote)
-        rows = [_Row(where, record, roots) for record in records]
+        # Where no folder of images is given, those beside the file itself count as well.
+        beside = "" if where.images else os.path.dirname(where.file)  # noqa: PTH120  # a str, as roots are
+        roots = ImageRoots(
+            where.images or (where.root,),
+            self.follow_links,
+            self.allow_remote,
+            beside,
+            any_spelling=self.spelling == "any",
+        )
+        rows = [self._row(where, record, roots) for record in records]
         _hash_images(rows)
         return pa.RecordBatch.from_pylist([row.finish() for row in rows], schema=SAMPLES)
 
+    def _row(self, where: SpanOfFile, record: Record, roots: ImageRoots) -> _Row:
+        """`record` on its way into the table, repaired as the settings say."""
+        codes, turns = [], record.turns
+        if record.error is None and self.roles == "merge" and (new := repairs.merged(turns)) != turns:
+            codes, turns = [repairs.MERGED], new
+        if record.error is None and self.roles == "drop" and (new := repairs.alternating(turns)) != turns:
+            codes, turns = [repairs.DROPPED], new
+        if record.error is None and self.image_token == "insert":
+            new = images_first(turns, len(record.images))
+            codes, turns = [*codes, *([repairs.IMAGE_TOKEN] if new != turns else [])], new
+        return _Row(where, replace(record, turns=turns), roots, codes)
+
 
 class _Row:
-    """A record on its way into the table."""
+    """A record on its way into the table, and the codes of what was repaired."""
 
-    def __init__(self, where: SpanOfFile, record: Record, roots: ImageRoots) -> None:
-        self.where, self.record = where, record
+    def __init__(self, where: SpanOfFile, record: Record, roots: ImageRoots, repaired: list[str]) -> None:
+        self.where, self.record, self.repaired = where, record, repaired
         self.error = record.error or _bad_structure(record)
         self.refs: list[dict[str, Any]] = []
         if self.error is None:
             try:
-                self.refs = [_reference(image, roots) for image in record.images]
+                self.refs = [self._reference(image, roots) for image in record.images]
             except BadImage as error:
                 self.error = (error.code, str(error))
+
+    def _reference(self, image: ImageAt, roots: ImageRoots) -> dict[str, Any]:
+        if image.container is None:
+            place = roots.find(image)
+        else:
+            place = Place(image.container, image.path, respelled=False)
+        if place.respelled and repairs.SPELLING not in self.repaired:
+            self.repaired.append(repairs.SPELLING)
+        return {
+            "path": place.path,
+            "offset": image.offset,
+            "length": image.length,
+            "column": image.column,
+            "row": image.row,
+            "name": place.name,
+            "sha256": b"",
+            "n_bytes": 0,
+        }
 
     def finish(self) -> dict[str, Any]:
         record, key = self.record, f"{self.where.file}#{self.record.key}"
@@ -90,6 +134,7 @@ class _Row:
             "n_turns": len(record.turns),
             "n_tokens": sum(count_tokens(text) for _, text in record.turns),
             "source": record.source or self.where.dataset,
+            "repaired": [] if self.error else self.repaired,
             "content_hash": self._content_hash(),
             "error": code,
             "error_message": message,
@@ -119,31 +164,23 @@ def _bad_structure(record: Record) -> tuple[str, str] | None:
         if role != expected:
             return (
                 errors.BAD_ROLES,
-                f"turn {place + 1} is by {role!r}, expected {expected!r}; roles must alternate",
+                f"turn {place + 1} is by {role!r}, expected {expected!r}; roles must alternate "
+                "(--roles merges or drops such turns)",
             )
     if len(roles) % 2:
-        return errors.BAD_ROLES, "the record ends with a question; add the answer or drop the turn"
+        return (
+            errors.BAD_ROLES,
+            "the record ends with a question; add the answer, or drop the turn (--roles drop)",
+        )
     tokens = sum(text.count("<image>") for _, text in record.turns)
     if tokens != len(record.images):
         sentence = (
             f"<image> in the text: {tokens}, images in the record: {len(record.images)}; make them equal"
         )
+        if not tokens:
+            sentence += ", or insert them before the first question with --image-token insert"
         return errors.IMAGE_TOKEN_COUNT, sentence
     return None
-
-
-def _reference(image: ImageAt, roots: ImageRoots) -> dict[str, Any]:
-    inside = image.container is not None
-    return {
-        "path": image.container if inside else roots.resolve(image),
-        "offset": image.offset,
-        "length": image.length,
-        "column": image.column,
-        "row": image.row,
-        "name": image.path,
-        "sha256": b"",
-        "n_bytes": 0,
-    }
 
 
 def _hash_images(rows: list[_Row]) -> None:

@@ -15,7 +15,13 @@ def ingest_stages(context: Context) -> list[Stage]:
     config = context.config
     hashes = "images.list.element.sha256"
     return [
-        Ingest(config.images.follow_links, config.images.allow_remote),
+        Ingest(
+            config.images.follow_links,
+            config.images.allow_remote,
+            config.read.image_token,
+            config.read.roles,
+            config.read.spelling,
+        ),
         Distinct("distinct_images", "samples", hashes, "distinct_images", "image_places"),
         Figures(DistinctImages(config.embed.batch, config.images.max_pixels)),
         Check(),
