@@ -24,6 +24,7 @@ from jobs.cli import cli
 from schemas.errors import ConfigError, ReadError
 from scorers.ngrams import COMMON, LEAST_WORDS, Phrases
 
+SMALL = {"run.shard_rows": 16}
 LONG = (
     "The quick brown fox jumps over the lazy dog while seventeen curious otters watch from the river bank "
     "and wonder aloud whether anybody will ever write down what they saw"
@@ -191,6 +192,15 @@ def work(embedded: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(embedded, tmp_path / "work"))
 
 
+@pytest.fixture(scope="module")
+def cut(pool: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same workspace in shards of 16 rows."""
+    folder = tmp_path_factory.mktemp("cut")
+    Workspace.init(folder, {"pool": pool / "pool.json"}, images=[pool], model="builtin:tiny")
+    Workspace(folder, SMALL).embed()
+    return folder
+
+
 @pytest.fixture
 def bench(pool: Path, tmp_path: Path) -> Path:
     """Picture 1 byte for byte, 3 scaled and recompressed, and one that is not in the pool."""
@@ -347,23 +357,22 @@ def test_a_leak_says_of_what(work: Path, bench: Path) -> None:
 
 
 @pytest.mark.slow
-def test_shards_and_workers_change_nothing(pool: Path, work: Path, bench: Path, tmp_path: Path) -> None:
+def test_shards_and_workers_change_nothing(cut: Path, work: Path, bench: Path, tmp_path: Path) -> None:
     Workspace(work).decontaminate(str(bench))
-    Workspace.init(tmp_path / "small", {"pool": pool / "pool.json"}, images=[pool], model="builtin:tiny")
-    small = Workspace(tmp_path / "small", {"run.shard_rows": 16})
+    small = Workspace(shutil.copytree(cut, tmp_path / "small"), SMALL)
     small.decontaminate(str(bench))
     assert small.store.read("leaks").equals(Workspace(work).store.read("leaks"))
 
 
 @pytest.mark.spark
-def test_both_engines_find_the_same_leaks(pool: Path, work: Path, bench: Path, tmp_path: Path) -> None:
+def test_both_engines_find_the_same_leaks(cut: Path, work: Path, bench: Path, tmp_path: Path) -> None:
     (tmp_path / "exam.json").write_text(json.dumps([record("copied", None, LONG, "So?")]))
     against = (str(bench), str(tmp_path / "exam.json"))
     Workspace(work).decontaminate(*against)
-    Workspace.init(tmp_path / "spark", {"pool": pool / "pool.json"}, images=[pool], model="builtin:tiny")
-    settings = {"run.shard_rows": 16, "run.engine": "spark", "run.master": "local[2]"}
-    spark = Workspace(tmp_path / "spark", settings)
-    spark.decontaminate(*against)
+    settings = {**SMALL, "run.engine": "spark", "run.master": "local[2]"}
+    spark = Workspace(shutil.copytree(cut, tmp_path / "spark"), settings)
+    computed = spark.decontaminate(*against)["computed"]
+    assert {"image_leaks", "text_leaks", "leaks"} <= set(computed)
     for table in ("image_leaks", "text_leaks", "leaks"):
         assert spark.store.read(table).equals(Workspace(work).store.read(table)), table
     assert len(spark.store.read("leaks")) == 4
