@@ -22,8 +22,10 @@ from scorers.grounding import Grounding
 from scorers.hygiene import Hygiene
 from scorers.judgement import Judgement
 from scorers.phrases import PhraseGrounding
+from scorers.picture_agreement import PictureAgreement
 from scorers.synthetic import Synthetic
 from scorers.taxonomy import WRITES
+from scorers.text_agreement import TextAgreement
 
 if TYPE_CHECKING:
     import polars as pl
@@ -132,6 +134,16 @@ TABLES: dict[str, Table] = {table.name: table for table in (
     Table("phrase_grounding", "a sample",
           "which noun phrases of its answers find a region of its images",
           columns=PhraseGrounding.writes, flag="--phrases"),
+    Table("image_text", "a distinct image",
+          "`lines` (each with `text`, `confidence`, `left`, `top`, `right`, `bottom` as shares of width and "
+          "height), `n_words`, `text_share`, and why it could not be read: `error`, `error_message`",
+          flag="--ocr"),
+    Table("text_agreement", "a sample",
+          "how much of what it says stands in its images, and what else stands there",
+          columns=TextAgreement.writes, flag="--ocr"),
+    Table("picture_agreement", "a sample",
+          "`alignment` and `text_agreement` in one number", whole_pool=True,
+          columns=PictureAgreement.writes, flag="--ocr"),
     Table("capability", "a sample",
           "`cap_…`, `style_…`, `capability_reason`", columns=WRITES, flag="--capability BACKEND"),
     Table("judgement", "a sample",

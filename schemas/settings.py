@@ -140,6 +140,13 @@ class Score(Section):
     plugins: tuple[str, ...] = setting(
         (), "--scorer NAME", "A scorer of another package (docs/plugin-example); repeats."
     )
+    ocr: bool = setting(
+        False, "--ocr", "Also read the text in the images, and how much of what is said stands there."
+    )
+    # As slow as the area; text of 8 pixels is hardly read.
+    ocr_side: int = setting(
+        960, "--ocr-side PX", "Longer side that images are shrunk to before they are read.", ge=64, le=4096
+    )
 
 
 class Capability(Section):

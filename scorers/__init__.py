@@ -17,8 +17,10 @@ from scorers.head import Head
 from scorers.hygiene import Hygiene
 from scorers.judgement import Judgement
 from scorers.phrases import PhraseGrounding
+from scorers.picture_agreement import PictureAgreement
 from scorers.probe import Probe
 from scorers.synthetic import Synthetic
+from scorers.text_agreement import TextAgreement
 from scorers.text_flags import TextFlags
 
 SCORERS: dict[str, type[Scorer]] = {
@@ -32,6 +34,8 @@ SCORERS: dict[str, type[Scorer]] = {
     "judgement": Judgement,
     "grounding": Grounding,
     "phrase_grounding": PhraseGrounding,
+    "text_agreement": TextAgreement,
+    "picture_agreement": PictureAgreement,
 }
 # Those that need no more than columns of a sample.
 COLUMN_SCORERS = {

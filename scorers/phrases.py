@@ -18,6 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from schemas.columns import figure
+from scorers.stop_words import STOP_WORDS
 
 FOUND = 0.9  # share of the bank that a phrase must beat
 MOST_PHRASES, MOST_WORDS = 8, 4
@@ -26,23 +27,6 @@ REGIONS: tuple[tuple[float, float, float, float], ...] = (
     (0, 0, 1, 1), (0, 0, 0.6, 0.6), (0.4, 0, 1, 0.6),
     (0, 0.4, 0.6, 1), (0.4, 0.4, 1, 1), (0.2, 0.2, 0.8, 0.8),
 )  # fmt: skip
-_STOP_WORDS = """
-a about above across after again against all along also although am among an and another any are around
-as ask at away back be because been before behind being below beside between both but by can cannot
-could did do does doing done down during each either else even ever every few for from further get gets
-give given go goes going had has have having he hence her here hers him his how however i if in indeed
-inside instead into is it its itself just keep kept know known let like likely look looks made make
-makes many may me might mine more most much must my near neither no nor not now of off often on once one
-only onto or other others our out over own per perhaps please put quite rather really same say says see
-seem seems seen several shall she should show shown shows since so some still such take taken than that
-the their them themselves then there therefore these they this those though through throughout thus to
-together too toward towards two under until up upon us use used using very was we well were what
-whatever when where whether which while who whole whom whose why will with within without would yes yet
-you your answer appear appears contain contains depict depicts describe described displayed feature
-features image images photo picture pictured question include includes including located position
-positioned text visible three four five six seven eight nine ten
-"""
-_STOP = frozenset(_STOP_WORDS.split())
 _PIECE = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*|[^\s]")
 _OTHER_THINGS = """
 red car, wooden chair, birthday cake, snowy mountain, tennis player, traffic light, bowl of soup, bar
@@ -74,12 +58,12 @@ def phrases(text: str) -> list[str]:
     run: list[str] = []
     for piece in [*_PIECE.findall(text.replace("<image>", " ")), "."]:
         word = piece.lower()
-        if word[0].isalpha() and word not in _STOP and len(run) < MOST_WORDS:
+        if word[0].isalpha() and word not in STOP_WORDS and len(run) < MOST_WORDS:
             run.append(word)
             continue
         if run and len("".join(run)) > 2:
             found.setdefault(" ".join(run))
-        run = [word] if word[0].isalpha() and word not in _STOP else []
+        run = [word] if word[0].isalpha() and word not in STOP_WORDS else []
     return list(found)[:MOST_PHRASES]
 
 

@@ -20,13 +20,16 @@ from curation.generate.pool import write_pool
 from curation.models.vision_language import VisionLanguageModel
 from curation.readers.images import decode, to_rgb
 from curation.steps.ingest.dialogues import AskedSamples, Dialogue
+from curation.steps.ingest.samples import SAMPLES_WITH_IMAGES
 from curation.steps.score.alignment import align_stage
 from curation.steps.score.cosines import cosine_stage
 from curation.steps.score.endpoint import QUARANTINED
 from curation.steps.score.heads import Ragged
 from curation.steps.score.hygiene import hygiene_stage
+from curation.steps.score.ocr import IMAGE_TEXT
 from curation.steps.score.probe import builtin_probe, probe_stage
 from curation.steps.score.synthetic import flag_stage, quality_stage
+from curation.steps.score.text_agreement import READ, ReadSamples
 from curation.workspace import Workspace
 from schemas.protocols import Scorer
 from schemas.stages import Source, Task
@@ -38,10 +41,12 @@ from scorers.head import Head
 from scorers.hygiene import Hygiene
 from scorers.judgement import JUDGEMENTS, Judgement
 from scorers.phrases import Grounded, PhraseGrounding, beaten, phrases
+from scorers.picture_agreement import PictureAgreement
 from scorers.probe import Probe
 from scorers.questions import Answer, Asking, Reply
 from scorers.synthetic import Synthetic
 from scorers.taxonomy import STYLES
+from scorers.text_agreement import TextAgreement
 from scorers.text_flags import TextFlags
 from tests.tiny_models import tiny
 
@@ -176,6 +181,33 @@ def for_phrases(pool: Workspace) -> tuple[Scorer, list[Grounded]]:
     return PhraseGrounding(), batch
 
 
+def for_text_agreement(pool: Workspace) -> tuple[Scorer, ReadSamples]:
+    """The pool, with words of its own answers drawn for lines of its images: of one in five none was read."""
+    rng, held = np.random.default_rng(0), piece(pool, SAMPLES_WITH_IMAGES)
+    said = [turn["text"] for turns in held.rows["turns"].to_pylist() for turn in turns or ()]
+    read = [
+        {
+            "lines": None
+            if n % 5 == 4
+            else [{"text": said[line]} for line in rng.integers(len(said), size=n % 4)],
+            "n_words": n % 4,
+            "text_share": n % 4 / 4,
+        }
+        for n in range(len(held.images))
+    ]
+    images = pa.Table.from_pylist(read, pa.schema([IMAGE_TEXT.field(name) for name in READ]))
+    return TextAgreement(), ReadSamples(held.rows, held.offsets, images)
+
+
+def for_picture_agreement(pool: Workspace) -> tuple[Scorer, pa.RecordBatch]:
+    rng = np.random.default_rng(0)
+    alignment = [*rng.standard_normal(20), None, None]
+    text = [*rng.random(14), *[None] * 6, 0.5, None]
+    words = pa.array([*rng.integers(0, 200, 20), 3, None], pa.int32(), from_pandas=True)
+    columns = [pa.array(alignment, pa.float32()), pa.array(text, pa.float32()), words]
+    return PictureAgreement(), pa.record_batch(columns, ["alignment", "text_agreement", "n_image_words"])
+
+
 # A new scorer has a line here, and its last row is one of which nothing can be scored.
 BATCHES: dict[str, Callable[[Workspace], tuple[Scorer, Any]]] = {
     "hygiene": lambda pool: (Hygiene(), piece(pool, hygiene_stage().source)),
@@ -188,6 +220,8 @@ BATCHES: dict[str, Callable[[Workspace], tuple[Scorer, Any]]] = {
     "judgement": for_judgement,
     "grounding": for_grounding,
     "phrase_grounding": for_phrases,
+    "text_agreement": for_text_agreement,
+    "picture_agreement": for_picture_agreement,
 }
 
 

@@ -132,6 +132,7 @@ def with_models(folder: Path) -> dict[str, Any]:
     head = folder / "head.safetensors"
     save_file({"weight": np.random.default_rng(0).standard_normal((1, 256), np.float32)}, head)
     asked = {"embed.phrases": True, "score.heads": {"head": {"path": str(head)}}, "vlm.model": "builtin"}
+    asked |= {"score.ocr": True}
     grouped = {"cluster.vectors": "gradient", "gradient.dims": 64, "prune.perceptual": 4}
     return {**SMALL_SHARDS, **asked, **grouped, "select.budget": "30%"}
 

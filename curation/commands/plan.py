@@ -20,6 +20,8 @@ RATES = {
     "samples": 4000,
     "images": 800,
     "image_vectors": 400,
+    "image_text": 4,  # charts and receipts; tables 18, photographs 60
+    "text_agreement": 500,
     "chunks": 2500,
     "chunk_vectors": 1000,
     "neighbours": 5000,
@@ -37,6 +39,7 @@ BUILTIN_DIM = 256
 SIZES = {
     "samples": 250,
     "images": 115,
+    "image_text": 600,
     "checked": 90,
     "hygiene": 100,
     "chunks": 70,
@@ -47,7 +50,7 @@ SIZES = {
 OTHER_SIZE = 35
 VECTOR_SIZES = {"image_vectors": 4, "chunk_vectors": 4, "vectors": 8}
 # Tables whose rows are pictures or pieces of text; of all others there is one a sample.
-OF_IMAGES = ("images", "image_vectors", "image_leaks")
+OF_IMAGES = ("images", "image_vectors", "image_text", "image_leaks")
 OF_CHUNKS = ("chunk_vectors",)
 # Their rows are not those they read, so the log's rows say nothing about their speed.
 NO_HISTORY = ("mismatch", "openings", "words", "centroids", "probes", "neighbours", "pruned")

@@ -70,6 +70,8 @@ def _tables(stage: Select, config: Config) -> tuple[str, ...]:
     made = {
         "grounding": config.vlm.model is not None,
         "phrase_grounding": config.embed.phrases,
+        "text_agreement": config.score.ocr,
+        "picture_agreement": config.score.ocr,
         "capability": config.capability.backend != "none",
         "judgement": config.endpoint.judge,
     }
