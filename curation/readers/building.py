@@ -43,7 +43,8 @@ def record_of(
             turns = _with_images(turns, len(found), schema, value)
     except BadRecord as bad:
         error = (bad.code, bad.sentence)
-    error = error or unsupported.of_paths([image.path for image in found])
+    if error is None and found:
+        error = unsupported.of_paths([image.path for image in found])
     if error is not None:
         return Record(key=key, raw=raw, line=line, record_id=record_id, source=source, error=error)
     return Record(key=key, raw=raw, line=line, record_id=record_id, source=source, turns=turns, images=found)

@@ -57,7 +57,10 @@ def of_span(data: bytes) -> bytes:
 
 def placed(record: Record, container: str, offset: int) -> Record:
     """`record` with its data: URLs as places in the file `container`, in which it begins at `offset`."""
-    if not any(image.container is None and is_data_url(image.path) for image in record.images):
+    for image in record.images:
+        if image.container is None and is_data_url(image.path):
+            break
+    else:
         return record
     try:
         images = _placed(record.images, record.raw, container, offset)

@@ -88,8 +88,11 @@ def _record(folder: Path, name: str) -> Record:
 
 def _caption(image: Path) -> str | None:
     """What stands in the .txt of the same name; None where there is none."""
+    path = image.with_suffix(_CAPTION)
+    if path.is_symlink() and path.resolve().parent != image.parent.resolve():
+        raise ValueError("it is a link that leaves the folder; copy the caption there")
     try:
-        with image.with_suffix(_CAPTION).open("rb") as file:
+        with path.open("rb") as file:
             data = file.read(_CAPTION_BYTES + 1)
     except FileNotFoundError:
         return None

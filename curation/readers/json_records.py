@@ -99,7 +99,7 @@ def spans(file: Path, rows: int, *, chunk_bytes: int = CHUNK_BYTES) -> Iterator[
         last = Span(0, 0, 0, 0, layout.line)
         for last in _runs(pieces, rows):
             yield last
-        if damage(handle) and last.length:
+        if damage(handle) and (last.length or not last.n_records):
             yield Span(last.offset + last.length, 0, last.first_record + last.n_records, 1, last.first_line)
 
 

@@ -26,7 +26,7 @@ class Keys:
 
     def renamed(self, record: Any) -> Any:
         """A record whose image is called `image`, and its text `caption`; others as they are."""
-        if not isinstance(record, dict) or not (self.image or self.text):
+        if not (self.image or self.text) or not isinstance(record, dict):
             return record
         image = next((name for name in self.images if record.get(name) is not None), None)
         text = next((name for name in self.texts if isinstance(record.get(name), str)), None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from schemas.errors import UNSUPPORTED_MEDIA, UNSUPPORTED_RECORD
@@ -18,26 +18,39 @@ MEDIA_KEYS = tuple(
 )
 _MEDIA_PARTS = frozenset({"video", "video_url", "input_video", "audio", "audio_url", "input_audio"})
 _MEDIA_MARKS = ("<__dj__video>", "<__dj__audio>")
-_RANKED = ("rejected", "rejected_response", "rejected_images", "kto_tag")
+_TELLING = frozenset({*MEDIA_KEYS, "rejected", "rejected_response", "rejected_images", "kto_tag"})
 _TOOL_ROLES = frozenset({"tool", "tool_call", "tool_response", "function", "function_call", "observation"})
 _ONLY = "video and audio are not read, only images and text"
 
 
 def reason(record: dict[str, Any]) -> Reason | None:
     """Why a record cannot be a sample, though it may be well made; None where nothing says so."""
-    for key in MEDIA_KEYS:
-        if record.get(key):
-            return media(f"the record has {key!r}")
-    if any(isinstance(item, str) and mark in item for item in record.values() for mark in _MEDIA_MARKS):
+    if not _TELLING.isdisjoint(record):
+        found = _of_keys(sorted(key for key in record.keys() & _TELLING if record[key]))
+        if found is not None:
+            return found
+    text = record.get("text")
+    if isinstance(text, str) and any(mark in text for mark in _MEDIA_MARKS):
         return media(f"the text has {' or '.join(_MEDIA_MARKS)}")
-    for key in _RANKED:
-        if record.get(key) is not None:
-            return (
-                UNSUPPORTED_RECORD,
-                f"the record holds preferences ({key!r}) and no single answer; give conversations, such as "
-                "the prompts with their chosen answers",
-            )
-    return next(filter(None, map(_of_turn, _turns(record))), None)
+    for value in record.values():
+        if isinstance(value, list):
+            for turn in value:
+                found = _of_turn(turn) if type(turn) is dict else None
+                if found is not None:
+                    return found
+    return None
+
+
+def _of_keys(named: list[str]) -> Reason | None:
+    if not named:
+        return None
+    if named[0] in MEDIA_KEYS:
+        return media(f"the record has {named[0]!r}")
+    return (
+        UNSUPPORTED_RECORD,
+        f"the record holds preferences ({named[0]!r}) and no single answer; give conversations, such as the "
+        "prompts with their chosen answers",
+    )
 
 
 def of_paths(paths: Sequence[str]) -> Reason | None:
@@ -51,19 +64,13 @@ def media(what: str) -> Reason:
     return UNSUPPORTED_MEDIA, f"{what}; {_ONLY}"
 
 
-def _turns(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for value in record.values():
-        if isinstance(value, list):
-            yield from (turn for turn in value if isinstance(turn, dict))
-
-
 def _of_turn(turn: dict[str, Any]) -> Reason | None:
-    role = turn.get("role", turn.get("from"))
-    if turn.get("tool_calls") or (isinstance(role, str) and role in _TOOL_ROLES):
+    role = turn.get("role") if "role" in turn else turn.get("from")
+    if (isinstance(role, str) and role in _TOOL_ROLES) or turn.get("tool_calls"):
         named = "'tool_calls'" if turn.get("tool_calls") else f"role {role!r}"
         return UNSUPPORTED_RECORD, f"a turn calls a tool or is its answer ({named}); leave such records out"
-    parts = turn.get("content", turn.get("value"))
-    for part in parts if isinstance(parts, list) else ():
+    parts = turn.get("content") if "content" in turn else turn.get("value")
+    for part in parts if type(parts) is list else ():
         kind = part.get("type") if isinstance(part, dict) else None
         if isinstance(kind, str) and kind in _MEDIA_PARTS:
             return media(f"a turn has a part of type {kind!r}")
