@@ -74,7 +74,8 @@ def _on_onednn(layer: Any) -> Any:
     import torch
 
     weight = layer.weight
-    if torch.backends.mkldnn.is_available() and weight.device.type == "cpu" and weight.dtype == torch.float32:
+    there = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    if there and weight.device.type == "cpu" and weight.dtype == torch.float32:
         layer.forward = partial(_convolved, layer)
     return layer
 
