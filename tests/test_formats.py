@@ -303,6 +303,29 @@ def test_an_image_in_a_data_url_is_an_image_like_any_other(tmp_path: Path, packe
     assert sorted(image["width"] for image in images) == [8, 8, 8, 8, 8, 90, 200]
 
 
+@pytest.mark.parametrize("name", ["a.parquet", "a.arrow"])
+def test_data_urls_in_rows_of_tables_are_read(tmp_path: Path, name: str) -> None:
+    rows = [
+        asked_by_parts(url(png(1)), url(png(2))),
+        asked_by_parts(url(png(3))),
+        asked_by_parts(url(png(4))),
+    ]
+    for row in rows:  # a table's cells are of one type
+        row["messages"] = [
+            row["messages"][0],
+            {"role": "assistant", "content": [{"type": "text", "text": "A."}]},
+        ]
+    table = pa.Table.from_pylist(rows)
+    if name == "a.parquet":
+        pq.write_table(table, tmp_path / name, row_group_size=2)
+    else:
+        with pa.OSFile(str(tmp_path / name), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as out:
+            out.write_table(table)
+    found = ingested(tmp_path / "w", tmp_path / name)
+    assert digests(found) == [[digest(png(1)), digest(png(2))], [digest(png(3))], [digest(png(4))]]
+    assert [len(ref["name"]) for row in found for ref in row["images"]] == [21] * 4
+
+
 def test_a_damaged_data_url_is_the_record_s_error(tmp_path: Path) -> None:
     broken = ["data:image/png;base64,@@@@", "data:image/png", url(b"no image")]
     (tmp_path / "a.jsonl").write_text(jsonl([asked_by_parts(each) for each in [*broken, url(png(1))]]))
@@ -441,12 +464,12 @@ def test_the_path_as_it_stands_comes_first_and_none_leaves_the_roots(tmp_path: P
 # --- exports ---------------------------------------------------------------------------------------------
 
 NFD = unicodedata.normalize("NFD", "\u00e9")
-RECORDS = [llava(0, token=False), llava(1), llava(2, "img/\u00e9.png")]
+RECORDS = [llava(0, token=False), llava(1), llava(2, "img/\u00e9.png"), llava(3, url(png(8)))]
 
 
 @pytest.fixture(scope="module")
 def selected(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """Three samples, of which two are repaired, all selected."""
+    """Four samples, of which two are repaired and one has its image in the record, all selected."""
     folder = tmp_path_factory.mktemp("selected")
     pictures(folder / "img", 2)
     (folder / "img" / f"{NFD}.png").write_bytes(png(9))
@@ -455,7 +478,7 @@ def selected(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     settings = {"read.image_token": "insert", "select.budget": "100%", "select.strategy": "random"}
     off = {"select.default_filters": False, "prune.semantic": False, "capability.backend": "none"}
     workspace = Workspace(folder, {**settings, **off})
-    assert workspace.select()["n_selected"] == 3
+    assert workspace.select()["n_selected"] == 4
     return workspace
 
 
@@ -465,15 +488,17 @@ def test_what_was_repaired_leaves_in_the_export(selected: Workspace, tmp_path: P
     assert exported[0]["conversations"][0] == {"from": "human", "value": "<image>\nWhat?"}
     assert exported[1] == RECORDS[1]
     assert exported[2]["image"] == f"img/{NFD}.png"
+    assert (tmp_path / "out" / exported[3]["image"]).read_bytes() == png(8)
 
 
 @pytest.mark.parametrize("format", ["hf", "parquet", "llava"])
 def test_our_own_exports_are_read_back(selected: Workspace, tmp_path: Path, format: str) -> None:
     selected.export(tmp_path / "out", format=format)
-    rows = ingested(tmp_path / "w", tmp_path / "out", "--images", str(selected.base))
-    assert sorted(said(rows)) == [("<image>\nWhat?", f"Boxes, {i}.") for i in range(3)]
-    assert sorted(digests(rows)) == sorted([digest(data)] for data in (png(0), png(1), png(9)))
-    assert [row["repaired"] for row in rows] == [[]] * 3
+    roots = ("--images", str(selected.base), "--images", str(tmp_path / "out"))
+    rows = ingested(tmp_path / "w", tmp_path / "out", *roots)
+    assert sorted(said(rows)) == [("<image>\nWhat?", f"Boxes, {i}.") for i in range(4)]
+    assert sorted(digests(rows)) == sorted([digest(png(i))] for i in (0, 1, 8, 9))
+    assert [row["repaired"] for row in rows] == [[]] * 4
 
 
 # --- captions --------------------------------------------------------------------------------------------
@@ -544,6 +569,16 @@ def test_img2dataset_s_files_beside_images_are_captions(tmp_path: Path) -> None:
         (tmp_path / "d" / "00000" / f"{i}.json").write_text(json.dumps({"caption": f"boxes {i}"}))
     pq.write_table(pa.table({"url": ["a"], "caption": ["b"]}), tmp_path / "d" / "00000.parquet")
     assert said(ingested(tmp_path / "w", tmp_path / "d")) == [(ASKED, f"boxes {i}") for i in range(2)]
+
+
+def test_a_table_beside_images_is_their_captions_or_left_aside_by_name(tmp_path: Path) -> None:
+    for name, text in (("captions", "image,caption\nimg/0.png,Boxes.\n"), ("notes", "who,when\na,b\n")):
+        pictures(tmp_path / name / "img", 1)
+        (tmp_path / name / "table.csv").write_text(text)
+    assert said(ingested(tmp_path / "w", tmp_path / "captions")) == [(ASKED, "Boxes.")]
+    assert said(ingested(tmp_path / "v", tmp_path / "notes")) == [("<image>", "")]
+    found = json.loads(init(tmp_path / "u", f"d={tmp_path / 'notes'}").stdout)["datasets"]["d"]
+    assert (found["reader"], found["passed_over"]) == ("images", ["table.csv"])
 
 
 def test_a_list_of_paths_is_a_folder_of_those_images(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from curation.readers.records import Images
 from schemas.errors import BAD_IMAGE_FIELD
 from schemas.protocols import ImageAt, Record
 
-# The column of a reference to a data: URL: what lies at its offset is text.
+# The column of a reference to a data: URL: what lies at its offset is text. Of one in a row of a table there
+# is no offset; its number among those in the row's canonical JSON is added.
 COLUMN = "data:"
 _HEAD = re.compile(r"data:(?P<kind>[^,;]{0,100})(?P<options>(?:;[^,;]{0,100}){0,5}),", re.IGNORECASE)
 _QUOTED = re.compile(rb'"(data:[^"\\]*(?:\\.[^"\\]*)*)"', re.DOTALL | re.IGNORECASE)
@@ -69,6 +70,29 @@ def placed(record: Record, container: str, offset: int) -> Record:
     return replace(record, images=images)
 
 
+def numbered(record: Record, container: str, row: int) -> Record:
+    """`record` with its data: URLs as places in a row of the table `container`."""
+    if not any(image.container is None and is_data_url(image.path) for image in record.images):
+        return record
+    number = {text: at for at, text in reversed(list(enumerate(listed(record.raw))))}
+    images = tuple(
+        ImageAt(_name(image.path), container, column=f"{COLUMN}{number[image.path]}", row=row)
+        if image.container is None and image.path in number
+        else image
+        for image in record.images
+    )
+    return replace(record, images=images)
+
+
+def listed(raw: bytes) -> list[str]:
+    """The data: URLs in JSON, in order."""
+    return list(_spans(raw))
+
+
+def _name(text: str) -> str:
+    return text[: text.find(",", 0, 600)]
+
+
 def _placed(images: Sequence[ImageAt], raw: bytes, container: str, offset: int) -> Images:
     spans = _spans(raw)
     found = []
@@ -81,8 +105,7 @@ def _placed(images: Sequence[ImageAt], raw: bytes, container: str, offset: int) 
         where = where or (at, at + len(image.path.encode()))
         if at < 0:
             raise ValueError(f"image {number} is a data: URL that cannot be found again in the record")
-        name = image.path[: image.path.find(",", 0, 600)]
-        found.append(ImageAt(name, container, offset + where[0], where[1] - where[0], COLUMN))
+        found.append(ImageAt(_name(image.path), container, offset + where[0], where[1] - where[0], COLUMN))
     return tuple(found)
 
 

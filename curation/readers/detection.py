@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +25,6 @@ KNOWN = (
     "list of paths"
 )
 _CONTAINERS = {"parquet": (".parquet",), "webdataset": webdataset.SUFFIXES}
-_METADATA = "metadata."
 # Those that are told apart here; a reader besides them says by `files` what is its own.
 RECOGNISED = frozenset(
     {
@@ -80,10 +78,14 @@ def _of_folder(path: Path, keys: Keys) -> Recognised:
         found.setdefault(told.name, []).append(file)
         how.setdefault(told.name, told.how)
     tables = data_files(path, csv_rows.SUFFIXES)
-    # Tables are often notes beside data; alone, or as metadata of images, they are it.
-    if not any(found.values()) and (tables and (_is_metadata(tables) or not ImageFolder().files(path))):
-        found[csv_rows.Csv.name] = tables
-        how[csv_rows.Csv.name] = _of_table(tables[0], keys).how
+    if tables and not any(found.values()):
+        try:
+            how[csv_rows.Csv.name] = _of_table(tables[0], keys).how
+            found[csv_rows.Csv.name] = tables
+        except ReadError:
+            if not ImageFolder().files(path):
+                raise
+            passed = (*passed, *tables)  # notes beside images
     found = {name: files for name, files in found.items() if files}
     if len(found) > 1:
         examples = ", ".join(f"{files[0].relative_to(path)} ({name})" for name, files in found.items())
@@ -96,10 +98,6 @@ def _of_folder(path: Path, keys: Keys) -> Recognised:
         raise ReadError(f"{path} holds {_contents(path)}; known formats are {KNOWN}")
     name = next(iter(found))
     return Recognised(name, how[name], passed)
-
-
-def _is_metadata(files: Sequence[Path]) -> bool:
-    return all(file.name.startswith(_METADATA) for file in files)
 
 
 def _of_file(path: Path, keys: Keys) -> Recognised:

@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from curation.readers import data_urls
 from curation.readers.compressed import codec_of, opened
-from curation.readers.hf_disk import batches
+from curation.readers.hf_disk import HfDisk, batches
+from curation.readers.parquet import Parquet
 from curation.readers.row_groups import PAGE_ROWS, group_rows, open_parquet
 from schemas.errors import (
     BAD_IMAGE_FIELD,
@@ -25,6 +26,7 @@ from schemas.errors import (
     TRUNCATED_IMAGE,
     ReadError,
 )
+from schemas.protocols import Span
 
 MAX_IMAGE_BYTES = 512 << 20
 # Threads that read a row group take turns, else each would decode all of it, and hold a part.
@@ -53,14 +55,23 @@ def fetch(refs: Sequence[Mapping[str, Any]]) -> list[bytes | BadImage]:
     found: dict[int, bytes | BadImage] = {}
     containers: dict[tuple[str, str | None], list[int]] = defaultdict(list)
     for at, ref in enumerate(refs):
-        column = None if ref["column"] == data_urls.COLUMN else ref["column"]
-        containers[ref["path"], None if column is None else column.split(".")[0]].append(at)
+        containers[ref["path"], _kind(ref)].append(at)
     for (path, column), places in containers.items():
         if column is None:
             found.update(_from_file(path, refs, places))
+        elif column == data_urls.COLUMN:
+            found.update(_from_rows(path, refs, places))
         else:
             found.update(_from_table(path, column, refs, places))
     return [_checked(found[at], ref) for at, ref in enumerate(refs)]
+
+
+def _kind(ref: Mapping[str, Any]) -> str | None:
+    """The column that holds the image, COLUMN for a data: URL in a row, None for a file or its span."""
+    column: str | None = ref["column"]
+    if column is None or ref["row"] is None:
+        return None
+    return data_urls.COLUMN if column.startswith(data_urls.COLUMN) else column.split(".")[0]
 
 
 def _checked(data: bytes | BadImage, ref: Mapping[str, Any]) -> bytes | BadImage:
@@ -172,6 +183,31 @@ def _from_table(
     return found
 
 
+def _from_rows(
+    path: str, refs: Sequence[Mapping[str, Any]], places: list[int]
+) -> dict[int, bytes | BadImage]:
+    """Images that stand as data: URLs in the text of rows."""
+    found: dict[int, bytes | BadImage] = {}
+    table = Parquet() if _is_parquet(path) else HfDisk()
+    row, urls = -1, []
+    for at in sorted(places, key=lambda at: refs[at]["row"]):
+        ref = refs[at]
+        try:
+            if ref["row"] != row:
+                (record,) = table.read(Path(path), Span(ref["row"], 1, ref["row"], 1))
+                row, urls = ref["row"], data_urls.listed(record.raw)
+            found[at] = data_urls.decoded(urls[int(ref["column"].removeprefix(data_urls.COLUMN))])
+        except (ReadError, OSError, ValueError, LookupError) as error:
+            sentence = f"{ref['name']!r} in row {ref['row']} of {path!r} cannot be read: {error}"
+            found[at] = BadImage(BAD_IMAGE_FIELD, sentence)
+    return found
+
+
+def _is_parquet(path: str) -> bool:
+    with Path(path).open("rb") as handle:
+        return handle.read(4) == b"PAR1"
+
+
 def _cells(path: str, column: str, rows: list[int]) -> Iterator[tuple[int, pa.Scalar]]:
     """The cells of `column` at `rows` (sorted), reading no more of the file than it must."""
     position = 0
@@ -187,9 +223,7 @@ def _cells(path: str, column: str, rows: list[int]) -> Iterator[tuple[int, pa.Sc
 
 def _runs(path: str, column: str, rows: list[int]) -> Iterator[tuple[int, pa.Array]]:
     """(first row, bytes of the images in a run of rows), for the runs that hold some of `rows`."""
-    with Path(path).open("rb") as handle:
-        parquet = handle.read(4) == b"PAR1"
-    if not parquet:
+    if not _is_parquet(path):
         for first, batch in batches(Path(path)):
             yield first, batch.column(column)
         return

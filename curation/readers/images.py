@@ -103,10 +103,7 @@ class ImageRoots:
             return image.container
         path = image.path
         if is_data_url(path):
-            sentence = (
-                "an image that stands in the record as a data: URL is read in JSON, CSV and tar files only"
-            )
-            raise BadImage(BAD_IMAGE_FIELD, sentence)
+            raise BadImage(BAD_IMAGE_FIELD, "the image is a data: URL where none is read; write it to a file")
         if path.startswith("file://"):
             try:
                 path = unquote(urlsplit(path).path)

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.readers.building import record_of
+from curation.readers.data_urls import numbered
 from curation.readers.keys import NO_KEYS, Keys
 from curation.readers.records import PLACEHOLDER, BadRecord, Images
 from curation.readers.shapes import SCHEMAS, schema_of
@@ -154,7 +155,8 @@ def records(
         except BadRecord as bad:
             yield Record(key=key, raw=raw, record_id=_id(row), error=(bad.code, bad.sentence))
             continue
-        yield record_of(value, SCHEMAS[schema or "llava"], key=key, raw=raw, images=found or None)
+        record = record_of(value, SCHEMAS[schema or "llava"], key=key, raw=raw, images=found or None)
+        yield numbered(record, container, first_row + at)
 
 
 def canonical_json(row: dict[str, Any]) -> bytes:
