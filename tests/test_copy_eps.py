@@ -17,6 +17,7 @@ from curation.generate.scenes import landscape
 from curation.generate.twins import TWINS
 from curation.steps.prune.copies import FEWEST_COPIED, KINDS, OF_A_GROUP, _spread
 from curation.steps.prune.eps import LEAST_FOUND, MeasureEps
+from curation.steps.prune.pairs import closest_of
 from curation.storage.rows import vectors
 from curation.workspace import Workspace
 from jobs.cli import cli
@@ -173,6 +174,39 @@ def test_it_says_what_it_goes_by(pruned: tuple[Workspace, dict[str, Any]]) -> No
     again = said("prune", "--clusters", "4", "--shard-rows", "32")
     assert "within which" in again
     assert "status --filters" in again
+
+
+def test_pairs_are_close_that_one_side_has_hardly_any_closer_than() -> None:
+    left, right = np.array([0, 0, 0, 3, 2, 1]), np.array([1, 2, 3, 0, 4, 0])
+    far = np.array([0.1, 0.2, 0.3, 0.3, 0.0, 0.1])
+    assert closest_of(left, right, far, 1).tolist() == [True, False, True, True, True, True]
+    assert closest_of(left, right, np.zeros(6), 1).tolist() == [True, True, True, True, True, True]
+    assert closest_of(left[:3], right[:3], np.zeros(3), 0).tolist() == [False] * 3
+    nothing = np.zeros(0, np.int64)
+    assert closest_of(nothing, nothing, nothing, 1).tolist() == []
+
+
+def test_without_a_text_cut_copies_go_and_near_twins_stay(tmp_path: Path) -> None:
+    kinds = ("cropped_3", "cropped_10")
+    for number in range(12):
+        picture = landscape(random.Random(number), (320, 240))[0]
+        picture.save(tmp_path / f"scene-{number}.png")
+        (tmp_path / f"copy-{number}.jpg").write_bytes(COPIES[kinds[number % 2]].of(picture))
+    for kind in ("charts", "receipts"):
+        for place, twin in enumerate(TWINS[kind](random.Random(0), 6).images):
+            twin.save(tmp_path / f"{kind}-{place}.png")
+    Workspace.init(tmp_path / "work", {"d": tmp_path}, model="builtin:tiny")
+    workspace = Workspace(tmp_path / "work", SETTINGS)
+    workspace.run("prune")
+    names = {
+        row["uid"]: Path(row["key"].rpartition("#")[2]).stem
+        for row in workspace.store.read("samples").to_pylist()
+    }
+    gone = {
+        frozenset((names[row["uid"]], names[row["near_uid"]]))
+        for row in workspace.store.read("pruned").to_pylist()
+    }
+    assert gone == {frozenset((f"scene-{number}", f"copy-{number}")) for number in range(12)}
 
 
 def test_an_eps_that_is_given_is_that_of_all_and_nothing_is_measured(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from curation.catalog import score_table
 from curation.steps.prune.linkage import LINKAGES, Graph, Verdict, least_similar
-from curation.steps.prune.pairs import MOST_ODD, SamplePairs, least_similarity, looks_of
+from curation.steps.prune.pairs import CLOSEST, MOST_ODD, SamplePairs, least_similarity, looks_of
 from curation.steps.prune.perceptual import numbered
 from curation.storage.ids import first_equal, hashed, positions
 from schemas.budget import Budget
@@ -95,7 +95,7 @@ class Prune:
     how: Pruning
 
     name: ClassVar[str] = "pruned"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     writes: ClassVar[dict[str, pa.Schema]] = {"pruned": PRUNED, "prune_curve": CURVE}
 
     @property
@@ -147,7 +147,9 @@ class Prune:
     def _by_cosine(self, pool: Pool, lists: pa.Table, samples: _Samples) -> _Columns:
         left, right = (samples.nodes_of(lists[name]) for name in ("uid", "other"))
         text_eps = self.how.text_eps if self.how.by_text else None
-        copies, at = SamplePairs.near(pool, lists, least_similarity(pool, self.how.eps), text_eps)
+        closest = CLOSEST if self.how.eps is None else 0
+        least = least_similarity(pool, self.how.eps)
+        copies, at = SamplePairs.near(pool, lists, least, text_eps, closest)
         oddness = np.full(len(left), np.nan, np.float32)
         oddness[at] = copies.oddness(pool, self.how.looks) if self.how.by_look else 0
         level = np.where(oddness <= MOST_ODD, BY_COSINE, SIMILAR)

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from curation.readers.images import fetch, picture_of
 from curation.steps.prune.pairs import (
+    CLOSEST,
     PAIR_COLUMNS,
     Ints,
     SamplePairs,
@@ -55,7 +56,7 @@ class Suspect(ABC):
     by_text: bool  # whether samples with other texts differ
 
     name: ClassVar[str]
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     alike: ClassVar[str] = "images"
 
     @property
@@ -111,7 +112,10 @@ class SuspectByHash(Suspect):
 
 @dataclass(frozen=True)
 class SuspectByCosine(Suspect):
-    """`near_suspects`: of samples that say the same and are near by cosine; not those in `suspects`."""
+    """`near_suspects`: of samples that say the same and are near by cosine; not those in `suspects`.
+
+    Where eps is measured and no text tells, the CLOSEST most similar of each are near.
+    """
 
     eps: float | None  # None: as measured in each group, see `MeasureEps`
     text_eps: float
@@ -127,7 +131,8 @@ class SuspectByCosine(Suspect):
     def proposed(self, pool: Pool) -> SamplePairs:
         lists = pool.read("neighbours", ["uid", "other", "similarity", "text"])
         text_eps = self.text_eps if self.by_text else None
-        return SamplePairs.near(pool, lists, least_similarity(pool, self.eps), text_eps)[0]
+        closest = CLOSEST if self.eps is None else 0
+        return SamplePairs.near(pool, lists, least_similarity(pool, self.eps), text_eps, closest)[0]
 
     def known(self, pool: Pool) -> Ints:
         if not self.by_hash:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from clustering.runs import runs
+from clustering.runs import begins_run, place_in_run, runs
 from curation.steps.prune.perceptual import Shown, bytes_of, numbered
 from curation.storage.ids import positions
 from curation.storage.rows import gather, located
@@ -20,6 +21,7 @@ Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 FINE_HASHES, FINE = ("phash256", "phash256_inner"), 24  # bits of 256
+CLOSEST = 2  # others that each sample or picture is looked at with in any case, where no text tells
 EPS = 0.08  # where nothing can be measured: of texts, and of vectors
 PAIR_COLUMNS = ("left", "right", "flipped")  # of tables with a row a pair of pictures
 MOST_ODD = 1.0  # of two pictures that are copies; see `scorers.second_look.Look`
@@ -27,11 +29,15 @@ MOST_ODD = 1.0  # of two pictures that are copies; see `scorers.second_look.Look
 
 @dataclass(frozen=True)
 class SamplePairs:
-    """Pairs of samples that may be copies, by their positions in the pool, and whether one is mirrored."""
+    """Pairs of samples that may be copies, by their positions in the pool, and whether one is mirrored.
+
+    `closest` are those of which one has hardly any other as near: they are worth a look however far that is.
+    """
 
     left: Ints
     right: Ints
     flipped: Flags
+    closest: Flags
 
     @classmethod
     def near(
@@ -40,30 +46,35 @@ class SamplePairs:
         pairs: pa.Table,
         least: NDArray[np.float32],
         text_eps: float | None,
+        closest: int = 0,
     ) -> tuple[SamplePairs, Ints]:
         """Of rows of `neighbours` those that are similar enough, and which they are: (m,).
 
         `least` is (n,) how similar another sample must be to each of the pool; both of a pair must agree.
+        Where no text tells, the `closest` most similar of each sample are, too.
         Given `text_eps`, those that say the same: with equal words (case, space and punctuation aside), or
         with texts so near and the same telling words (`scorers.wording.telling`).
         """
         checked = pool.read("checked", ["uid", "words_hash", "telling_hash"])
         left, right = (positions(pairs[name], checked["uid"]) for name in ("uid", "other"))
-        at = np.flatnonzero(pairs["similarity"].to_numpy() >= np.maximum(least[left], least[right]))
+        similarity = pairs["similarity"].to_numpy()
+        told = checked["words_hash"].is_valid().to_numpy()[left] & (text_eps is not None)
+        nearest = ~told & closest_of(left, right, -similarity, closest)
+        at = np.flatnonzero(nearest | (similarity >= np.maximum(least[left], least[right])))
         left, right = left[at], right[at]
         if text_eps is not None:
             near = pairs["text"].fill_null(1).to_numpy()[at] >= np.float32(1 - text_eps)
             same = _equal(checked, "words_hash", left, right)
             same |= near & _equal(checked, "telling_hash", left, right)
             left, right, at = left[same], right[same], at[same]
-        return cls(left, right, np.zeros(len(at), bool)), at
+        return cls(left, right, np.zeros(len(at), bool), nearest[at]), at
 
     @classmethod
     def alike(cls, pool: Pool, pairs: pa.Table) -> SamplePairs:
         """The rows of `look_alikes`."""
         uid = pool.read("checked", ["uid"])["uid"]
         left, right = (positions(pairs[name], uid) for name in ("left", "right"))
-        return cls(left, right, pairs["flipped"].to_numpy())
+        return cls(left, right, pairs["flipped"].to_numpy(), np.zeros(len(left), bool))
 
     def oddness(self, pool: Pool, tables: Sequence[str]) -> NDArray[np.float32]:
         """(m,) The greatest oddness of each pair's pictures: 0 where all are equal, inf where they part.
@@ -131,21 +142,38 @@ class ImagePairs:
         """Without those whose finer hashes part, where samples have no text that tells them apart.
 
         Of copies that are not cut 95 % have hashes of 256 bits within FINE, of the whole or of the inside;
-        of the other pictures that look alike in 64 bits, most have not.
+        of the other pictures that look alike in 64 bits, most have not. Of those that are cut hardly any
+        have: they are among the CLOSEST of either picture, which are looked at in any case.
         """
         has_text = pool.read("checked", ["words_hash"])["words_hash"].is_valid().to_numpy()
         told = has_text[pairs.left[self.pair]] & by_text
         images = pool.read("images", list(FINE_HASHES))
-        near = told | self.flipped
-        for name in FINE_HASHES:
-            codes = bytes_of(images[name], 32)
-            near |= np.bitwise_count(codes[self.left] ^ codes[self.right]).sum(axis=1) <= FINE
+        codes = [bytes_of(images[name], 32) for name in FINE_HASHES]
+        bits = np.min(
+            [np.bitwise_count(each[self.left] ^ each[self.right]).sum(axis=1) for each in codes], axis=0
+        )
+        near = told | self.flipped | pairs.closest[self.pair] | (bits <= FINE)
+        alone = np.flatnonzero(~told & ~self.flipped)
+        near[alone] |= closest_of(self.left[alone], self.right[alone], bits[alone], CLOSEST)
         return ImagePairs(self.pair[near], self.left[near], self.right[near], self.flipped[near])
 
     @property
     def numbers(self) -> Ints:
         """(n,) one for each pair of pictures."""
         return pair_numbers(self.left, self.right, self.flipped)
+
+
+def closest_of(left: Ints, right: Ints, distance: NDArray[Any], most: int) -> Flags:
+    """(m,) Which pairs are among the `most` nearest of either side; ties go to the smaller number.
+
+    A pair may stand there several times, either way round.
+    """
+    one, two = np.concatenate([left, right]), np.concatenate([right, left])
+    order = np.lexsort((two, np.concatenate([distance, distance]), one))
+    order = order[begins_run(one[order], two[order])]
+    best = order[place_in_run(one[order]) < most] % max(len(left), 1)
+    pair = np.minimum(left, right) << 32 | np.maximum(left, right)
+    return np.isin(pair, pair[best])
 
 
 def shows_pictures(pool: Pool) -> Flags:
