@@ -514,6 +514,14 @@ def test_captions_beside_images_are_the_answers_to_a_fixed_question(tmp_path: Pa
     assert digests(rows)[0] == [digest(png(0))]
 
 
+def test_a_workspace_in_the_folder_of_the_data_is_no_data(tmp_path: Path) -> None:
+    pictures(tmp_path, 1)
+    for name in (".curate/a.json", ".curate/models/b.json", ".git/c.parquet"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    assert [row["record_id"] for row in ingested(tmp_path, tmp_path)] == ["0.png"]
+
+
 def test_a_caption_that_changes_is_read_again(tmp_path: Path) -> None:
     pictures(tmp_path / "img", 1)
     (tmp_path / "img" / "0.txt").write_text("Boxes.")

@@ -7,9 +7,7 @@ from pathlib import Path
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 # What tools write beside data, ours among them.
 SUMMARY = "curate.json"
-_NO_DATA = frozenset(
-    {SUMMARY, "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "package.json"}
-)
+_NO_DATA = frozenset({SUMMARY, "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"})
 _SIDECAR = "selection.parquet"
 _STATS = "_stats.json"  # img2dataset
 
@@ -17,8 +15,8 @@ _STATS = "_stats.json"  # img2dataset
 def data_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     """Files of `folder` with one of `suffixes`, sorted; those of sub-folders only if it has none itself.
 
-    At most two levels down, as hubs lay out Parquet (`data/`, `CONFIG/SPLIT/`). Hidden files are no data, nor
-    is what `passed_over` names.
+    At most two levels down, as hubs lay out Parquet (`data/`, `CONFIG/SPLIT/`). Hidden files and folders
+    (a workspace's `.curate`) are no data, nor is what `passed_over` names.
     """
     return _sorted_out(folder, suffixes)[0]
 
@@ -43,9 +41,9 @@ def _sorted_out(folder: Path, suffixes: tuple[str, ...]) -> tuple[list[Path], li
         beside: dict[Path, set[str]] = {}
         data: list[Path] = []
         for path in folder.glob(pattern):
-            if not path.name.lower().endswith(suffixes) or path.name.startswith((".", "_")):
+            if not path.name.lower().endswith(suffixes) or path.name.startswith("_"):
                 continue
-            if not path.is_file():
+            if any(part.startswith(".") for part in path.relative_to(folder).parts) or not path.is_file():
                 continue
             if path.parent not in beside:
                 beside[path.parent] = {entry.name for entry in path.parent.iterdir()}
