@@ -122,13 +122,13 @@ def listed_turns(record: dict[str, Any], key: str) -> list[dict[str, Any]] | Non
 
 def turn_text(turn: dict[str, Any], number: int, *keys: str) -> str:
     """The string under the first of `keys` that is present in turn `number`, else BadRecord BAD_TURN."""
-    key = next((key for key in keys if key in turn), None)
-    if key is None:
-        raise BadRecord(BAD_TURN, f"turn {number} has no {_either(keys)}; its keys are {_names(turn)}")
-    value = turn[key]
-    if not isinstance(value, str):
-        raise BadRecord(BAD_TURN, f"{key!r} of turn {number} should be a string and is {kind(value)}")
-    return value
+    for key in keys:
+        if key in turn:
+            value = turn[key]
+            if isinstance(value, str):
+                return value
+            raise BadRecord(BAD_TURN, f"{key!r} of turn {number} should be a string and is {kind(value)}")
+    raise BadRecord(BAD_TURN, f"turn {number} has no {_either(keys)}; its keys are {_names(turn)}")
 
 
 def image_list(record: dict[str, Any]) -> Images:

@@ -25,6 +25,7 @@ from schemas.tables import key_of
 # `init` looks at the beginning of so many files.
 _TRIED = 64
 _TRIED_ROWS = 1024
+_TRIED_PACKED = 64 << 20  # bytes
 
 
 @dataclass(frozen=True)
@@ -105,13 +106,14 @@ class Source:
     files: tuple[Path, ...]
 
     def try_out(self) -> None:
-        """Look at the first records of the first files.
+        """Look at the first records of the first files; not of large packed ones, whose end may be asked for.
 
         Raises:
             ReadError: one of these files cannot be read.
         """
         for file in self.files[:_TRIED]:
-            next(iter(self.reader.spans(file, _TRIED_ROWS)), None)
+            if not (_is_packed(file) and file.stat().st_size > _TRIED_PACKED):
+                next(iter(self.reader.spans(file, _TRIED_ROWS)), None)
 
 
 def source_of(name: str, dataset: Dataset, base: Location) -> Source:
@@ -163,7 +165,8 @@ def _index(
     held = cache.get(str(file))
     if held is not None and held["state"] == state:
         return dict(held)
-    by_bytes = not _counts_otherwise(reader, file)
+    # Else spans are rows, or bytes of the text inside a packed file.
+    by_bytes = reader.name not in ("parquet", "hf", "images") and not _is_packed(file)
     with progress.bar(f"index {file.name}", stat.st_size, "bytes") as bar:
         spans = []
         for span in reader.spans(file, rows):
@@ -172,10 +175,9 @@ def _index(
     return {"state": state, "spans": spans}
 
 
-def _counts_otherwise(reader: Reader, file: Path) -> bool:
-    """Are spans rows, or bytes of the text inside a packed file?"""
-    if reader.name in ("parquet", "hf", "images"):
-        return True
+def _is_packed(file: Path) -> bool:
+    if not file.is_file():
+        return False
     with file.open("rb") as handle:
         return codec_of(handle.read(4)) is not None
 
