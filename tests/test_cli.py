@@ -82,7 +82,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "pool.json").unlink()
     write_labels(folder / "labels.parquet", [record["id"] for record in records])
     for line in (
-        "init mixture.json --images . --model builtin",
+        "init mixture.json --images . --model builtin:tiny",
         "select --budget 30%",
         "train-scorer --labels labels.parquet",
     ):
