@@ -8,6 +8,7 @@ import io
 import json
 import tarfile
 import tempfile
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,24 @@ def test_every_cut_of_a_packed_file_ends_with_its_damage_or_is_refused(name: str
         (tmp_path / name).write_bytes(data[:end])
         found = survives(reader(kind), tmp_path / name)
         assert found is None or any(record.error is not None for record in found)
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_header_of_a_gigabyte_is_the_end_of_its_archive(kind: bytes, tmp_path: Path) -> None:
+    header = tarfile.TarInfo("long")
+    header.type, header.size = kind, 1 << 30
+    sound_part = tar().rstrip(b"\0")
+    sound_part += b"\0" * (-len(sound_part) % 512)
+    with gzip.open(tmp_path / "a.tgz", "wb", 1) as file:
+        file.write(sound_part + header.tobuf(tarfile.USTAR_FORMAT))
+        for _ in range(64):
+            file.write(b"\0" * (1 << 20))
+    tracemalloc.start()
+    found = survives(reader("webdataset"), tmp_path / "a.tgz")
+    assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    tracemalloc.stop()
+    assert found is not None
+    assert [record.error and record.error[0] for record in found] == [None] * 6 + ["bad_archive"]
 
 
 # --- records ---------------------------------------------------------------------------------------------

@@ -17,6 +17,18 @@ CAPTIONS = ("txt", "caption", "text", "cap")
 _NAME = re.compile(r"(?:\./)*(?P<stem>(?:.*/)?[^./][^/]*)\.(?P<end>[^./]+)", re.DOTALL)
 _PART = re.compile(r"\d+|[A-Za-z_][A-Za-z0-9_-]*")
 _MOST_PARTS = 1000
+_NAMES = (*tarfile.GNU_TYPES[:2], tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
+_NAME_BYTES = 1 << 20
+
+
+class _Header(tarfile.TarInfo):
+    """A header of a name in a reasonable length: tarfile reads it whole, and packed zeros cost nothing."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in _NAMES and self.size > _NAME_BYTES:
+            raise tarfile.ReadError(f"a name of {self.size} bytes")
+        member: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc]
+        return member
 
 
 @dataclass
@@ -151,7 +163,7 @@ def _members(handle: IO[bytes], begin: int, end: int) -> Iterator[tarfile.TarInf
     while begin < end:
         handle.seek(begin)
         try:
-            with tarfile.open(fileobj=handle, mode="r:") as archive:
+            with tarfile.open(fileobj=handle, mode="r:", tarinfo=_Header) as archive:
                 while (member := archive.next()) is not None:
                     if member.offset >= end:
                         return
