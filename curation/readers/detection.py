@@ -72,7 +72,7 @@ def _of_folder(path: Path, keys: Keys) -> Recognised:
     how: dict[str, str] = {}
     for name, suffixes in _CONTAINERS.items():
         found[name] = data_files(path, suffixes)
-        how[name] = f"{len(found[name])} files {' or '.join(suffixes[:2])}"
+        how[name] = f"{len(found[name])} of its files end with {' or '.join(suffixes[:2])}"
     for file in data_files(path, SUFFIXES):
         told = _of_file(file, keys)
         found.setdefault(told.name, []).append(file)
@@ -92,7 +92,7 @@ def _of_folder(path: Path, keys: Keys) -> Recognised:
         raise ReadError(f"{path} holds several formats: {examples}; give one file or folder for each")
     if not found and ImageFolder().files(path):
         return Recognised(
-            ImageFolder.name, "images, with a caption in the .txt of the same name, if any", passed
+            ImageFolder.name, "a folder of them, captions in the .txt of the same name, if any", passed
         )
     if not found:
         raise ReadError(f"{path} holds {_contents(path)}; known formats are {KNOWN}")
