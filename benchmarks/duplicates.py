@@ -2,7 +2,8 @@
 
 `--only twins`: families of near-twins, drawn, differ in one number, word or thing; their share that goes is
 told by level and by kind, in three pools: a family has one text, has answers that differ, has no text at all.
-`--only copies`: each kind of copy of records of the mixture, and of drawn pictures, with equal texts.
+`--only copies`: each kind of copy of records of the mixture, and of drawn pictures, with equal texts; and
+`bare`, as if there were no texts.
 `--only planted`: the duplicates of `plant_defects.py` in the mixture, and mirrored ones with `--flip`.
 
 A copy is caught if it or its original goes. `clean.SOURCE.share` is what else goes of a source, but for exact
@@ -55,6 +56,7 @@ LEAST = {
     **{f"{kind}.recall": 0.97 for kind in NEAR},
     **{f"real.{kind}.recall": 0.97 for kind in EASY},
     **{f"real.{kind}.recall": 0.90 for kind in HARD},
+    "real.bare.recall": 0.97,
 }
 MOST = {f"{texts}.share": 0.005 for texts in TEXTS} | {"others.share": 0.002, "real.others.share": 0.002}
 MOST_OF_A_SOURCE = 0.01
@@ -151,8 +153,14 @@ def copies(folder: Path, n: int, seed: int, records: int | None, settings: Mappi
         copied: Copied = {int(index): (kind, of) for index, (kind, of) in read(at / "copies.json").items()}
         found = prune(at / "work", at / "data.json", [at, root], settings)
         part = recalls(found, copied, tuple(COPIES)) | clean(found, copied, read(at / "data.json"), at)
+        bare = prune(at / "work", at / "data.json", [at, root], {**settings, "prune.key": "image"})
+        # An original may go for another question on it.
+        alone = {copy: (kind, copy) for copy, (kind, _) in copied.items()}
+        told = recalls(bare, alone, tuple(COPIES))
+        part |= {f"bare.{figure}": value for figure, value in told.items()}
+        part |= {"bare.recall": float(np.mean(list(told.values()))), "bare.looks": bare.counts["n_looks"]}
         figures |= {f"{name}.{figure}": value for figure, value in part.items()}
-        figures[f"{name}.seconds"] = found.seconds
+        figures[f"{name}.seconds"], figures[f"{name}.bare.seconds"] = found.seconds, bare.seconds
     return figures
 
 
