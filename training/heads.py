@@ -121,7 +121,8 @@ class Classes:
         covariance = 0.9 * covariance + 0.1 * torch.diag(torch.diagonal(covariance))
         rows = self.rows - self.rows.mean(0)
         both = functional.normalize(rows, dim=1) + functional.normalize(rows @ covariance, dim=1)
-        return mean + functional.normalize(both, dim=1) * offsets.norm(dim=1).median()
+        distance: torch.Tensor = offsets.norm(dim=1).median()
+        return mean + functional.normalize(both, dim=1) * distance
 
 
 class Towers:
