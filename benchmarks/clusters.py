@@ -68,6 +68,8 @@ def measured(folder: Path, settings: dict[str, Any], *, quality: bool) -> dict[s
     figures |= {"n_clusters": found["n_clusters"], "n_samples": int(there.sum())}
     for name, classes in classes_of(workspace).items():
         known = there & (classes != "")
+        if not known.any():  # the rules know no source of tier B
+            continue
         agreed = agreements(clusters[known], classes[known])
         figures |= {f"{name}.{figure}": value for figure, value in agreed.items()}
         figures[f"{name}.n_classes"] = len(np.unique(classes[known]))
