@@ -29,8 +29,8 @@ RATES = {
 OTHER_RATE = 4000
 # Tables that the built-in CLIP fills beside those of another `--model`; they are as without the prefix.
 BESIDE = "builtin_"
-# The towers of `builtin` instead, in float32 (the demo: about 34 images a second).
-TOWER_RATES: dict[str, float] = {"image_vectors": 30, "chunk_vectors": 200}
+# The towers of `builtin` instead, in float32 (benchmarks/models.py: 141 images, 137 texts of 50 tokens).
+TOWER_RATES: dict[str, float] = {"image_vectors": 140, "chunk_vectors": 140}
 # A ViT-B-32 instead, with bf16 weights (benchmarks/embed.py: 72 images a second, 23 without).
 LARGE_RATES = {"image_vectors": 60, "chunk_vectors": 150}
 BUILTIN_RATES: dict[str, dict[str, float]] = {BUILTIN: TOWER_RATES, TINY: {}}
