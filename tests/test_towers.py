@@ -122,6 +122,15 @@ def test_a_folder_that_others_may_write_to_is_not_trusted(cache):
         assembled(CLIPS[BUILTIN])
 
 
+def test_it_is_found_again_where_new_folders_are_writable_by_the_group(cache):
+    cache.write_text("a file where a folder is looked for")
+    before = os.umask(0o002)
+    try:
+        assert assembled(CLIPS[BUILTIN]) == assembled(CLIPS[BUILTIN])
+    finally:
+        os.umask(before)
+
+
 def test_a_user_without_a_home_has_it_among_temporary_files(cache, monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.delenv("HOME", raising=False)

@@ -28,7 +28,7 @@ def assembled(heads: Path) -> Path:
         ModelUnavailable: a tower's package is missing or damaged, or nothing can be written.
     """
     digest = hashlib.sha256((heads / "model.safetensors").read_bytes()).hexdigest()
-    places = [place / f"builtin-{digest[:16]}" for place in caches() if _ours(place)]
+    places = [place / f"builtin-{digest[:16]}" for place in caches()]
     for place in places:
         if _whole(place):
             return place
@@ -52,18 +52,19 @@ def caches() -> list[Path]:
 
     The second is for workers of a cluster, whose user often has no home.
     """
-    places = [Path(tempfile.gettempdir()) / f"curate-{os.getuid()}"]
+    temporary = Path(tempfile.gettempdir()) / f"curate-{os.getuid()}"
+    places = [temporary] if _ours(temporary) else []
     with suppress(RuntimeError):  # the user has no home
         cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         places.insert(0, Path(cache) / "curate")
     return places
 
 
-def _ours(place: Path) -> bool:
+def _ours(folder: Path) -> bool:
     """Whether nobody else can have put something there: among temporary files everybody makes folders."""
-    if not place.exists():
+    if not folder.exists():
         return True
-    facts = place.stat()
+    facts = folder.stat()
     return facts.st_uid == os.getuid() and not facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
