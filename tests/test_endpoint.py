@@ -499,6 +499,24 @@ def test_where_everything_is_refused_the_run_stops(workspace: Workspace) -> None
     assert len(server.asked) == 20
 
 
+def test_an_answer_on_its_way_when_the_run_stops_is_kept(workspace: Workspace) -> None:
+    """The first sample's failures end the run; the second's answer is late."""
+
+    def script(body: Body, seen: int, number: int) -> Out:
+        return Out(wait=0.5 * number) if number in (0, 2) else Out(503, "loading")
+
+    with served(script) as server:
+        with pytest.raises(EndpointUnavailable, match="503 loading"):
+            score(workspace, server, attempts=2, concurrency=2)
+        close_askers(stopped=True)
+        late = server.seen[2]
+        assert late.answered
+        before = len(server.seen)
+        server.script = good
+        score(workspace, server, attempts=2, concurrency=2)
+    assert late.digest not in {seen.digest for seen in server.seen[before:]}
+
+
 def test_an_endpoint_that_goes_down_stops_the_run_and_the_next_one_continues(workspace: Workspace) -> None:
     def script(body: Body, seen: int, number: int) -> Out:
         return Out() if number < 8 else Out(503, "loading")
@@ -508,6 +526,7 @@ def test_an_endpoint_that_goes_down_stops_the_run_and_the_next_one_continues(wor
             EndpointUnavailable, match=r"503 loading \(|503 loading\. What was answered is kept"
         ):
             score(workspace, server, attempts=2, concurrency=2)
+        close_askers(stopped=True)
         answered = {seen.digest for seen in server.seen if seen.answered}
         assert len(answered) == 8
         before = len(server.seen)

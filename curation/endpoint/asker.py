@@ -25,6 +25,8 @@ MOST_REFUSALS = 20
 DISK_THREADS = 16  # answers read and written at once: each waits for a disk or an object store
 # Seconds for which nothing more is sent after a stop: the rest of a run, and Spark's retries of it.
 STAYS_STOPPED = 30.0
+# Seconds that requests under way may still take when others made it stop: their answers are paid for.
+LAST_ANSWERS = 3.0
 PICTURE_THREADS = 4  # at most; images decoded and encoded at once
 
 _ASKERS: dict[tuple[int, Endpoint], Asker] = {}
@@ -107,6 +109,8 @@ class Asker:
         self._pictures.shutdown(wait=False, cancel_futures=True)
 
     async def _end(self) -> None:
+        if self._stopped is not None and self._flying:
+            await asyncio.wait(self._flying.values(), timeout=LAST_ANSWERS)
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in others:
             task.cancel()
