@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import msgspec
+
 from schemas.errors import BAD_IMAGE_FIELD, BAD_JSON, BAD_TURN, NO_TURNS
 from schemas.protocols import ImageAt
 
@@ -18,6 +20,8 @@ Turns: TypeAlias = tuple[tuple[str, str], ...]  # (role, canonical text)
 Images: TypeAlias = tuple[ImageAt, ...]
 Schema: TypeAlias = Callable[[dict[str, Any]], tuple[Turns, Images]]  # raises BadRecord
 
+_FAST = msgspec.json.Decoder()
+_NESTED = 500  # brackets; both parsers give up at about 1000 levels, and not at the same one
 
 _ROLES = {"human": "user", "gpt": "assistant", "model": "assistant", "developer": "system"}
 
@@ -153,9 +157,20 @@ def location(value: Any, where: str) -> ImageAt:
 def parse(raw: bytes) -> Any:
     """The JSON value of `raw`. Lone surrogates, which no UTF-8 column can hold, become U+FFFD.
 
+    msgspec reads most records; whatever it refuses (NaN, lone surrogates, what is no JSON) and whatever may
+    be nested deeply is left to the standard library, which decides.
+
     Raises:
         BadRecord: BAD_JSON, with the reason and the character at which it was found.
     """
+    try:
+        return standard(raw) if raw.count(b"[") + raw.count(b"{") > _NESTED else _FAST.decode(raw)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return standard(raw)
+
+
+def standard(raw: bytes) -> Any:
+    """The same by the standard library alone, at a third of the speed."""
     try:
         value = json.loads(raw.decode("utf-8"))
         return _without_surrogates(value) if b"\\ud" in raw or b"\\uD" in raw else value
