@@ -13,7 +13,6 @@ import pyarrow as pa
 
 from curation.readers import reader
 from curation.readers.images import BadImage, ImageRoots, Place, fetch
-from curation.readers.records import images_first
 from curation.readers.sources import SpanOfFile
 from curation.steps.ingest import repairs
 from schemas import errors
@@ -60,30 +59,26 @@ class Ingest(Prepared):
 
     def prepare(self, piece: tuple[SpanOfFile, list[Record]]) -> pa.RecordBatch:
         where, records = piece
-        # Where no folder of images is given, those beside the file itself count as well.
-        beside = "" if where.images else os.path.dirname(where.file)  # noqa: PTH120  # a str, as roots are
-        roots = ImageRoots(
-            where.images or (where.root,),
-            self.follow_links,
-            self.allow_remote,
-            beside,
-            any_spelling=self.spelling == "any",
-        )
+        roots = image_roots(where, self.follow_links, self.allow_remote, self.spelling)
         rows = [self._row(where, record, roots) for record in records]
         _hash_images(rows)
         return pa.RecordBatch.from_pylist([row.finish() for row in rows], schema=SAMPLES)
 
     def _row(self, where: SpanOfFile, record: Record, roots: ImageRoots) -> _Row:
         """`record` on its way into the table, repaired as the settings say."""
-        codes, turns = [], record.turns
-        if record.error is None and self.roles == "merge" and (new := repairs.merged(turns)) != turns:
-            codes, turns = [repairs.MERGED], new
-        if record.error is None and self.roles == "drop" and (new := repairs.alternating(turns)) != turns:
-            codes, turns = [repairs.DROPPED], new
-        if record.error is None and self.image_token == "insert":
-            new = images_first(turns, len(record.images))
-            codes, turns = [*codes, *([repairs.IMAGE_TOKEN] if new != turns else [])], new
+        turns = record.turns
+        codes: list[str] = []
+        if record.error is None:
+            turns, codes = repairs.repaired(turns, len(record.images), self.image_token, self.roles)
         return _Row(where, replace(record, turns=turns), roots, codes)
+
+
+def image_roots(where: SpanOfFile, follow_links: bool, allow_remote: bool, spelling: str) -> ImageRoots:
+    """Where the images of a file's records may lie."""
+    # Where no folder of images is given, those beside the file itself count as well.
+    beside = "" if where.images else os.path.dirname(where.file)  # noqa: PTH120  # a str, as roots are
+    roots = where.images or (where.root,)
+    return ImageRoots(roots, follow_links, allow_remote, beside, any_spelling=spelling == "any")
 
 
 class _Row:
@@ -91,7 +86,7 @@ class _Row:
 
     def __init__(self, where: SpanOfFile, record: Record, roots: ImageRoots, repaired: list[str]) -> None:
         self.where, self.record, self.repaired = where, record, repaired
-        self.error = record.error or _bad_structure(record)
+        self.error = record.error or bad_structure(record)
         self.refs: list[dict[str, Any]] = []
         if self.error is None:
             try:
@@ -152,7 +147,7 @@ class _Row:
         return digest.digest()
 
 
-def _bad_structure(record: Record) -> tuple[str, str] | None:
+def bad_structure(record: Record) -> tuple[str, str] | None:
     """What a trainer would crash on: roles out of order, image placeholders that do not match the images."""
     roles = [role for role, _ in record.turns]
     if roles[:1] == ["system"]:

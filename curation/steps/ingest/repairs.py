@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from curation.readers.records import Turns
+from curation.readers.records import Turns, images_first
 
 IMAGE_TOKEN = "image_token"
 MERGED = "roles_merged"
 DROPPED = "roles_dropped"
 SPELLING = "spelling"
+
+
+def repaired(turns: Turns, n_images: int, image_token: str, roles: str) -> tuple[Turns, list[str]]:
+    """`turns` of a record with `n_images`, repaired as `[read]` says, and the codes of what was repaired."""
+    codes = []
+    if roles == "merge" and (new := merged(turns)) != turns:
+        codes, turns = [MERGED], new
+    if roles == "drop" and (new := alternating(turns)) != turns:
+        codes, turns = [DROPPED], new
+    if image_token == "insert" and (new := images_first(turns, n_images)) != turns:
+        codes, turns = [*codes, IMAGE_TOKEN], new
+    return turns, codes
 
 
 def merged(turns: Turns) -> Turns:
