@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 # Letters and digits, also with a mark between them (3.5, 12:30, don't), and signs that change a number.
 _TOKEN = re.compile(r"[^\W_]+(?:[.,:/'\u2019-][^\W_]+)*|[-+*/=<>%$€£°^]")
+_PARTS = re.compile(f"({_TOKEN.pattern})")
 _SENTENCE = re.compile(r"[.!?:;\n]\s*$")
 # Answers of so few words are a choice: each word counts.
 SHORT = 4
+# Letters of a token that is worth remembering; what is longer is no word, and may be a file in base64.
+_WORD = 40
 # Words that make another statement: what denies, counts, dates, and tells sides and colours.
 TELLING = frozenset(
     re.findall(
@@ -53,30 +57,36 @@ def telling(turns: Sequence[tuple[str, str]]) -> list[str]:
     """
     found: list[str] = []
     for role, text in turns:
-        plain = unicodedata.normalize("NFKC", text)
-        short = role in ("assistant", "gpt") and len(words(plain)) <= SHORT
-        found += [
-            role,
-            *(token.casefold() for token, first in _tokens(plain) if short or _tells(token, first)),
-        ]
+        # What is between two tokens, and a token, in turn.
+        parts = _PARTS.split(unicodedata.normalize("NFKC", text))
+        tokens = parts[1::2]
+        found.append(role)
+        if role in ("assistant", "gpt") and len(tokens) <= SHORT:
+            found += [token.casefold() for token in tokens]
+        else:
+            found += _telling(parts, tokens)
     return found
 
 
-def _tokens(text: str) -> Iterator[tuple[str, bool]]:
-    """Each token, and whether it begins a sentence."""
-    end = 0
-    for match in _TOKEN.finditer(text):
-        between = text[end : match.start()]
-        yield match.group(), not end or _SENTENCE.search(between) is not None
-        end = match.end()
+def _telling(parts: Sequence[str], tokens: Sequence[str]) -> Iterator[str]:
+    for at, token in enumerate(tokens):
+        says = _remembered(token) if len(token) <= _WORD else _says(token)
+        if says is not None:
+            plain, only_inside = says
+            if not only_inside or (at and not _SENTENCE.search(parts[2 * at])):
+                yield plain
 
 
-def _tells(token: str, first: bool) -> bool:
+def _says(token: str) -> tuple[str, bool] | None:
+    """What a token tells, and whether only where it begins no sentence; None where it tells nothing."""
     plain = token.casefold()
     if any(letter.isdigit() for letter in token) or plain in TELLING or plain.endswith(("n't", "n\u2019t")):
-        return True
+        return plain, False
     if len(token) == 1:
-        return plain not in ("a", "i")
-    if token.upper() == token.lower():
-        return True
-    return any(letter.isupper() for letter in token[1 if first else 0 :])
+        return None if plain in ("a", "i") else (plain, False)
+    if token.upper() == token.lower() or any(letter.isupper() for letter in token[1:]):
+        return plain, False
+    return (plain, True) if token[0].isupper() else None
+
+
+_remembered = lru_cache(maxsize=1 << 16)(_says)
