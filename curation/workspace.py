@@ -14,7 +14,7 @@ from curation.commands.decontaminate import decontaminate
 from curation.commands.demo import run_demo
 from curation.commands.endpoint_estimate import of_sample
 from curation.commands.explain import explain
-from curation.commands.export import export
+from curation.commands.export import Asked, export
 from curation.commands.filters import filters
 from curation.commands.groups import groups
 from curation.commands.plan import estimate
@@ -99,9 +99,18 @@ class Workspace(Pipeline):
         """
         return self.with_settings({"select.budget": budget, "select.strategy": strategy}).run("select")
 
-    def export(self, out: Path | str, *, format: str = "hf", overwrite: bool = False) -> dict[str, Any]:
-        """Write the selected samples to a folder here: see `curation.commands.export`."""
-        return export(self, out, format=format, overwrite=overwrite)
+    def export(
+        self, out: Path | str, *, overwrite: bool = False, push: str | None = None, **asked: Any
+    ) -> dict[str, Any]:
+        """Write the selected samples to a folder: see `curation.commands.export`.
+
+        Args:
+            out: a new folder, or a URL.
+            overwrite: replace an earlier export.
+            push: a dataset of the Hub that gets the folder as well.
+            asked: `format`, `images`, `scores`, `raw`, `shuffle`, `split`, `license` of `Asked`.
+        """
+        return export(self, out, Asked(**asked), overwrite=overwrite, push=push)
 
     def decontaminate(self, *against: str, tag: bool | None = None, limit: int = 20) -> dict[str, Any]:
         """Find the samples that leak a benchmark: see `curation.commands.decontaminate`.

@@ -286,14 +286,31 @@ def _number(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+CHANGED = {
+    "converted": "records of other formats, or repaired ones, written anew",
+    "image_empty": "records without an image, whose empty 'image' would crash LLaVA: left out",
+    "image_renamed": "records whose images have other names here",
+    "image_unwrapped": "records with a list of one image, which would crash LLaVA: the image itself",
+    "several_images": "records of several images: LLaVA-NeXT and InternVL take them, LLaVA-1.5 does not",
+    "system_folded": "system turns, which would crash LLaVA: before the first question",
+    "no_pair": "samples that are no pair of one image and a text: left out",
+}
+
+
 def exported(written: Tree) -> Iterator[str]:
     """What was written, and how to open it."""
     yield line(
         "exported", f"{written['n_kept']:,} samples, {written['n_images']:,} images, {size(written['bytes'])}"
     )
     yield line("to", f"{written['out']} as {written['format']}")
-    if written["format"] == "hf":
-        yield line("open", f"datasets.load_from_disk({written['out']!r})")
+    if "splits" in written:
+        yield line("splits", ", ".join(f"{name} {n:,}" for name, n in written["splits"].items()))
+    for n, (what, count) in enumerate(written.get("changed", {}).items()):
+        yield line("" if n else "changed", f"{count:,} {CHANGED.get(what, what)}")
+    if "image_roots" in written:
+        folders = dict.fromkeys(root for roots in written["image_roots"].values() for root in roots)
+        yield line("images", f"stay in {', '.join(folders)}")
+    yield line("open", f"{written['out']}/README.md says how trainers read it")
 
 
 def verified(found: Tree) -> Iterator[str]:

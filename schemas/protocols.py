@@ -94,14 +94,38 @@ class Stamped(Protocol):
 
 
 class Writer(Protocol):
-    """One output format. Gets the kept rows in pool order, one batch after the other."""
+    """One output format. Gets the kept rows, one batch after the other."""
 
-    name: ClassVar[str]
-    copies_images: ClassVar[bool]
-    """Whether every image is written again, so that there must be room for them."""
+    @property
+    def name(self) -> str: ...
 
-    def write(self, out: Path, batches: Iterator[pa.RecordBatch], context: Any) -> dict[str, Any]:
-        """Write under `out` and return what to print: files, rows, bytes."""
+    @property
+    def images(self) -> tuple[str, ...]:
+        """Which of link, copy, paths and bytes it can do with images; the first where nothing is said."""
+        ...
+
+    @property
+    def scored(self) -> bool:
+        """Whether scores leave with the samples where nothing is said."""
+        ...
+
+    @property
+    def loading(self) -> dict[str, str]:
+        """Lines that load FOLDER, by who reads them; for the card."""
+        ...
+
+    def files(self, split: str, *, alone: bool) -> str:
+        """The pattern of a split's files, for `load_dataset`; "" where it cannot read them."""
+        ...
+
+    def write(self, out: Path, splits: Any, facts: Any) -> dict[str, Any]:
+        """Write under `out` and return what to print.
+
+        Args:
+            out: the folder; it may hold what an interrupted attempt left.
+            splits: iterators of record batches by the name of the split, each to be consumed once, in order.
+            facts: `curation.writers.facts.Facts`.
+        """
         ...
 
 

@@ -29,6 +29,7 @@ from curation.readers.sources import find_spans
 from curation.steps.ingest.records import Ingest
 from curation.steps.ingest.stages import ingest_stages
 from curation.workspace import Workspace
+from curation.writers import WRITERS
 from jobs.cli import cli
 from schemas.errors import ReadError
 
@@ -484,18 +485,19 @@ def selected(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 def test_what_was_repaired_leaves_in_the_export(selected: Workspace, tmp_path: Path) -> None:
     selected.export(tmp_path / "out", format="llava")
-    exported = {record["id"]: record for record in json.loads((tmp_path / "out" / "data.json").read_bytes())}
+    exported = {
+        record["id"]: record for record in json.loads((tmp_path / "out" / "data" / "train.json").read_bytes())
+    }
     assert exported[0]["conversations"][0] == {"from": "human", "value": "<image>\nWhat?"}
     assert exported[1] == RECORDS[1]
     assert exported[2]["image"] == f"img/{NFD}.png"
-    assert (tmp_path / "out" / exported[3]["image"]).read_bytes() == png(8)
+    assert (tmp_path / "out" / "images" / exported[3]["image"]).read_bytes() == png(8)
 
 
-@pytest.mark.parametrize("format", ["hf", "parquet", "llava"])
+@pytest.mark.parametrize("format", [name for name in WRITERS if name not in ("open_clip", "datacomp", "ids")])
 def test_our_own_exports_are_read_back(selected: Workspace, tmp_path: Path, format: str) -> None:
     selected.export(tmp_path / "out", format=format)
-    roots = ("--images", str(selected.base), "--images", str(tmp_path / "out"))
-    rows = ingested(tmp_path / "w", tmp_path / "out", *roots)
+    rows = ingested(tmp_path / "w", tmp_path / "out")
     assert sorted(said(rows)) == [("<image>\nWhat?", f"Boxes, {i}.") for i in range(4)]
     assert sorted(digests(rows)) == sorted([digest(png(i))] for i in (0, 1, 8, 9))
     assert [row["repaired"] for row in rows] == [[]] * 4

@@ -97,7 +97,7 @@ def test_the_hf_export_opens_and_its_images_are_the_files(
     import datasets
 
     curate(work, "export", "--format", "hf", "--out", "subset")
-    subset = datasets.load_from_disk(str(work / "subset"))
+    subset = datasets.load_from_disk(str(work / "subset"))["train"]
     assert len(subset) == selected["n_selected"]
     raw = subset.cast_column("images", datasets.List(datasets.Image(decode=False)))
     for row in range(0, len(subset), 97):
@@ -111,7 +111,7 @@ def test_the_hf_export_opens_and_its_images_are_the_files(
 
 def test_the_llava_export_holds_the_records_byte_for_byte(work: Path, selected: dict[str, Any]) -> None:
     curate(work, "export", "--format", "llava", "--out", "subset-llava")
-    kept = raw_records(work / "subset-llava" / "data.json")
+    kept = raw_records(work / "subset-llava" / "data" / "train.json")
     given = raw_records(work / "third.json")
     assert len(kept) == selected["n_selected"]
     assert not Counter(kept) - Counter(given)

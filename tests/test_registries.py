@@ -117,21 +117,22 @@ TOY = Shape(_fits, _read)
 WRITER = '''
 from typing import ClassVar
 
-from curation.writers.card import card
-
 
 class Toy:
-    """The uids, a line each, and a card."""
+    """The uids, a line each."""
 
     name: ClassVar[str] = "toy"
-    copies_images: ClassVar[bool] = False
-    data_files: ClassVar[str] = "uids.txt"
-    loading: ClassVar[str] = 'open("FOLDER/uids.txt").readlines()'
+    images: ClassVar[tuple] = ("paths",)
+    scored: ClassVar[bool] = False
+    loading: ClassVar[dict] = {"Python": 'open("FOLDER/train.txt").readlines()'}
 
-    def write(self, out, batches, context):
-        uids = [uid.hex() for batch in batches for uid in batch["uid"].to_pylist()]
-        (out / self.data_files).write_text("".join(f"{uid}\\n" for uid in uids))
-        (out / "README.md").write_text(card(context, self))
+    def files(self, split, *, alone):
+        return ""
+
+    def write(self, out, splits, facts):
+        for split, batches in splits.items():
+            uids = [uid.hex() for batch in batches for uid in batch["uid"].to_pylist()]
+            (out / f"{split}.txt").write_text("".join(f"{uid}\\n" for uid in uids))
         return {"n_lines": len(uids)}
 '''
 ENCODER = '''
@@ -369,9 +370,9 @@ def test_a_writer_exports(ran: Ran) -> None:
     out = ran.folder / "subset"
     rows = ran.store.read("selection").to_pylist()
     kept = [row["uid"].hex() for row in rows if row["keep"]]
-    assert (out / "uids.txt").read_text().split() == kept
+    assert (out / "train.txt").read_text().split() == kept
     assert (ran.exported["format"], ran.exported["n_lines"]) == ("toy", len(kept))
-    assert 'open("FOLDER/uids.txt")' in (out / "README.md").read_text()
+    assert 'open("FOLDER/train.txt")' in (out / "README.md").read_text()
 
 
 def test_an_encoder_makes_the_vectors(ran: Ran) -> None:

@@ -200,7 +200,7 @@ def test_an_export_from_s3_is_that_of_the_local_workspace(
         }
         for name in ("local", "remote")
     }
-    assert {"data.json", "curate.json"} <= {path.name for path in files["local"]}
+    assert {"train.json", "curate.json"} <= {path.name for path in files["local"]}
     assert files["local"] == files["remote"]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from curation.commands.export import export
+from curation.commands.export import Asked, export
 from curation.generate.pool import write_pool
 from curation.pipeline.config_file import set_keys, write_config
 from curation.pipeline.pipeline import Pipeline
@@ -44,7 +44,7 @@ def run_demo(
     workspace = _open(folder, budget, progress)
     counts = workspace.with_settings({"select.budget": budget}).run("select")
     progress.note("exporting")
-    exported = export(workspace, folder / "subset", format="hf", overwrite=True)
+    exported = export(workspace, folder / "subset", Asked("hf"), overwrite=True)
     found = compare(workspace.store, truth["records"], truth["kinds"])
     seconds = round(time.monotonic() - start, 2)
     return {**counts, **found, "out": str(folder), "exported": exported, "seconds": seconds}

@@ -14,7 +14,7 @@ from curation.readers import Recognised, reader, told
 from curation.readers.compressed import codec_of
 from curation.readers.inputs import inputs
 from curation.readers.keys import NO_KEYS, Keys
-from curation.readers.listing import legible
+from curation.readers.listing import SUMMARY, legible
 from curation.storage.files import Location, Remote, is_url, put
 from schemas.config import Config
 from schemas.errors import ConfigError, ReadError
@@ -69,6 +69,22 @@ def resolved(base: Location, path: str) -> Path:
     return (base / given).resolve()
 
 
+def given_roots(dataset: Dataset, base: Location) -> tuple[str, ...]:
+    """The absolute folders that curate.toml names for a dataset's images."""
+    return tuple(str(resolved(base, images)) for images in dataset.images)
+
+
+def roots_of_export(folder: Path) -> tuple[str, ...]:
+    """Where images of an export of ours lie, if `folder` is one: LLaVA names them below `images`."""
+    return (str(folder), str(folder / "images")) if (folder / SUMMARY).is_file() else ()
+
+
+def image_roots(name: str, dataset: Dataset, base: Location) -> tuple[str, ...]:
+    """The absolute folders in which a dataset's image paths are looked up, in this order."""
+    folder = source_of(name, dataset, base).folder
+    return given_roots(dataset, base) or roots_of_export(folder) or (str(folder),)
+
+
 def find_spans(config: Config, root: Location, base: Location, progress: Progress) -> list[FoundSpan]:
     """The spans of every dataset, in the order of curate.toml. `base` is the folder of curate.toml.
 
@@ -82,7 +98,7 @@ def find_spans(config: Config, root: Location, base: Location, progress: Progres
     found: list[FoundSpan] = []
     for name, dataset in config.datasets.items():
         source = source_of(name, dataset, base)
-        roots = tuple(str(resolved(base, images)) for images in dataset.images)
+        roots = given_roots(dataset, base) or roots_of_export(source.folder)
         for file in source.files:
             entry = _index(source.reader, file, config.run.shard_rows, cache, progress)
             fresh[str(file)] = entry

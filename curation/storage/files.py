@@ -111,6 +111,12 @@ def put(path: Location, data: bytes) -> None:
     return None
 
 
+def upload(path: Path, to: Remote) -> None:
+    """Copy a file of any size to a place behind fsspec."""
+    with _reached(to) as (system, there):
+        system.put_file(str(path), there)
+
+
 def _nonce() -> str:
     """In no other name: processes of two containers may have one number, and a process has threads."""
     return f"{os.getpid()}-{uuid.uuid4().hex[:12]}"

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 from curation.plugins import offered
 from curation.writers.hf import Hf
-from curation.writers.llava import Llava
-from curation.writers.parquet import Parquet
+from curation.writers.llava import LLAVA, LLAVA_LINES, QWEN_VL
+from curation.writers.messages import MESSAGES_LINES
+from curation.writers.parquet import MESSAGES_PARQUET, PARQUET
+from curation.writers.sharegpt import LLAMA_FACTORY, SHAREGPT
+from curation.writers.tables import DataComp, Ids, OpenClip
+from curation.writers.webdataset import WebDataset
 from schemas.errors import ExportError
 from schemas.protocols import Writer
 
 GROUP = "curation.writers"
 WRITERS: dict[str, Writer] = {
     "hf": Hf(),
-    "parquet": Parquet(),
-    "llava": Llava(),
+    "parquet": PARQUET,
+    "messages": MESSAGES_PARQUET,
+    "messages.jsonl": MESSAGES_LINES,
+    "llava": LLAVA,
+    "llava.jsonl": LLAVA_LINES,
+    "sharegpt": SHAREGPT,
+    "llama_factory": LLAMA_FACTORY,
+    "qwen_vl": QWEN_VL,
+    "webdataset": WebDataset(),
+    "open_clip": OpenClip(),
+    "datacomp": DataComp(),
+    "ids": Ids(),
 }
 
 __all__ = ["WRITERS", "writer"]

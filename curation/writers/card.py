@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from curation.storage.store import Store
-from curation.writers.kept import ExportFacts
+from schemas.config import Config
 from schemas.protocols import Writer
 
 if TYPE_CHECKING:
@@ -17,26 +18,35 @@ if TYPE_CHECKING:
 ROWS = 40
 
 
-class Carded(Writer, Protocol):
-    """A writer that says in a card how its folder is read."""
+@dataclass(frozen=True)
+class CardFacts:
+    """What a card tells besides the tables."""
 
-    data_files: ClassVar[str]
-    """The pattern of its files."""
-    loading: ClassVar[str]
-    """Lines of Python that load FOLDER."""
+    store: Store
+    config: Config  # with the settings that the selection was made with; paths as `shown`
+    counts: dict[str, Any]  # as `--json` names them
+    n_images: int  # references to images of the kept samples, repeated ones too
+    made_by: dict[str, Any]  # stages with their parameters, and versions
+    splits: Mapping[str, int]  # rows of each
+    images_stay: bool  # whether records name images where they lie
+    licence: str | None = None  # as the Hub names it
 
 
-def card(context: ExportFacts, writer: Carded) -> str:
+def card(facts: CardFacts, writer: Writer) -> str:
     """The whole file."""
-    n = context.counts["n_selected"]
-    lines = [*_header(writer, n), "# A curated subset", "", *_summary(context), *_counts(context.counts)]
-    per_source, per_cluster = _breakdown(context.store)
+    title = ["# A curated subset", ""]
+    lines = [*_header(facts, writer), *title, *_summary(facts), *_counts(facts.counts)]
+    if len(facts.splits) > 1:
+        lines += _table("Splits", ["split", "samples"], list(facts.splits.items()))
+    per_source, per_cluster = _breakdown(facts.store)
     lines += _table("By source", ["source", "read", "kept"], per_source)
     lines += _table("By cluster", ["cluster", "candidates", "kept"], per_cluster)
-    lines += ["## How to load it", "", "```python", writer.loading, "```", ""]
-    if not writer.copies_images:
-        lines += [_where_images_are(context), ""]
-    lines += ["## What made it", "", *_made_by(context)]
+    lines += ["## How to load it", ""]
+    for who, how in writer.loading.items():
+        lines += [f"{who}:", "", "```", how, "```", ""]
+    if facts.images_stay:
+        lines += [_where_images_are(facts), ""]
+    lines += ["## Licence", "", _licence(facts), "", "## What made it", "", *_made_by(facts)]
     return "\n".join(lines) + "\n"
 
 
@@ -49,15 +59,22 @@ def size_category(n: int) -> str:
     return f"{bounds[reached - 1]}<n<{bounds[reached]}" if reached < len(bounds) else "n>1T"
 
 
-def _header(writer: Carded, n: int) -> list[str]:
-    files = ["    data_files:", "      - split: train", f"        path: {writer.data_files}"]
+def _header(facts: CardFacts, writer: Writer) -> list[str]:
+    """What the Hub reads, and `load_dataset` of the folder."""
+    alone = len(facts.splits) == 1
+    files = [(split, writer.files(split, alone=alone)) for split in facts.splits]
+    configs = ["configs:", "  - config_name: default", "    data_files:"]
+    for split, pattern in files:
+        configs += [f"      - split: {split}", f"        path: {pattern}"]
+    info = ["dataset_info:", "  config_name: default", "  splits:"]
+    for split, n in facts.splits.items():
+        info += [f"    - name: {split}", f"      num_examples: {n}"]
     return [
         "---",
-        "configs:",
-        "  - config_name: default",
-        *files,
+        f"license: {facts.licence or 'unknown'}",
+        *(configs + info if all(pattern for _, pattern in files) else []),
         "size_categories:",
-        f"  - {size_category(n)}",
+        f"  - {size_category(facts.counts['n_selected'])}",
         "task_categories:",
         "  - image-text-to-text",
         "tags:",
@@ -67,13 +84,19 @@ def _header(writer: Carded, n: int) -> list[str]:
     ]
 
 
-def _summary(context: ExportFacts) -> list[str]:
-    counts = context.counts
-    names = ", ".join(context.config.datasets)
+def _licence(facts: CardFacts) -> str:
+    if facts.licence:
+        return f"{facts.licence}, as whoever exported it says."
+    return "Unknown: nobody said (`curate export --license`). That of every source holds for its samples."
+
+
+def _summary(facts: CardFacts) -> list[str]:
+    counts = facts.counts
+    names = ", ".join(facts.config.datasets)
     share = f" ({counts['n_selected'] / counts['n_read']:.1%})" if counts["n_read"] else ""
     return [
         f"{counts['n_selected']:,} image-text samples{share}, chosen by `curate` out of {counts['n_read']:,} "
-        f"records of {names}, with {context.n_images:,} images. Budget {counts['budget']}, strategy "
+        f"records of {names}, with {facts.n_images:,} images. Budget {counts['budget']}, strategy "
         f"`{counts['strategy']}`, seed {counts['seed']}.",
         "",
     ]
@@ -115,26 +138,23 @@ def _grouped(table: pl.DataFrame, column: str) -> list[Sequence[object]]:
     return [(name, f"{n:,}", f"{kept:,}") for name, n, kept in rows]
 
 
-def _where_images_are(context: ExportFacts) -> str:
+def _where_images_are(facts: CardFacts) -> str:
     folders = "; ".join(
         f"{name}: {', '.join(dataset.images) or 'beside its records'}"
-        for name, dataset in context.config.datasets.items()
+        for name, dataset in facts.config.datasets.items()
     )
-    return (
-        f"Paths of images are relative to the image folders of the datasets ({folders}). Images that lay "
-        "inside containers are in this folder, under `images/`, by their hash."
-    )
+    return f"Images are where they were: paths lead into the image folders of the datasets ({folders})."
 
 
-def _made_by(context: ExportFacts) -> list[str]:
-    model = context.made_by.get("model", {})
+def _made_by(facts: CardFacts) -> list[str]:
+    model = facts.made_by.get("model", {})
     identity = {**model.get("identity", {}), "device": model.get("device"), "dtype": model.get("dtype")}
-    versions = context.made_by["versions"]
-    facts = [f"- {name}: {value}" for name, value in identity.items() if value is not None]
-    facts += [f"- {name}: {version}" for name, version in versions.items()]
-    settings = json.dumps(context.config.model_dump(mode="json"), indent=1, ensure_ascii=False)
+    versions = facts.made_by["versions"]
+    lines = [f"- {name}: {value}" for name, value in identity.items() if value is not None]
+    lines += [f"- {name}: {version}" for name, version in versions.items()]
+    settings = json.dumps(facts.config.model_dump(mode="json"), indent=1, ensure_ascii=False)
     where = "The settings (`curate.json` has them with the parameters of every stage):"
-    return [*facts, "", where, "", "```json", settings, "```"]
+    return [*lines, "", where, "", "```json", settings, "```"]
 
 
 def _table(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:

@@ -6,62 +6,72 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from curation.writers.card import card
-from curation.writers.kept import ExportFacts
-from curation.writers.rows import features, tables, write_shards
+from curation.writers.facts import Facts, Splits
+from curation.writers.hf_columns import CONVERSATIONS, features, parts, schema_of_rows, table
+from curation.writers.pictures import BYTES, PATHS
+from curation.writers.shards import SHARD_BYTES, write_shards
 from schemas.tables import key_of
 
 
 @dataclass(frozen=True)
 class Hf:
-    """What `Dataset.save_to_disk` writes, written in one pass and in bounded memory."""
+    """What `DatasetDict.save_to_disk` writes, in bounded memory, for `datasets` from 2.16 on."""
 
-    shard_bytes: int = 500_000_000
+    shard_bytes: int = SHARD_BYTES
 
     name: ClassVar[str] = "hf"
-    copies_images: ClassVar[bool] = True
-    data_files: ClassVar[str] = "data-*.arrow"
-    loading: ClassVar[str] = 'from datasets import load_from_disk\n\ndataset = load_from_disk("FOLDER")'
+    images: ClassVar[tuple[str, ...]] = (BYTES, PATHS)
+    scored: ClassVar[bool] = True
+    loading: ClassVar[dict[str, str]] = {
+        "datasets": 'from datasets import load_from_disk\n\ndataset = load_from_disk("FOLDER")["train"]'
+    }
 
-    def write(self, out: Path, batches: Iterator[pa.RecordBatch], context: ExportFacts) -> dict[str, Any]:
-        """Write data-NNNNN-of-NNNNN.arrow, state.json, dataset_info.json and README.md under `out`."""
-        from datasets import DatasetInfo
-        from datasets.arrow_writer import ArrowWriter
+    def files(self, split: str, *, alone: bool = True) -> str:
+        """The pattern of a split's files."""
+        return f"{split}/data-*.arrow"
 
-        declared = features(context.scores)
+    def write(self, out: Path, splits: Splits, facts: Facts) -> dict[str, Any]:
+        """Write dataset_dict.json under `out`, and a folder a split: its data and what describes them."""
+        (out / "dataset_dict.json").write_text(json.dumps({"splits": list(splits)}), encoding="utf-8")
+        return {"n_shards": sum(self._split(out / name, name, rows, facts) for name, rows in splits.items())}
+
+    def _split(self, folder: Path, split: str, rows: Iterator[pa.RecordBatch], facts: Facts) -> int:
+        schema = schema_of_rows(facts.scores, CONVERSATIONS)
 
         @contextmanager
-        def shard(number: int) -> Iterator[Callable[[pa.Table], object]]:
-            with ArrowWriter(features=declared, path=str(out / f"{number}.arrow")) as writer:
-                yield writer.write_table
-                writer.finalize()
+        def opened(path: Path) -> Iterator[Callable[[pa.Table], object]]:
+            with pa.ipc.new_stream(path, schema) as stream:
+                yield stream.write_table
 
-        n = write_shards(tables(batches, declared.arrow_schema), self.shard_bytes, shard)
-        names = [f"data-{number:05d}-of-{n:05d}.arrow" for number in range(n)]
-        for number, name in enumerate(names):
-            (out / f"{number}.arrow").rename(out / name)
+        made = partial(table, schema=schema, facts=facts)
+        n = write_shards(parts(rows), made, opened, partial(_path, folder), self.shard_bytes)
         state: dict[str, Any] = {
-            "_data_files": [{"filename": name} for name in names],
-            "_fingerprint": _fingerprint(context, self.shard_bytes),
+            "_data_files": [{"filename": _path(folder, number, n).name} for number in range(n)],
+            "_fingerprint": key_of([facts.fingerprint, split, facts.scores.names, self.shard_bytes])[:16],
             "_format_columns": None,
             "_format_kwargs": {},
             "_format_type": None,
             "_output_all_columns": False,
-            "_split": "train",
+            "_split": split,
         }
-        (out / "state.json").write_text(json.dumps(state, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        DatasetInfo(features=declared).write_to_directory(str(out), pretty_print=True)
-        (out / "README.md").write_text(card(context, self), encoding="utf-8")
-        return {"n_shards": n}
+        info = {
+            "citation": "",
+            "description": "",
+            "features": features(schema),
+            "homepage": "",
+            "license": "",
+        }
+        for name, tree in {"state.json": state, "dataset_info.json": info}.items():
+            text = json.dumps(tree, indent=2, sort_keys=True) + "\n"
+            (folder / name).write_text(text, encoding="utf-8")
+        return n
 
 
-def _fingerprint(context: ExportFacts, shard_bytes: int) -> str:
-    """16 hex digits, as `datasets` has them: the same for the same rows."""
-    manifests = [context.store.find(table) for table in ("samples", "selection")]
-    read = [manifest.fingerprint for manifest in manifests if manifest]
-    return key_of([read, context.scores.names, shard_bytes])[:16]
+def _path(folder: Path, number: int, n: int) -> Path:
+    return folder / f"data-{number:05d}-of-{n:05d}.arrow"

@@ -15,7 +15,6 @@ from curation.catalog import FACTS, IDS, current_tables
 from curation.readers.images import BadImage, fetch
 from curation.storage.files import each, is_url
 from curation.storage.store import ROW_GROUP, Store, read_shard
-from schemas.config import Config
 from schemas.errors import ExportError, WorkspaceError
 
 SAMPLE = ("uid", "dataset", "record_id", "record", "turns", "images", "n_tokens", "source", "repaired")
@@ -27,23 +26,16 @@ BATCH_BYTES = 64_000_000
 
 
 @dataclass(frozen=True)
-class ExportFacts:
-    """What a writer knows besides the rows it is given."""
-
-    store: Store
-    config: Config  # with the settings that the selection was made with; paths as curate.toml spells them
-    counts: dict[str, Any]  # as `--json` names them
-    n_images: int  # references to images of the kept samples, repeated ones too
-    scores: pa.Schema  # the score columns of every batch
-    image_roots: dict[str, list[str]]  # by dataset, the absolute folders in which image paths are looked up
-    made_by: dict[str, Any]  # stages with their parameters, and versions
-
-
-@dataclass(frozen=True)
 class Kept:
-    """The rows of `samples` that `selection` keeps, with their rank, cluster and scores."""
+    """The rows of `samples` that `selection` keeps, with their rank, cluster and scores.
+
+    Args:
+        store: where they are.
+        only: (rows of the pool,) which of them count; all by default.
+    """
 
     store: Store
+    only: NDArray[np.bool_] | None = None
 
     def scores(self) -> dict[str, list[pa.Field]]:
         """The score columns that exist, by table."""
@@ -87,7 +79,8 @@ class Kept:
         for shard, rows in zip(samples.shards, samples.slices, strict=True):
             decided = selection[rows]
             narrow = {table: next(shards, None) for table, shards in scores.items()}
-            wanted = np.flatnonzero(decided["keep"].to_numpy())
+            keep = decided["keep"].to_numpy()
+            wanted = np.flatnonzero(keep if self.only is None else keep & self.only[rows])
             if len(wanted):
                 joined = _beside(decided, narrow)
                 yield from self._groups(shard.checksum, wanted, joined)

@@ -1,53 +1,78 @@
-"""`parquet`: `data/train-*.parquet`, as the Hub lays datasets out, for `load_dataset`."""
+"""`parquet` and `messages`: `data/train-*.parquet`, as the Hub lays datasets out, for `load_dataset`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curation.writers.card import card
-from curation.writers.kept import BATCH, ExportFacts
-from curation.writers.rows import features, tables, write_shards
+from curation.writers.facts import Facts, Splits
+from curation.writers.hf_columns import CONVERSATIONS, MESSAGES, parts, schema_of_rows, table
+from curation.writers.kept import BATCH
+from curation.writers.pictures import BYTES, PATHS
+from curation.writers.shards import SHARD_BYTES, write_shards
+
+_LOAD = 'from datasets import load_dataset\n\ndataset = load_dataset("FOLDER", split="train")'
 
 
 @dataclass(frozen=True)
 class Parquet:
-    """Row groups of up to 100 rows, so that the Hub's viewer and random access read little."""
+    """Row groups of up to 100 rows, so that the Hub's viewer and random access read little.
 
-    shard_bytes: int = 500_000_000
+    Args:
+        name: of the format.
+        turns: the column of turns, and the names of a turn's fields.
+        scored: whether scores leave where nothing is said.
+        loading: lines that load it, by who reads them.
+    """
 
-    name: ClassVar[str] = "parquet"
-    copies_images: ClassVar[bool] = True
-    data_files: ClassVar[str] = "data/train-*.parquet"
-    loading: ClassVar[str] = (
-        'from datasets import load_dataset\n\ndataset = load_dataset("FOLDER", split="train")'
-    )
+    name: str
+    turns: tuple[str, tuple[str, str]]
+    scored: bool
+    loading: dict[str, str]
+    shard_bytes: int = SHARD_BYTES
 
-    def write(self, out: Path, batches: Iterator[pa.RecordBatch], context: ExportFacts) -> dict[str, Any]:
-        """Write data/train-NNNNN-of-NNNNN.parquet and README.md under `out`."""
-        # Its metadata tells `datasets` which columns are images.
-        schema = features(context.scores).arrow_schema
-        folder = out / "data"
-        folder.mkdir()
+    images: ClassVar[tuple[str, ...]] = (BYTES, PATHS)
+
+    def files(self, split: str, *, alone: bool = True) -> str:
+        """The pattern of a split's files."""
+        return f"data/{split}-*.parquet"
+
+    def write(self, out: Path, splits: Splits, facts: Facts) -> dict[str, Any]:
+        """Write data/SPLIT-NNNNN-of-NNNNN.parquet under `out`."""
+        schema = schema_of_rows(facts.scores, self.turns)
         # A dictionary of images would hold each of them a second time.
         plain = [name for name in schema.names if name != "images"]
 
         @contextmanager
-        def shard(number: int) -> Iterator[Callable[[pa.Table], object]]:
-            path = folder / f"{number}.parquet"
+        def opened(path: Path) -> Iterator[Callable[[pa.Table], object]]:
             with pq.ParquetWriter(
                 path, schema, compression="zstd", use_dictionary=plain, write_page_index=True
             ) as writer:
-                yield lambda part: writer.write_table(part, row_group_size=BATCH)
+                yield lambda rows: writer.write_table(rows, row_group_size=BATCH)
 
-        n = write_shards(tables(batches, schema), self.shard_bytes, shard)
-        for number in range(n):
-            (folder / f"{number}.parquet").rename(folder / f"train-{number:05d}-of-{n:05d}.parquet")
-        (out / "README.md").write_text(card(context, self), encoding="utf-8")
-        return {"n_shards": n}
+        made = partial(table, schema=schema, facts=facts)
+        return {
+            "n_shards": sum(
+                write_shards(parts(rows), made, opened, partial(_path, out / "data", split), self.shard_bytes)
+                for split, rows in splits.items()
+            )
+        }
+
+
+def _path(folder: Path, split: str, number: int, n: int) -> Path:
+    return folder / f"{split}-{number:05d}-of-{n:05d}.parquet"
+
+
+PARQUET = Parquet("parquet", CONVERSATIONS, scored=True, loading={"datasets": _LOAD})
+TRL = (
+    f"{_LOAD}\n\nfrom trl import SFTTrainer\n\n"
+    "trainer = SFTTrainer(model, train_dataset=dataset.select_columns(['messages', 'images']))"
+)
+MESSAGES_PARQUET = Parquet("messages", MESSAGES, scored=False, loading={"TRL": TRL})

@@ -1,0 +1,92 @@
+"""Records of JSON: one array, or a record a line, under `data/`."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, TypeAlias
+
+import pyarrow as pa
+
+from curation.writers.facts import Facts, Splits
+from curation.writers.pictures import COPY, LINK, PATHS
+from curation.writers.rows import scores
+
+# A row and the names of its images, to what is written: bytes, or an object. What was changed is counted.
+Recorded: TypeAlias = Callable[[dict[str, Any], list[str], Facts, Counter[str]], bytes | dict[str, Any]]
+
+
+def nothing(out: Path, splits: Sequence[str]) -> None:
+    """No file besides."""
+
+
+@dataclass(frozen=True)
+class JsonRecords:
+    """A writer of records of JSON: what one looks like is a function.
+
+    Args:
+        name: of the format.
+        record: a row as a record.
+        loading: lines that load it, by who reads them.
+        array: one array a split; else a record a line.
+        start: what stands before the names of images in records.
+        beside: writes what else belongs into the folder.
+    """
+
+    name: str
+    record: Recorded
+    loading: dict[str, str]
+    array: bool = True
+    start: str = "images/"
+    beside: Callable[[Path, Sequence[str]], None] = nothing
+
+    images: ClassVar[tuple[str, ...]] = (LINK, COPY, PATHS)
+    scored: ClassVar[bool] = False
+
+    def files(self, split: str, *, alone: bool = True) -> str:
+        """The file of a split."""
+        return f"data/{split}.json" if self.array else f"data/{split}.jsonl"
+
+    def write(self, out: Path, splits: Splits, facts: Facts) -> dict[str, Any]:
+        """Write data/SPLIT.json (.jsonl) under `out`, and images/ as `facts.pictures` says."""
+        changed: Counter[str] = Counter()
+        for split, batches in splits.items():
+            path = out / self.files(split)
+            path.parent.mkdir(exist_ok=True)
+            with path.open("wb") as file:
+                for line in _laid_out(self._records(batches, facts, changed), array=self.array):
+                    file.write(line)
+        self.beside(out, list(splits))
+        return {"changed": dict(sorted(changed.items()))}
+
+    def _records(
+        self, batches: Iterator[pa.RecordBatch], facts: Facts, changed: Counter[str]
+    ) -> Iterator[bytes]:
+        start = "" if facts.pictures.how == PATHS else self.start
+        for batch in batches:
+            # Who has no setting for a folder of images needs whole paths.
+            named = facts.pictures.names(batch, absolute=bool(self.start))
+            for row, names in zip(batch.to_pylist(), named, strict=True):
+                made = self.record(row, [start + name for name in names], facts, changed)
+                yield made if isinstance(made, bytes) else encoded(made, row, facts)
+
+
+def encoded(record: dict[str, Any], row: dict[str, Any], facts: Facts) -> bytes:
+    """The record in one line, with the row's scores where they are asked for."""
+    if facts.scores.names:
+        record = {**record, "scores": scores(row, facts.scores.names)}
+    return json.dumps(record, ensure_ascii=False).encode()
+
+
+def _laid_out(records: Iterator[bytes], *, array: bool) -> Iterator[bytes]:
+    if not array:
+        yield from (record + b"\n" for record in records)
+        return
+    before = b"[\n"
+    for record in records:
+        yield before + record
+        before = b",\n"
+    yield b"[]\n" if before == b"[\n" else b"\n]\n"
