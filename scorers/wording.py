@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 # Letters and digits, also with a mark between them (3.5, 12:30, don't), and signs that change a number.
-_TOKEN = re.compile(r"[^\W_]+(?:[.,:/'\u2019-][^\W_]+)*|[-+*/=<>%$€£°^]")
-_PARTS = re.compile(f"({_TOKEN.pattern})")
+_PARTS = re.compile(r"([^\W_]+(?:[.,:/'\u2019-][^\W_]+)*|[-+*/=<>%$€£°^])")
 _SENTENCE = re.compile(r"[.!?:;\n]\s*$")
 # Answers of so few words are a choice: each word counts.
 SHORT = 4
@@ -41,7 +40,7 @@ def words(text: str) -> list[str]:
     >>> words("3.5") == words("35")
     False
     """
-    return [token.casefold() for token in _TOKEN.findall(unicodedata.normalize("NFKC", text))]
+    return _folded(_split(text))
 
 
 def telling(turns: Sequence[tuple[str, str]]) -> list[str]:
@@ -55,20 +54,30 @@ def telling(turns: Sequence[tuple[str, str]]) -> list[str]:
     Args:
         turns: role and text of each; `assistant` and `gpt` answer.
     """
-    found: list[str] = []
-    for role, text in turns:
-        # What is between two tokens, and a token, in turn.
-        parts = _PARTS.split(unicodedata.normalize("NFKC", text))
-        tokens = parts[1::2]
-        found.append(role)
-        if role in ("assistant", "gpt") and len(tokens) <= SHORT:
-            found += [token.casefold() for token in tokens]
-        else:
-            found += _telling(parts, tokens)
-    return found
+    return wording(turns)[1]
 
 
-def _telling(parts: Sequence[str], tokens: Sequence[str]) -> Iterator[str]:
+def wording(turns: Sequence[tuple[str, str]]) -> tuple[list[tuple[str, list[str]]], list[str]]:
+    """Role and `words` of each turn, and `telling` of all; each text is split once."""
+    split = [(role, _split(text)) for role, text in turns]
+    told = [word for role, parts in split for word in (role, *_telling(role, parts))]
+    return [(role, _folded(parts)) for role, parts in split], told
+
+
+def _split(text: str) -> list[str]:
+    """What stands between two tokens, and a token, in turn."""
+    return _PARTS.split(unicodedata.normalize("NFKC", text))
+
+
+def _folded(parts: Sequence[str]) -> list[str]:
+    return [token.casefold() for token in parts[1::2]]
+
+
+def _telling(role: str, parts: Sequence[str]) -> Iterator[str]:
+    tokens = parts[1::2]
+    if role in ("assistant", "gpt") and len(tokens) <= SHORT:
+        yield from _folded(parts)
+        return
     for at, token in enumerate(tokens):
         says = _remembered(token) if len(token) <= _WORD else _says(token)
         if says is not None:

@@ -18,7 +18,7 @@ from curation.storage.rows import ShardRows, gather, places
 from schemas import columns
 from schemas.columns import CHECKED
 from schemas.stages import Linked, Prepared, Task
-from scorers.wording import telling, words
+from scorers.wording import wording
 
 DERIVED = (
     "image_bytes",
@@ -121,14 +121,13 @@ def _hashes_of_all(rows: pa.RecordBatch, pixels: list[bytes | None]) -> pa.Array
 
 def _hashes_of_texts(turns: pa.Array) -> dict[str, pa.Array]:
     """`text_hash`, `words_hash` and `telling_hash`; null without text."""
-    texts = [
-        [(turn["role"], MARK.sub("", turn["text"])) for turn in each or ()] for each in turns.to_pylist()
-    ]
+    texts = [[(turn["role"], _unmarked(turn["text"])) for turn in each or ()] for each in turns.to_pylist()]
     texts = [each if any(text for _, text in each) else [] for each in texts]
+    worded = [wording(each) for each in texts]
     said: dict[str, list[Any]] = {
         "text_hash": texts,
-        "words_hash": [[(role, words(text)) for role, text in each] for each in texts],
-        "telling_hash": [telling(each) for each in texts],
+        "words_hash": [words for words, _ in worded],
+        "telling_hash": [told for _, told in worded],
     }
     return {
         name: pa.array(
@@ -136,6 +135,10 @@ def _hashes_of_texts(turns: pa.Array) -> dict[str, pa.Array]:
         )
         for name, what in said.items()
     }
+
+
+def _unmarked(text: str) -> str:
+    return MARK.sub("", text) if "<image>" in text else text
 
 
 def _said(what: Any) -> bytes:
