@@ -302,6 +302,21 @@ def exported(written: Tree) -> Iterator[str]:
     yield line(
         "exported", f"{written['n_kept']:,} samples, {written['n_images']:,} images, {size(written['bytes'])}"
     )
+    yield from _written(written)
+
+
+def converted(written: Tree) -> Iterator[str]:
+    """What was written, and what could not be."""
+    read = f"{written['n_kept'] + written['n_rejected']:,} records of {written['from']}"
+    yield line("converted", f"{written['n_kept']:,} of {read}, {size(written['bytes'])}")
+    for n, (code, count) in enumerate(written["rejected"].items()):
+        yield line("" if n else "rejected", f"{count:,} {code}")
+    if written["rejected"]:
+        yield line("", f"{written['out']}/rejected.jsonl says why")
+    yield from _written(written)
+
+
+def _written(written: Tree) -> Iterator[str]:
     yield line("to", f"{written['out']} as {written['format']}")
     if "splits" in written:
         yield line("splits", ", ".join(f"{name} {n:,}" for name, n in written["splits"].items()))
@@ -310,7 +325,8 @@ def exported(written: Tree) -> Iterator[str]:
     if "image_roots" in written:
         folders = dict.fromkeys(root for roots in written["image_roots"].values() for root in roots)
         yield line("images", f"stay in {', '.join(folders)}")
-    yield line("open", f"{written['out']}/README.md says how trainers read it")
+    if "from" not in written:
+        yield line("open", f"{written['out']}/README.md says how trainers read it")
 
 
 def verified(found: Tree) -> Iterator[str]:

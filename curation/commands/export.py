@@ -40,7 +40,7 @@ from curation.writers.destination import (
 )
 from curation.writers.facts import Facts, Splits
 from curation.writers.kept import Kept
-from curation.writers.pictures import BYTES, COPY, PATHS, Pictures
+from curation.writers.pictures import BYTES, COPY, PATHS, Pictures, way
 from curation.writers.shuffle import shuffled
 from curation.writers.sidecar import write_sidecar
 from curation.writers.splits import TRAIN, assign, parse_shares
@@ -101,7 +101,7 @@ def export(
     """
     start = time.monotonic()
     chosen = writer(asked.format)
-    how = _how(chosen, asked.images)
+    how = way(chosen, asked.images)
     shares = parse_shares(asked.split) if asked.split else {TRAIN: 1.0}
     target = target_of(out)
     check_target(target, _inputs(workspace), overwrite=overwrite)
@@ -259,16 +259,6 @@ def _told(plan: _Plan, written: dict[str, Any], size: int, start: float) -> dict
         "bytes": size,
         "seconds": round(time.monotonic() - start, 2),
     }
-
-
-def _how(chosen: Writer, images: str | None) -> str:
-    """What becomes of images."""
-    if images is None:
-        return chosen.images[0]
-    if images not in chosen.images:
-        known = ", ".join(chosen.images)
-        raise ExportError(f"{chosen.name} takes no --images {images}; it takes {known}")
-    return images
 
 
 def _selected(workspace: Pipeline) -> Manifest:

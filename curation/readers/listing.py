@@ -8,7 +8,8 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".ti
 # What tools write beside data, ours among them.
 SUMMARY = "curate.json"
 _NO_DATA = frozenset({SUMMARY, "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"})
-_SIDECAR = "selection.parquet"
+REJECTED = "rejected.jsonl"
+_SIDECARS = frozenset({"selection.parquet", REJECTED})
 _STATS = "_stats.json"  # img2dataset
 
 
@@ -56,7 +57,7 @@ def _sorted_out(folder: Path, suffixes: tuple[str, ...]) -> tuple[list[Path], li
 def _tells_of_others(path: Path, beside: set[str]) -> bool:
     if path.name in _NO_DATA or path.name.endswith(_STATS):
         return True
-    if path.name == _SIDECAR:
+    if path.name in _SIDECARS:
         return SUMMARY in beside
     if path.suffix == ".parquet":
         return f"{path.stem}.tar" in beside or (path.stem.isdigit() and path.stem in beside)

@@ -18,7 +18,7 @@ from curation.readers.listing import SUMMARY, legible
 from curation.storage.files import Location, Remote, is_url, put
 from schemas.config import Config
 from schemas.errors import ConfigError, ReadError
-from schemas.protocols import Progress, Reader, Span, Stamped
+from schemas.protocols import Progress, Reader, Record, Span, Stamped
 from schemas.settings import NAME, Dataset
 from schemas.tables import key_of
 
@@ -43,6 +43,10 @@ class SpanOfFile:
     @property
     def path(self) -> Path:
         return Path(self.root) / self.file
+
+    def records(self) -> Iterator[Record]:
+        """What is read there."""
+        return reader(self.reader, self.keys).read(self.path, self.span)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import pyarrow as pa
 from curation.storage.files import is_url
 from curation.writers.kept import image_bytes, split
 from schemas.errors import ExportError
+from schemas.protocols import Writer
 
 # What `--images` may say: a second name of the file (a copy where that cannot be), a copy, the place where
 # the image lies, the bytes inside the data itself.
@@ -123,6 +124,20 @@ class Pictures:
         partial.write_bytes(data)
         partial.replace(path)
         return name
+
+
+def way(writer: Writer, images: str | None) -> str:
+    """What becomes of images: what is asked for, or what the format does first.
+
+    Raises:
+        ExportError: it cannot do that.
+    """
+    if images is None:
+        return writer.images[0]
+    if images not in writer.images:
+        known = ", ".join(writer.images)
+        raise ExportError(f"{writer.name} takes no --images {images}; it takes {known}")
+    return images
 
 
 _SUFFIXES = (*dict.fromkeys(extension for _, extension in _EXTENSIONS), "img")

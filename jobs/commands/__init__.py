@@ -1,14 +1,15 @@
 """The commands in the order of `curate --help`: each parses flags, calls one method, shows one result."""
 
-from jobs.commands.chain import cluster, demo, embed, export, ingest, init, prune, run, score, select
+from jobs.commands.chain import cluster, demo, embed, ingest, init, prune, run, score, select
 from jobs.commands.compare import compare
 from jobs.commands.elsewhere import submit
 from jobs.commands.labels import annotate, train_scorer
 from jobs.commands.looking import clusters, decontaminate, explain, gc, groups, models, status, verify
+from jobs.commands.writing import convert, export
 
 COMMANDS = (
     demo, init, ingest, embed, score, cluster, prune, select, export, run,
     status, verify, gc, explain, groups, clusters, compare, models,
-    decontaminate, annotate, train_scorer,
+    convert, decontaminate, annotate, train_scorer,
     submit,
 )  # fmt: skip

@@ -1,21 +1,13 @@
-"""Commands that compute: the steps of the chain, what starts it and what leaves it."""
+"""Commands that compute: the steps of the chain, and what starts it."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import click
 
 from jobs import show
 from jobs.flags import command
-from jobs.options import CLUSTER, EMBED, INGEST, PRUNE, RESOURCES, RUNNING, SCORE, SELECT, SPEAKING, UNTIL
+from jobs.options import CLUSTER, EMBED, INGEST, PRUNE, RUNNING, SCORE, SELECT, SPEAKING, UNTIL
 from jobs.session import Session
-
-# As `curation.writers` has them, which is not read for --help alone.
-EXPORTS = (
-    "hf, parquet, messages, messages.jsonl, llava, llava.jsonl, sharegpt, llama_factory, qwen_vl, "
-    "webdataset, open_clip, datacomp or ids."
-)
 
 
 @command(*SPEAKING)
@@ -169,38 +161,6 @@ def select(session: Session) -> None:
         curate select --budget 20 --dry-run
     """
     session.run("select")
-
-
-@command(*SELECT, *RESOURCES, *SPEAKING)
-@click.option("--out", required=True, metavar="DIR", help="Where to write: a new folder, or a URL.")
-@click.option("--format", "format_", default="hf", show_default=True, metavar="NAME", help=EXPORTS)
-@click.option(
-    "--images",
-    type=click.Choice(["link", "copy", "bytes", "paths"]),
-    help="Images: hard links or copies under images/, bytes in the data, or paths to where they are.",
-)
-@click.option("--with-scores/--without-scores", "scores", default=None, help="Scores of the samples too.")
-@click.option("--raw", is_flag=True, help="LLaVA: records byte for byte, even those that trainers crash on.")
-@click.option("--shuffle", type=int, metavar="SEED", help="An order drawn by a seed.")
-@click.option("--split", metavar="SHARES", help="As train=0.98,val=0.02: no image is in two of them.")
-@click.option("--license", metavar="NAME", help="For the card, as the Hub names it: cc-by-4.0, other, ...")
-@click.option("--push-to-hub", "push", metavar="ORG/NAME", help="Upload it to a dataset of the Hub as well.")
-@click.option("--overwrite", is_flag=True, help="Replace what an earlier export left in the folder.")
-@click.pass_obj
-def export(session: Session, /, out: str, format_: str, **asked: Any) -> None:
-    """Write the selected samples for a trainer.
-
-    Writes the last selection, and makes it first where it is missing or out of date. An export that was
-    interrupted goes on.
-
-    \b
-    Example:
-        curate export --format hf --out subset
-        curate export --format llava --out subset-llava
-        curate export --format messages --split train=0.98,val=0.02 --shuffle 0 --out subset-trl
-    """
-    found = session.workspace().export(out, format=format_, **asked)
-    session.show(found, show.exported)
 
 
 @command(*SELECT, *RUNNING)

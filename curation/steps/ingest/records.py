@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from curation.readers import reader
 from curation.readers.images import BadImage, ImageRoots, Place, fetch
 from curation.readers.sources import SpanOfFile
 from curation.steps.ingest import repairs
@@ -36,7 +35,7 @@ class Spans:
 
     def load(self, task: Task, rows: pa.RecordBatch) -> Iterator[tuple[SpanOfFile, list[Record]]]:
         where: SpanOfFile = task.value
-        yield where, list(reader(where.reader, where.keys).read(where.path, where.span))
+        yield where, list(where.records())
 
 
 @dataclass(frozen=True)
