@@ -25,11 +25,19 @@ def first_equal(columns: Sequence[pa.Array | pa.ChunkedArray]) -> NDArray[np.int
     >>> first_equal([pa.array([b"a" * 16, b"b" * 16, b"a" * 16], pa.binary(16))])
     array([0, 1, 0])
     """
-    import polars as pl
+    return first_of(np.concatenate([np.zeros((0, 2), np.uint64), *[words(column) for column in columns]]))
 
-    halves = np.concatenate([np.zeros((0, 2), np.uint64), *[words(column) for column in columns]])
-    frame = pl.DataFrame({"a": halves[:, 0], "b": halves[:, 1]}).with_row_index("i")
-    return frame.select(pl.col("i").min().over("a", "b"))["i"].to_numpy().astype(np.int64)
+
+def first_of(rows: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """(n,) for each of `rows` (n, 2) the position of the first equal one."""
+    order = np.lexsort((rows[:, 1], rows[:, 0]))  # stable, so that of equal ones the first comes first
+    in_order = rows[order]
+    new = np.ones(len(order), bool)
+    new[1:] = (in_order[1:] != in_order[:-1]).any(axis=1)
+    starts = np.flatnonzero(new)
+    found = np.empty(len(order), np.int64)
+    found[order] = np.repeat(order[starts], np.diff(starts, append=len(order)))
+    return found
 
 
 def positions(values: pa.ChunkedArray, among: pa.ChunkedArray) -> NDArray[np.int64]:

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curation.storage.ids import first_equal
+from curation.storage.ids import first_of, words
 from schemas.stages import Output, Pool
 
 PLACES = pa.field(
@@ -59,22 +59,31 @@ class Distinct:
         return self.table
 
     def run(self, pool: Pool) -> Iterator[Output]:
-        lists = [shard.column(0).combine_chunks() for shard in pool.iterate(self.table, [self.column])]
-        sizes = [len(_leaf(column)) for column in lists]
-        shard_of = np.repeat(np.arange(len(lists), dtype=np.int32), sizes)
-        first = first_equal([_leaf(column) for column in lists])
+        hashes, sizes = self._hashes(pool)
+        first = first_of(hashes)
+        del hashes
+        shard_of = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
         is_first = first == np.arange(len(first))
         # The row of a first item in its index shard: how many firsts precede it there.
-        rank = np.cumsum(is_first) - 1
-        before = np.concatenate([[0], np.cumsum(np.bincount(shard_of[is_first], minlength=len(lists)))])
-        row = (rank - before[shard_of])[first].astype(np.int32)
+        rank = np.cumsum(is_first, dtype=np.int32) - 1
+        before = np.concatenate([[0], np.cumsum(np.bincount(shard_of[is_first], minlength=len(sizes)))])
         start = 0
-        for column, size in zip(lists, sizes, strict=True):
+        for column, size in zip(self._columns(pool), sizes, strict=True):
             part = slice(start, start + size)
             start += size
             shards = shard_of[first[part]]
+            rows = (rank[first[part]] - before[shards]).astype(np.int32)
             yield Output(self.index, _index(column, is_first[part]))
-            yield Output(self.places, _places(column, shards, row[part]), links=np.unique(shards).tolist())
+            yield Output(self.places, _places(column, shards, rows), links=np.unique(shards).tolist())
+
+    def _hashes(self, pool: Pool) -> tuple[NDArray[np.uint64], list[int]]:
+        """(n, 2) half of each item's hash, and how many items each shard has."""
+        parts = [words(_leaf(column)) for column in self._columns(pool)]
+        return np.concatenate([np.zeros((0, 2), np.uint64), *parts]), [len(part) for part in parts]
+
+    def _columns(self, pool: Pool) -> Iterator[pa.ListArray]:
+        """The lists of each shard. They are read twice, as only halves of the hashes are held."""
+        return (shard.column(0).combine_chunks() for shard in pool.iterate(self.table, [self.column]))
 
 
 def _leaf(lists: pa.ListArray) -> pa.Array:
