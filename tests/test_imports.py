@@ -43,6 +43,7 @@ LATE = {
     "curation/__init__.py": {"curation.workspace", "schemas.errors", "schemas.protocols", "schemas.stages"},
     # What `curate --help` must not wait for: all that computes, and pydantic, which reads the settings.
     "jobs/commands/chain.py": {"curation.commands.init", "curation.workspace"},
+    "jobs/commands/writing.py": {"curation.commands.convert", "schemas.settings"},
     "jobs/commands/looking.py": {"curation.workspace"},
     "jobs/session.py": {"curation.workspace", "jobs.spark"},
     "jobs/spelling.py": {"schemas.config"},

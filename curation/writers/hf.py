@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from curation.writers.facts import Facts, Splits
-from curation.writers.hf_columns import CONVERSATIONS, features, parts, schema_of_rows, table
+from curation.writers.hf_columns import CONVERSATIONS, features, schema_of_rows, table
 from curation.writers.pictures import BYTES, PATHS
 from curation.writers.shards import SHARD_BYTES, write_shards
 from schemas.tables import key_of
@@ -50,7 +50,7 @@ class Hf:
                 yield stream.write_table
 
         made = partial(table, schema=schema, facts=facts)
-        n = write_shards(parts(rows), made, opened, partial(_path, folder), self.shard_bytes)
+        n = write_shards(rows, made, opened, partial(_path, folder), self.shard_bytes)
         state: dict[str, Any] = {
             "_data_files": [{"filename": _path(folder, number, n).name} for number in range(n)],
             "_fingerprint": key_of([facts.fingerprint, split, facts.scores.names, self.shard_bytes])[:16],

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
 
 from curation.writers.facts import Facts
-from curation.writers.kept import image_bytes, split
+from curation.writers.kept import image_bytes
 from curation.writers.pictures import PATHS
 from curation.writers.rows import conversations, extra, messages
 
@@ -62,12 +61,6 @@ def _feature(kind: pa.DataType) -> Any:
     names = {"double": "float64", "float": "float32", "halffloat": "float16"}
     named = "binary" if pa.types.is_fixed_size_binary(kind) else names.get(str(kind), str(kind))
     return {"dtype": named, "_type": "Value"}
-
-
-def parts(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The batches cut so that the images of each fit into memory."""
-    for batch in batches:
-        yield from split(batch)
 
 
 def table(rows: pa.RecordBatch, schema: pa.Schema, facts: Facts) -> tuple[pa.Table, int]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation.writers.facts import Facts, Splits
-from curation.writers.hf_columns import CONVERSATIONS, MESSAGES, parts, schema_of_rows, table
+from curation.writers.hf_columns import CONVERSATIONS, MESSAGES, schema_of_rows, table
 from curation.writers.kept import BATCH
 from curation.writers.pictures import BYTES, PATHS
 from curation.writers.shards import SHARD_BYTES, write_shards
@@ -60,7 +60,7 @@ class Parquet:
         made = partial(table, schema=schema, facts=facts)
         return {
             "n_shards": sum(
-                write_shards(parts(rows), made, opened, partial(_path, out / "data", split), self.shard_bytes)
+                write_shards(rows, made, opened, partial(_path, out / "data", split), self.shard_bytes)
                 for split, rows in splits.items()
             )
         }

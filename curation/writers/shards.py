@@ -9,12 +9,14 @@ from typing import TypeVar
 
 import pyarrow as pa
 
+from curation.writers.kept import split
+
 Made = TypeVar("Made")
 SHARD_BYTES = 500_000_000
 
 
 def write_shards(
-    parts: Iterator[pa.RecordBatch],
+    batches: Iterator[pa.RecordBatch],
     made: Callable[[pa.RecordBatch], tuple[Made, int]],
     opened: Callable[[Path], AbstractContextManager[Callable[[Made], object]]],
     path: Callable[[int, int], Path],
@@ -26,8 +28,8 @@ def write_shards(
     many rows it need not make.
 
     Args:
-        parts: runs of rows, the same in every attempt.
-        made: what is written of a run, and its bytes.
+        batches: rows, the same in every attempt.
+        made: what is written of a run of rows whose images fit into memory, and its bytes.
         opened: opens a file, and gives the function that writes to it.
         path: the name of file i of n.
         limit: bytes of a file, which a single run may exceed.
@@ -35,7 +37,7 @@ def write_shards(
     folder = path(0, 1).parent
     folder.mkdir(parents=True, exist_ok=True)
     stem = path(0, 1).stem.split("-")[0]
-    waiting = _Waiting(parts)
+    waiting = _Waiting(part for batch in batches for part in split(batch))
     done: list[Path] = []
     while waiting.part is not None or not done:
         number = len(done)

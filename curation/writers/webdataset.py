@@ -15,7 +15,6 @@ from typing import Any, ClassVar, TypeAlias
 import pyarrow as pa
 
 from curation.writers.facts import Facts, Splits
-from curation.writers.hf_columns import parts
 from curation.writers.kept import image_bytes
 from curation.writers.pictures import BYTES, extension
 from curation.writers.rows import conversations, extra, identity, scores
@@ -52,9 +51,7 @@ class WebDataset:
         made = partial(_members, facts=facts)
         return {
             "n_shards": sum(
-                write_shards(
-                    parts(rows), made, _opened, partial(_path, out / "data", split), self.shard_bytes
-                )
+                write_shards(rows, made, _opened, partial(_path, out / "data", split), self.shard_bytes)
                 for split, rows in splits.items()
             )
         }
