@@ -293,6 +293,8 @@ CHANGED = {
     "image_unwrapped": "records with a list of one image, which would crash LLaVA: the image itself",
     "several_images": "records of several images: LLaVA-NeXT and InternVL take them, LLaVA-1.5 does not",
     "system_folded": "system turns, which would crash LLaVA: before the first question",
+    "no_title": "samples whose text, such as None, open_clip takes for missing: left out",
+    "no_image": "samples without an image: left out",
     "no_pair": "samples that are no pair of one image and a text: left out",
 }
 

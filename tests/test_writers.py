@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
@@ -34,7 +36,7 @@ from tests.places import here
 
 Row = dict[str, Any]
 # Formats that hold whole samples: the others name them only.
-WHOLE = [name for name in WRITERS if name not in ("open_clip", "datacomp", "ids")]
+WHOLE = [name for name in WRITERS if name not in ("open_clip", "datacomp", "fiftyone", "ids")]
 
 
 def png(value: int, size: int = 8) -> bytes:
@@ -210,6 +212,8 @@ def test_a_tar_holds_the_images_as_they_came_and_its_members_lie_together(tmp_pa
     turned(folder_of(tmp_path, MIXED, 4), tmp_path / "out", "webdataset")
     with tarfile.open(tmp_path / "out" / "data" / "train-000000.tar") as tar:
         members = [(member.name.partition("."), tar.extractfile(member).read()) for member in tar]  # type: ignore[union-attr]
+    sizes = json.loads((tmp_path / "out" / "data" / "sizes.json").read_text())
+    assert sizes == {"train-000000.tar": 5}
     keys = [key for (key, _, _), _ in members]
     assert len([key for key, _ in itertools.groupby(keys)]) == len(set(keys)) == 5
     assert [end for (_, _, end), _ in members][:6] == ["png", "json", "txt", "0.png", "1.png", "json"]
@@ -225,6 +229,42 @@ def test_open_clip_takes_pairs_alone_and_the_others_are_counted(tmp_path: Path) 
     assert [title for _, title in lines[1:]] == ["The 0th.", "The 3th.", "One. Two <b>."]
     assert [Path(path).read_bytes() for path, _ in lines[1:]] == [png(0), png(0), png(3)]
     assert told["changed"] == {"no_pair": 2}
+
+
+def test_titles_that_pandas_would_lose_are_left_out_and_counted(tmp_path: Path) -> None:
+    records = [record(n, "img/0.png") for n in range(3)]
+    records[1]["conversations"][1]["value"] = "None"
+    told = turned(folder_of(tmp_path, records, 1), tmp_path / "out", "open_clip")
+    assert told["changed"] == {"no_title": 1}
+    read = pd.read_csv(tmp_path / "out" / "data" / "train.csv", sep="\t")
+    assert read["title"].tolist() == ["The 0th.", "The 2th."]
+
+
+def test_trl_s_messages_are_parts_in_the_order_of_the_text(tmp_path: Path) -> None:
+    turned(folder_of(tmp_path, MIXED, 4), tmp_path / "out", "messages")
+    (row,) = [
+        row
+        for row in pq.read_table(tmp_path / "out" / "data" / "train-00000-of-00001.parquet").to_pylist()
+        if row["id"] == "x"
+    ]
+    text = [
+        {"type": "text", "text": "Look:"},
+        {"type": "image", "text": None},
+        {"type": "text", "text": "what?"},
+    ]
+    assert row["messages"][0] == {"role": "user", "content": text}
+    assert row["messages"][1] == {"role": "assistant", "content": [{"type": "text", "text": "One."}]}
+    assert row["conversations"] == MIXED[4]["conversations"]
+
+
+def test_fiftyone_gets_a_sample_an_image(tmp_path: Path) -> None:
+    told = turned(folder_of(tmp_path, MIXED, 4), tmp_path / "out", "fiftyone")
+    samples = json.loads((tmp_path / "out" / "samples.json").read_text())["samples"]
+    shown = [(tmp_path / "out" / each["filepath"]).read_bytes() for each in samples]
+    assert shown == [png(0), png(1), png(2), png(0), png(3)]
+    assert [each["record_id"] for each in samples] == ["0", "1", "1", "3", "x"]
+    assert samples[0]["source"] == {"_cls": "Classification", "label": "coco"}
+    assert told["changed"] == {"no_image": 1}
 
 
 def test_datacomp_takes_the_records_own_uids(tmp_path: Path) -> None:

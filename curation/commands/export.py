@@ -234,6 +234,7 @@ def _write(workspace: Pipeline, plan: _Plan, folder: Path, shares: Mapping[str, 
         sizes,
         plan.how == PATHS,
         plan.asked.license,
+        written.get("last", ""),
     )
     (folder / CARD).write_text(card(told, plan.writer), encoding="utf-8")
     split = {"splits": sizes} if len(sizes) > 1 else {}

@@ -7,7 +7,9 @@ from pathlib import Path
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 # What tools write beside data, ours among them.
 SUMMARY = "curate.json"
-_NO_DATA = frozenset({SUMMARY, "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"})
+_NO_DATA = frozenset(
+    {SUMMARY, "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "sizes.json"}
+)
 REJECTED = "rejected.jsonl"
 _SIDECARS = frozenset({"selection.parquet", REJECTED})
 _STATS = "_stats.json"  # img2dataset

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from curation.plugins import offered
+from curation.writers.fiftyone import FiftyOne
 from curation.writers.hf import Hf
 from curation.writers.llava import LLAVA, LLAVA_LINES, QWEN_VL
 from curation.writers.messages import MESSAGES_LINES
@@ -27,6 +28,7 @@ WRITERS: dict[str, Writer] = {
     "webdataset": WebDataset(),
     "open_clip": OpenClip(),
     "datacomp": DataComp(),
+    "fiftyone": FiftyOne(),
     "ids": Ids(),
 }
 

@@ -30,6 +30,7 @@ class CardFacts:
     splits: Mapping[str, int]  # rows of each
     images_stay: bool  # whether records name images where they lie
     licence: str | None = None  # as the Hub names it
+    last: str = "000000"  # the number of the last tar
 
 
 def card(facts: CardFacts, writer: Writer) -> str:
@@ -43,7 +44,7 @@ def card(facts: CardFacts, writer: Writer) -> str:
     lines += _table("By cluster", ["cluster", "candidates", "kept"], per_cluster)
     lines += ["## How to load it", ""]
     for who, how in writer.loading.items():
-        lines += [f"{who}:", "", "```", how, "```", ""]
+        lines += [f"{who}:", "", "```", how.replace("LAST", facts.last), "```", ""]
     if facts.images_stay:
         lines += [_where_images_are(facts), ""]
     lines += ["## Licence", "", _licence(facts), "", "## What made it", "", *_made_by(facts)]

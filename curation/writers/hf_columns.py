@@ -10,26 +10,31 @@ import pyarrow as pa
 from curation.writers.facts import Facts
 from curation.writers.kept import image_bytes
 from curation.writers.pictures import PATHS
-from curation.writers.rows import conversations, extra, messages
+from curation.writers.rows import conversations, extra, messages_in_parts
 
-# The column of turns, and the names of a turn's fields.
-CONVERSATIONS = ("conversations", ("from", "value"))
-MESSAGES = ("messages", ("role", "content"))
 _IMAGE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
+_TURN = pa.struct([pa.field("from", pa.string()), pa.field("value", pa.string())])
+_PART = pa.struct([pa.field("type", pa.string()), pa.field("text", pa.string())])
+_MESSAGE = pa.struct([pa.field("role", pa.string()), pa.field("content", pa.list_(_PART))])
+# What differs between the two: LLaVA's turns and the record as it came, or messages beside the turns, and
+# further keys. TRL wants images as parts of a message, LLaMA-Factory as `<image>` in a text.
+CONVERSATIONS = (pa.field("conversations", pa.list_(_TURN)), pa.field("record", pa.large_string()))
+MESSAGES = (
+    pa.field("messages", pa.list_(_MESSAGE)),
+    pa.field("conversations", pa.list_(_TURN)),
+    pa.field("extra", pa.large_string()),
+)
 
 
-def schema_of_rows(scores: pa.Schema, turns: tuple[str, tuple[str, str]]) -> pa.Schema:
+def schema_of_rows(scores: pa.Schema, turns: tuple[pa.Field, ...]) -> pa.Schema:
     """The columns of an exported dataset, `scores` behind the fixed ones; its metadata is for `datasets`."""
-    column, names = turns
-    turn = pa.struct([pa.field(name, pa.string()) for name in names])
     fields = [
         pa.field("uid", pa.string()),
         pa.field("id", pa.string()),
         pa.field("dataset", pa.string()),
         pa.field("source", pa.string()),
         pa.field("images", pa.list_(_IMAGE)),
-        pa.field(column, pa.list_(turn)),
-        pa.field("extra" if turns is MESSAGES else "record", pa.large_string()),
+        *turns,
         pa.field("rank", pa.int64()),
         pa.field("cluster", pa.int32()),
         pa.field("n_tokens", pa.int64()),
@@ -69,20 +74,19 @@ def table(rows: pa.RecordBatch, schema: pa.Schema, facts: Facts) -> tuple[pa.Tab
     made = {
         "uid": pa.array([row["uid"].hex() for row in listed]),
         "id": rows["record_id"],
-        "images": _images(rows, schema.field("images").type, facts),
+        "images": _images(rows, facts),
+        "conversations": pa.array(map(conversations, listed), pa.list_(_TURN)),
+        "record": rows["record"].cast(pa.large_string()),
     }
-    if "conversations" in schema.names:
-        made["conversations"] = pa.array(map(conversations, listed), schema.field("conversations").type)
-        made["record"] = rows["record"].cast(pa.large_string())
-    else:
-        made["messages"] = pa.array(map(messages, listed), schema.field("messages").type)
+    if "messages" in schema.names:
+        made["messages"] = pa.array(map(messages_in_parts, listed), pa.list_(_MESSAGE))
         made["extra"] = pa.array([extra(row).get("extra") for row in listed], pa.large_string())
     columns = [made[name] if name in made else rows[name] for name in schema.names]
     whole = pa.Table.from_arrays(columns, schema=schema)
     return whole, whole.nbytes
 
 
-def _images(rows: pa.RecordBatch, kind: pa.DataType, facts: Facts) -> pa.Array:
+def _images(rows: pa.RecordBatch, facts: Facts) -> pa.Array:
     of_rows = rows["images"].to_pylist()
     refs: list[dict[str, Any]] = [ref for of_row in of_rows for ref in of_row]
     if facts.pictures.how == PATHS:
@@ -96,4 +100,4 @@ def _images(rows: pa.RecordBatch, kind: pa.DataType, facts: Facts) -> pa.Array:
     ends = [0]
     for of_row in of_rows:
         ends.append(ends[-1] + len(of_row))
-    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), values, type=kind)
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), values, type=pa.list_(_IMAGE))

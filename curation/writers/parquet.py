@@ -27,13 +27,13 @@ class Parquet:
 
     Args:
         name: of the format.
-        turns: the column of turns, and the names of a turn's fields.
+        turns: the columns of turns, and of the record or what is left of it.
         scored: whether scores leave where nothing is said.
         loading: lines that load it, by who reads them.
     """
 
     name: str
-    turns: tuple[str, tuple[str, str]]
+    turns: tuple[pa.Field, ...]
     scored: bool
     loading: dict[str, str]
     shard_bytes: int = SHARD_BYTES
@@ -71,8 +71,21 @@ def _path(folder: Path, split: str, number: int, n: int) -> Path:
 
 
 PARQUET = Parquet("parquet", CONVERSATIONS, scored=True, loading={"datasets": _LOAD})
-TRL = (
+_TRL = (
     f"{_LOAD}\n\nfrom trl import SFTTrainer\n\n"
-    "trainer = SFTTrainer(model, train_dataset=dataset.select_columns(['messages', 'images']))"
+    'trainer = SFTTrainer(model, train_dataset=dataset.select_columns(["messages", "images"]))'
 )
-MESSAGES_PARQUET = Parquet("messages", MESSAGES, scored=False, loading={"TRL": TRL})
+_LLAMA_FACTORY = (
+    'dataset_info.json: {"curated": {"file_name": "FOLDER/data", "formatting": "sharegpt", '
+    '"columns": {"messages": "conversations", "images": "images"}}}'
+)
+MESSAGES_PARQUET = Parquet(
+    "messages",
+    MESSAGES,
+    scored=False,
+    loading={
+        "TRL": _TRL,
+        "ms-swift": "swift sft --dataset FOLDER",
+        "LLaMA-Factory": _LLAMA_FACTORY,
+    },
+)

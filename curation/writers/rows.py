@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
-from curation.readers.records import BadRecord, parse
+from curation.readers.records import PLACEHOLDER, BadRecord, canonical, parse
 from curation.readers.shapes import schema_of
 
 # LLaVA's trainers know these names and no others.
@@ -32,6 +33,22 @@ def conversations(row: dict[str, Any]) -> list[dict[str, str]]:
 def messages(row: dict[str, Any]) -> list[dict[str, str]]:
     """The same turns by `role` (user, assistant, system) and `content`."""
     return [{"role": ROLE[turn["from"]], "content": turn["value"]} for turn in conversations(row)]
+
+
+def messages_in_parts(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """The same turns, each content a list of parts {type: image} and {type: text}, as templates want them."""
+    return [
+        {"role": ROLE[turn["from"]], "content": list(_parts(turn["value"]))} for turn in conversations(row)
+    ]
+
+
+def _parts(text: str) -> Iterator[dict[str, str | None]]:
+    """White space next to an image says how a format glues the two, so it goes."""
+    for number, piece in enumerate(canonical(text).split(PLACEHOLDER)):
+        if number:
+            yield {"type": "image", "text": None}
+        if piece.strip("\n") or (not number and PLACEHOLDER not in text):
+            yield {"type": "text", "text": piece.strip("\n") if PLACEHOLDER in text else piece}
 
 
 def without_system(turns: list[dict[str, Any]]) -> list[dict[str, Any]]:

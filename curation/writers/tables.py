@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,11 @@ from curation.writers.facts import Facts, Splits
 from curation.writers.pictures import COPY, LINK, PATHS
 from curation.writers.rows import conversations, parsed, scores
 
+# Titles that pandas, with which open_clip reads the file, takes for missing.
+_MISSING = frozenset(
+    {"", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>"}
+    | {"N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"}
+)
 _HEX = re.compile(r"[0-9a-fA-F]{32}")
 
 
@@ -26,7 +32,7 @@ class OpenClip:
     """Pairs in `data/train.csv`, tab-separated: `filepath` and `title`, which are the answers.
 
     open_clip opens paths as they stand, so they are absolute. Samples without an image or with several are
-    no pairs; they are counted.
+    no pairs, and a title such as "None" is none; they are left out, and counted.
     """
 
     name: ClassVar[str] = "open_clip"
@@ -44,7 +50,7 @@ class OpenClip:
     def write(self, out: Path, splits: Splits, facts: Facts) -> dict[str, Any]:
         """Write data/SPLIT.csv under `out`, and images/ as `facts.pictures` says."""
         (out / "data").mkdir(exist_ok=True)
-        passed = 0
+        changed: Counter[str] = Counter()
         for split, batches in splits.items():
             with (out / "data" / f"{split}.csv").open("w", encoding="utf-8", newline="") as file:
                 lines = csv.writer(file, delimiter="\t", lineterminator="\n")
@@ -52,10 +58,14 @@ class OpenClip:
                 for batch in batches:
                     named = facts.pictures.names(batch, absolute=True)
                     for row, names in zip(batch.to_pylist(), named, strict=True):
-                        if len(names) == 1:
-                            lines.writerow([self._path(names[0], facts), *_told(row, facts)])
-                        passed += len(names) != 1
-        return {"changed": {"no_pair": passed} if passed else {}}
+                        told = _told(row, facts)
+                        if len(names) != 1:
+                            changed["no_pair"] += 1
+                        elif told[0] in _MISSING:
+                            changed["no_title"] += 1
+                        else:
+                            lines.writerow([self._path(names[0], facts), *told])
+        return {"changed": dict(sorted(changed.items()))}
 
     def _path(self, name: str, facts: Facts) -> str:
         return name if facts.pictures.how == PATHS else f"{facts.target}/images/{name}"

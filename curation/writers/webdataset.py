@@ -37,9 +37,9 @@ class WebDataset:
     images: ClassVar[tuple[str, ...]] = (BYTES,)
     scored: ClassVar[bool] = False
     loading: ClassVar[dict[str, str]] = {
-        "webdataset": 'dataset = webdataset.WebDataset("FOLDER/data/train-{000000..NNNNNN}.tar", '
+        "webdataset": 'dataset = webdataset.WebDataset("FOLDER/data/train-{000000..LAST}.tar", '
         'shardshuffle=False).decode("pil").to_tuple("jpg;png;webp", "txt")',
-        "open_clip": '--dataset-type webdataset --train-data "FOLDER/data/train-{000000..NNNNNN}.tar"',
+        "open_clip": '--dataset-type webdataset --train-data "FOLDER/data/train-{000000..LAST}.tar"',
     }
 
     def files(self, split: str, *, alone: bool = True) -> str:
@@ -47,14 +47,21 @@ class WebDataset:
         return f"data/{split}-*.tar"
 
     def write(self, out: Path, splits: Splits, facts: Facts) -> dict[str, Any]:
-        """Write data/SPLIT-NNNNNN.tar under `out`."""
+        """Write data/SPLIT-NNNNNN.tar under `out`, and data/sizes.json, by which open_clip knows how many."""
         made = partial(_members, facts=facts)
-        return {
-            "n_shards": sum(
-                write_shards(rows, made, _opened, partial(_path, out / "data", split), self.shard_bytes)
-                for split, rows in splits.items()
-            )
-        }
+        sizes: dict[str, int] = {}
+        for split, rows in splits.items():
+            path = partial(_path, out / "data", split)
+            n = write_shards(rows, made, _opened, path, self.shard_bytes)
+            sizes |= {path(number, n).name: _n_samples(path(number, n)) for number in range(n)}
+        (out / "data" / "sizes.json").write_text(json.dumps(sizes, indent=1) + "\n", encoding="utf-8")
+        last = sum(name.startswith("train-") for name in sizes) - 1
+        return {"n_shards": len(sizes), "last": f"{last:06d}"}
+
+
+def _n_samples(path: Path) -> int:
+    with tarfile.open(path) as tar:
+        return sum(name.endswith(".json") for name in tar.getnames())
 
 
 def _path(folder: Path, split: str, number: int, _: int) -> Path:

@@ -19,7 +19,7 @@ IMAGES = click.option(
 # As `curation.writers` has them, which is not read for --help alone.
 EXPORTS = (
     "hf, parquet, messages, messages.jsonl, llava, llava.jsonl, sharegpt, llama_factory, qwen_vl, "
-    "webdataset, open_clip, datacomp or ids."
+    "webdataset, open_clip, datacomp, fiftyone or ids."
 )
 
 
