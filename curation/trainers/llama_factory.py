@@ -1,0 +1,190 @@
+"""LLaMA-Factory: its converters of ShareGPT and Alpaca, and the check of its multimodal plug-ins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from curation.trainers.rules import (
+    ARRAY,
+    CRASH,
+    DROPPED,
+    LINES,
+    OLD,
+    PARQUET,
+    TAG,
+    Record,
+    Rule,
+    Trainer,
+    embedded,
+    listed,
+    n_tags,
+    nothing,
+    paths,
+    shown,
+    turns,
+)
+
+_SHAREGPT = "data/converter.py: SharegptDatasetConverter"
+_ALPACA = "data/converter.py: AlpacaDatasetConverter"
+_COUNTS = "data/mm_plugin.py: BasePlugin._validate_messages"
+_OPENED = "data/mm_plugin.py: BasePlugin._regularize_images"
+_PROCESSOR = "data/processor/supervised.py: SupervisedDatasetProcessor"
+_FORMATTER = "data/formatter.py: StringFormatter.apply"
+_ASKS = ("human", "user", "observation")
+_ANSWERS = ("gpt", "assistant", "function_call")
+
+
+def _key(record: Record) -> str:
+    """`columns.messages` of dataset_info.json, by what is there."""
+    return "messages" if record.get("messages") is not None else "conversations"
+
+
+def _is_alpaca(record: Record) -> bool:
+    return record.get(_key(record)) is None and "instruction" in record
+
+
+def _said(record: Record) -> list[tuple[Any, Any]]:
+    """Role and text of each turn, by whatever tags it has, without a system turn at the beginning."""
+    found = turns(record, _key(record))
+    tags = ("role", "content") if any("role" in turn for turn in found) else ("from", "value")
+    said = [(turn.get(tags[0]), turn.get(tags[1])) for turn in found]
+    return said[1:] if said and said[0][0] == "system" else said
+
+
+def _texts(record: Record) -> list[Any]:
+    """What is asked and answered, in order."""
+    if not _is_alpaca(record):
+        return [text for _, text in _said(record)]
+    pairs = [text for pair in listed(record.get("history")) for text in listed(pair)]
+    return [*pairs, record.get("instruction"), record.get("input"), record.get("output")]
+
+
+def _images(record: Record) -> list[Any]:
+    key = "images" if record.get("images") is not None else "image"
+    return listed(record.get(key))
+
+
+def no_messages(record: Record) -> str | None:
+    """The column that dataset_info.json names is looked up, and its length taken."""
+    if _is_alpaca(record) or isinstance(record.get(_key(record)), list):
+        return None
+    return f"{_key(record)!r} should be a list of turns and is {shown(record.get(_key(record)))}"
+
+
+def roles_out_of_order(record: Record) -> str | None:
+    """Odd turns ask, even ones answer."""
+    for number, (role, _) in enumerate([] if _is_alpaca(record) else _said(record)):
+        if role not in (_ASKS, _ANSWERS)[number % 2]:
+            expected = ("a question", "an answer")[number % 2]
+            return (
+                f"turn {number + 1} behind the system text is from {shown(role)} where {expected} should be"
+            )
+    return None
+
+
+def no_answer(record: Record) -> str | None:
+    """An even number of turns, and two at least; of Alpaca an `output` that is a string."""
+    if _is_alpaca(record):
+        output = record.get("output")
+        return None if isinstance(output, str) else f"'output' is {shown(output)}"
+    number = len(_said(record))
+    if number and number % 2 == 0:
+        return None
+    return "there is no turn" if not number else "the last question has no answer"
+
+
+def _is_dropped(record: Record) -> bool:
+    """What is dropped is looked at no further."""
+    return any(rule(record) for rule in (no_messages, roles_out_of_order, no_answer))
+
+
+def text_is_no_string(record: Record) -> str | None:
+    """Tags are counted in it, and it is put into the template; of Alpaca what is asked is joined before."""
+    if _is_alpaca(record):
+        held = [record[key] for key in ("instruction", "input") if record.get(key)]
+    else:
+        held = [] if _is_dropped(record) else _texts(record)
+    wrong = next((text for text in held if not isinstance(text, str)), "")
+    return None if wrong == "" else f"a text should be a string and is {shown(wrong)}"
+
+
+def history_is_no_pairs(record: Record) -> str | None:
+    """A question and its answer each."""
+    history = record.get("history")
+    if not _is_alpaca(record) or not isinstance(history, list):
+        return None
+    wrong = next((pair for pair in history if not isinstance(pair, list) or len(pair) != 2), None)
+    return wrong and f"an element of 'history' should be a question and its answer and is {shown(wrong)}"
+
+
+def tag_count(record: Record) -> str | None:
+    """As many tags as images, or training stops."""
+    if _is_dropped(record):
+        return None
+    tags, images = n_tags(_texts(record)), len(_images(record))
+    return None if tags == images else f"{TAG} in the text: {tags}, images: {images}"
+
+
+def other_tags(record: Record) -> str | None:
+    """Tags of videos and audio are counted too, wherever they come from."""
+    if _is_dropped(record):
+        return None
+    for tag, key in (("<video>", "videos"), ("<audio>", "audios")):
+        found = sum(text.count(tag) for text in _texts(record) if isinstance(text, str))
+        if found != len(listed(record.get(key))):
+            return f"{tag} in the text: {found}, {key}: {len(listed(record.get(key)))}"
+    return None
+
+
+def image_is_no_path(record: Record) -> str | None:
+    """Paths and structs of bytes are opened."""
+    if _is_dropped(record):
+        return None
+    for image in _images(record):
+        if not embedded(image) and image != "" and not paths([image]):
+            return f"an image should be a path and is {shown(image)}"
+    return None
+
+
+def image_is_empty(record: Record) -> str | None:
+    """An empty string counts as an image, and is opened."""
+    if _is_dropped(record) or "" not in [image for image in _images(record) if isinstance(image, str)]:
+        return None
+    return "an image is an empty string"
+
+
+def opened(record: Record) -> list[str]:
+    """The images of a record that is not dropped."""
+    return [] if _is_dropped(record) else [path for path in paths(_images(record)) if path]
+
+
+def fits(record: Record) -> bool:
+    """Is it a conversation whose texts are strings, or Alpaca's?"""
+    if _is_alpaca(record):
+        return "output" in record
+    found = turns(record, _key(record))
+    return bool(found) and not any(isinstance(turn.get("content", turn.get("value")), list) for turn in found)
+
+
+LLAMA_FACTORY = Trainer(
+    "llamafactory",
+    "LLaMA-Factory",
+    "0.9.5",
+    frozenset({ARRAY, LINES, PARQUET}),
+    "conversations of strings with `<image>`, `images`; Alpaca (JSON, JSONL, Parquet)",
+    fits,
+    (
+        Rule("no_messages", CRASH, _SHAREGPT, no_messages),
+        Rule("roles_out_of_order", DROPPED, _SHAREGPT, roles_out_of_order),
+        Rule("no_answer", DROPPED, _PROCESSOR, no_answer),
+        Rule("text_is_no_string", CRASH, _FORMATTER, text_is_no_string),
+        Rule("history_is_no_pairs", CRASH, _ALPACA, history_is_no_pairs),
+        Rule("tag_count", CRASH, _COUNTS, tag_count),
+        Rule("other_tags", CRASH, _COUNTS, other_tags),
+        Rule("image_is_no_path", CRASH, _OPENED, image_is_no_path),
+        Rule("image_is_empty", CRASH, _OPENED, image_is_empty),
+    ),
+    opened,
+    Rule("image_not_opened", CRASH, _OPENED, nothing),
+    datasets=OLD,
+)
