@@ -19,6 +19,7 @@ from curation.commands.filters import filters
 from curation.commands.groups import groups
 from curation.commands.plan import estimate
 from curation.commands.status import bad_records, status
+from curation.commands.tables import tables, write_table
 from curation.commands.train_scorer import train_scorer
 from curation.commands.verify import collect_garbage, verify
 from curation.models.catalogue import catalogue
@@ -111,6 +112,14 @@ class Workspace(Pipeline):
             asked: `format`, `images`, `scores`, `raw`, `shuffle`, `split`, `license` of `Asked`.
         """
         return export(self, out, Asked(**asked), overwrite=overwrite, push=push)
+
+    def tables(self) -> dict[str, Any]:
+        """Rows and columns of every table: see `curation.commands.tables`."""
+        return tables(self.store)
+
+    def write_table(self, name: str, out: Path | str) -> dict[str, Any]:
+        """Write a table as Parquet or CSV: see `curation.commands.tables`."""
+        return write_table(self.store, name, out)
 
     def decontaminate(self, *against: str, tag: bool | None = None, limit: int = 20) -> dict[str, Any]:
         """Find the samples that leak a benchmark: see `curation.commands.decontaminate`.

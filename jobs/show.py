@@ -331,6 +331,18 @@ def _written(written: Tree) -> Iterator[str]:
         yield line("open", f"{written['out']}/README.md says how trainers read it")
 
 
+def tables(found: Tree) -> Iterator[str]:
+    """Each with its rows and columns."""
+    for name, about in found["tables"].items():
+        yield f"{name:<18} {about['rows']:>11,}  {', '.join(about['columns'])}"
+
+
+def table_written(written: Tree) -> Iterator[str]:
+    """How much, and where."""
+    yield line("written", f"{written['rows']:,} rows of {written['table']}, {size(written['bytes'])}")
+    yield line("to", written["out"])
+
+
 def verified(found: Tree) -> Iterator[str]:
     """Every problem, or that there is none."""
     yield from found["problems"]

@@ -18,6 +18,7 @@ from typing import Any
 
 import datasets
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -525,6 +526,25 @@ def test_a_selection_whose_inputs_changed_is_made_anew_with_its_own_settings(mad
     made_by = json.loads((tmp_path / "out" / "curate.json").read_text())
     assert (made_by["counts"]["budget"], made_by["counts"]["strategy"]) == ("80%", "random")
     assert list(made_by["counts"]["pruned"]) == ["exact_duplicate"]
+
+
+# --- tables -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_any_table_leaves_as_a_file_that_others_read(suffix, made, tmp_path):
+    read = pl.read_csv if suffix == "csv" else pl.read_parquet
+    names = made.workspace.tables()["tables"]
+    assert {"samples", "selection", "pruned"} <= set(names)
+    for name, about in names.items():
+        told = made.workspace.write_table(name, tmp_path / f"{name}.{suffix}")
+        frame = read(tmp_path / f"{name}.{suffix}")
+        assert (told["rows"], frame.columns) == (about["rows"], about["columns"])
+        assert len(frame) == about["rows"]
+    uids = read(tmp_path / f"selection.{suffix}").filter(pl.col("keep"))["uid"].to_list()
+    assert uids == [row["uid"].hex() for row in _kept(made)]
+    with pytest.raises(ExportError, match=r"there is no table 'nosuch'; there are .*samples"):
+        made.workspace.write_table("nosuch", tmp_path / "a.csv")
 
 
 # --- the card ---------------------------------------------------------------------------------------------

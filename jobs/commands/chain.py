@@ -60,9 +60,9 @@ def init(
     """Write curate.toml, or add datasets to it.
 
     DATA is a file, a folder, or a pattern in quotes: conversations in JSON or JSONL, CSV, Parquet, a saved HF
-    dataset, WebDataset tars, images with or without captions (docs/formats.md). It is looked at, and refused
-    if it cannot be read. NAME stands in every sample's id, so it is fixed here; the default is the file's
-    name.
+    dataset, WebDataset tars, images with or without captions (docs/formats.md). What is at a URL (s3://…,
+    https://…, hf://datasets/ORG/NAME) is copied into the workspace. It is looked at, and refused if it cannot
+    be read. NAME stands in every sample's id, so it is fixed here; the default is the file's name.
 
     \b
     Example:
@@ -72,7 +72,8 @@ def init(
     from curation.commands.init import initialise
 
     session.log()
-    found = initialise(session.folder, data, images, format_, model, image_key, text_key)
+    progress = session.progress()
+    found = initialise(session.folder, data, images, format_, model, image_key, text_key, progress)
     session.show(found, show.initialised)
 
 

@@ -92,3 +92,26 @@ def convert(
     source = Dataset(path=data, format=from_, images=image_folder, image_key=image_key, text_key=text_key)
     more = {"overrides": session.overrides, "progress": session.progress(), **asked}
     session.show(convert(data, out, format=format_, source=source, **more), show.converted)
+
+
+@command(*SPEAKING)
+@click.argument("name", required=False)
+@click.option("--out", metavar="FILE", help="Where to write it: a name ending in .parquet or .csv.")
+@click.pass_obj
+def table(session: Session, name: str | None, out: str | None) -> None:
+    """List the tables, or write one as Parquet or CSV.
+
+    \b
+    Example:
+        curate table
+        curate table pruned --out pruned.csv
+    """
+    if (name is None) != (out is None):
+        raise click.UsageError(
+            "a table is written by its name and --out FILE; without both they are listed"
+        )
+    workspace = session.workspace()
+    if name is None or out is None:
+        session.show(workspace.tables(), show.tables)
+    else:
+        session.show(workspace.write_table(name, out), show.table_written)
