@@ -347,10 +347,21 @@ def test_relative_paths_are_refused_in_a_config_at_a_url(server: Server) -> None
         Workspace("s3://bucket/relative").ingest()
 
 
-def test_datasets_at_a_url_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "curate.toml").write_text('[datasets.demo]\npath = "s3://bucket/pool.json"\n')
-    with pytest.raises(ConfigError, match=r"s3://bucket/pool\.json is a URL"):
-        Workspace(tmp_path).ingest()
+def test_data_on_s3_is_read_and_so_are_images_there(pool: Path, server: Server, tmp_path: Path) -> None:
+    import fsspec
+
+    system = fsspec.filesystem("s3", use_listings_cache=False)
+    system.put(str(pool), "bucket/pool", recursive=True)
+    found = {}
+    for name, data in (("here", str(pool / "pool.json")), ("there", "s3://bucket/pool/pool.json")):
+        Workspace.init(tmp_path / name, {"demo": data}, model="builtin:tiny")
+        workspace = Workspace(tmp_path / name, SMALL)
+        workspace.ingest()
+        rows = workspace.store.read("checked", ["uid", "images_hash", "pixels_hash", "content_hash", "error"])
+        found[name] = rows.to_pylist()
+    assert found["there"] == found["here"]
+    assert sum(row["images_hash"] is not None for row in found["there"]) > 50
+    assert workspace.ingest()["computed"] == {}
 
 
 def test_an_export_to_a_url_is_refused(local: Workspace) -> None:

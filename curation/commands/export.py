@@ -23,7 +23,7 @@ from curation.pipeline.pipeline import Pipeline
 from curation.pipeline.remembered import remembered, shareable
 from curation.readers.sources import image_roots, resolved
 from curation.steps.select.select import LISTS, Select, settings
-from curation.storage.files import Location, put
+from curation.storage.files import Location, is_url, put
 from curation.storage.lock import locked
 from curation.storage.store import Store
 from curation.writers import writer
@@ -321,7 +321,7 @@ def _inputs(workspace: Pipeline) -> list[Path]:
     given += [root for roots in _image_roots(workspace).values() for root in roots]
     if isinstance(workspace.base, Path):
         given.append(".")
-    return [resolved(workspace.base, path) for path in given]
+    return [resolved(workspace.base, path) for path in given if not is_url(path)]
 
 
 def _made_by(store: Store) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from typing import Any
 from curation.pipeline.config_file import relative, write_config
 from curation.pipeline.pipeline import Pipeline
 from curation.readers.sources import parse_dataset, resolved, source_of
-from curation.storage.files import CONFIG_FILE, locate
+from curation.storage.files import CONFIG_FILE, Location, is_url, locate
 from schemas.config import load
 from schemas.errors import ConfigError
+from schemas.protocols import Progress
 from schemas.settings import Dataset
 
 
@@ -23,6 +24,7 @@ def initialise(
     model: str | None = None,
     image_key: str | None = None,
     text_key: str | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Write or extend `folder`/curate.toml by `[NAME=]DATA` each, and say what it names, and of what format.
 
@@ -33,20 +35,20 @@ def initialise(
     base = locate(folder)
     path = base / CONFIG_FILE
     held = load(path).datasets if path.exists() else {}
-    places = {resolved(base, dataset.path): name for name, dataset in held.items()}
+    places = {_place(dataset.path, base): name for name, dataset in held.items()}
     named: dict[str, str] = {}
     for argument in data:
         name, where = parse_dataset(argument, {*held, *named})
         if name in named:
             raise ConfigError(f"two datasets are called {name!r}; a name stands in every sample's id")
-        place = Path(where).resolve()
+        place = _place(where, Path())
         if place in places:
             raise ConfigError(f"{where} is in {CONFIG_FILE} already, as dataset {places[place]!r}")
         named[name] = where
     found = {}
     for name, where in named.items():
         added = Dataset(path=relative(where, base), format=format_, image_key=image_key, text_key=text_key)
-        source = source_of(name, added, base)
+        source = source_of(name, added, base, progress)
         source.try_out()
         found[name] = {
             "reader": source.told.name,
@@ -71,3 +73,8 @@ def initialise(
         },
         "model": config.embed.model,
     }
+
+
+def _place(path: str, base: Location) -> str:
+    """Where data lies: one name for each place."""
+    return path.rstrip("/") if is_url(path) else str(resolved(base, path))

@@ -11,7 +11,7 @@ import tomlkit
 
 from curation.readers import reader
 from curation.readers.inputs import inputs
-from curation.storage.files import CONFIG_FILE, Location, Remote, put
+from curation.storage.files import CONFIG_FILE, Location, Remote, is_url, put
 from schemas.errors import ConfigError, ReadError
 
 HEADER = """\
@@ -49,11 +49,12 @@ def write_config(
                 f"{CONFIG_FILE} has a dataset {name!r} already; choose another: curate init NAME={data}"
             )
         try:
-            inputs(Path(data).expanduser())
+            if not is_url(str(data)):  # which is looked at where it is copied
+                inputs(Path(data).expanduser())
         except ReadError as error:
             raise ConfigError(str(error)) from None
     for root in images:
-        if not Path(root).expanduser().is_dir():
+        if not is_url(str(root)) and not Path(root).expanduser().is_dir():
             raise ConfigError(f"--images {root}: there is no such folder")
     if model is not None:
         _set_model(tree, model)
@@ -86,6 +87,8 @@ def _set_model(tree: tomlkit.TOMLDocument, model: str) -> None:
 
 def relative(path: str | Path, folder: Location) -> str:
     """Relative paths are written relative to curate.toml, absolute where it lies at a URL; others stay."""
+    if is_url(str(path)):
+        return str(path)
     given = Path(path).expanduser()
     if given.is_absolute():
         return str(given)

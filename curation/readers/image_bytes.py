@@ -17,6 +17,7 @@ from curation.readers.compressed import codec_of, opened
 from curation.readers.hf_disk import HfDisk, batches
 from curation.readers.parquet import Parquet
 from curation.readers.row_groups import PAGE_ROWS, group_rows, open_parquet
+from curation.storage.files import each
 from schemas.errors import (
     BAD_IMAGE_FIELD,
     IMAGE_CHANGED,
@@ -56,6 +57,11 @@ def fetch(refs: Sequence[Mapping[str, Any]]) -> list[bytes | BadImage]:
     containers: dict[tuple[str, str | None], list[int]] = defaultdict(list)
     for at, ref in enumerate(refs):
         containers[ref["path"], _kind(ref)].append(at)
+    urls = {key: containers.pop(key) for key in list(containers) if "://" in key[0]}
+    for places, data in zip(
+        urls.values(), each(_from_url, [path for path, _ in urls], remote=True), strict=True
+    ):
+        found.update(dict.fromkeys(places, data))
     for (path, column), places in containers.items():
         if column is None:
             found.update(_from_file(path, refs, places))
@@ -90,8 +96,6 @@ def _from_file(
     path: str, refs: Sequence[Mapping[str, Any]], places: list[int]
 ) -> dict[int, bytes | BadImage]:
     """Whole files, and spans of a tar in the order of their offsets."""
-    if "://" in path:
-        return dict.fromkeys(places, _from_url(path))
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe must not block
     except (OSError, ValueError) as error:

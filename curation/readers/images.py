@@ -7,17 +7,18 @@ import os
 import re
 import stat
 import struct
-import unicodedata
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from curation.readers.data_urls import is_data_url
 from curation.readers.image_bytes import BadImage, fetch
+from curation.readers.spelling import recased, spellings
+from curation.storage.files import Remote
 from schemas.errors import (
     BAD_IMAGE_FIELD,
     IMAGE_OUTSIDE_ROOTS,
@@ -54,7 +55,7 @@ class Place:
 
 @dataclass(frozen=True)
 class ImageRoots:
-    """The folders that images may lie in. Relative paths are tried under each in turn."""
+    """The folders, here or at URLs, that images may lie in. Relative paths are tried under each in turn."""
 
     roots: tuple[str, ...]
     follow_links: bool = False
@@ -89,6 +90,7 @@ class ImageRoots:
             yield from tried[1:]
         if self.any_spelling:
             yield from (other for each in tried for other in spellings(each))
+            yield from (other for root in self._folders for each in tried for other in _in_case(root, each))
 
     def resolve(self, image: ImageAt) -> str:
         """Absolute path of the file that holds `image` (its container, if it has one), or its URL.
@@ -115,12 +117,33 @@ class ImageRoots:
             raise BadImage(REMOTE_IMAGE, f"{_short(path)} is remote; --allow-remote fetches such images")
         if "\0" in path:
             raise BadImage(MISSING_IMAGE, f"the path {_short(path)} holds a NUL and cannot exist")
-        return self._local(path)
+        try:
+            return self._local(path)
+        except BadImage as error:
+            found = self._at_url(path) if error.code == MISSING_IMAGE else None
+            if found is None:
+                raise
+            return found
+
+    @cached_property
+    def _folders(self) -> tuple[str, ...]:
+        return tuple(root for root in self.roots if not _URL.match(root))
+
+    def _at_url(self, path: str) -> str | None:
+        """The URL of a relative path; where there are several, of the first at which there is something."""
+        roots = [root.rstrip("/") for root in self.roots if _URL.match(root)]
+        inside = os.path.normpath(path)
+        if not roots or os.path.isabs(path):
+            return None
+        if inside.split("/")[0] == "..":
+            raise BadImage(IMAGE_OUTSIDE_ROOTS, f"{_short(path)} leads outside the folders of images")
+        urls = [f"{root}/{quote(inside) if root.startswith('http') else inside}" for root in roots]
+        return urls[0] if len(urls) == 1 else next((url for url in urls if Remote(url).exists()), None)
 
     def _local(self, path: str) -> str:
         inside = [at for at in self._candidates(path) if self._holds(at)]
         if not inside:
-            if not self.roots:
+            if not self._folders:
                 raise BadImage(
                     MISSING_IMAGE,
                     f"{_short(path)} cannot be found without a folder of images; --images gives one",
@@ -148,11 +171,11 @@ class ImageRoots:
         """Where `path` may lie, `..` taken out."""
         if os.path.isabs(path):
             return [os.path.normpath(path)]
-        return [os.path.normpath(os.path.join(os.path.abspath(root), path)) for root in self.roots]
+        return [os.path.normpath(os.path.join(os.path.abspath(root), path)) for root in self._folders]
 
     def _holds(self, at: str) -> bool:
         """Is `at`, links aside, in a root, or in the folder that a root is a link to?"""
-        lexical = (os.path.abspath(root) for root in self.roots)
+        lexical = (os.path.abspath(root) for root in self._folders)
         return any(_within(at, root) or _within(at, _real_folder(root)) for root in lexical)
 
     def _open(self, at: str) -> str | None:
@@ -167,7 +190,7 @@ class ImageRoots:
         except OSError:
             return None
         if not self.follow_links and not any(
-            _within(real, _real_folder(os.path.abspath(root))) for root in self.roots
+            _within(real, _real_folder(os.path.abspath(root))) for root in self._folders
         ):
             raise BadImage(
                 IMAGE_OUTSIDE_ROOTS,
@@ -252,24 +275,6 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def spellings(path: str) -> Iterator[str]:
-    """Other spellings of a path, the likeliest first.
-
-    Composed and decomposed letters (NFC, NFD), percents decoded, slashes for backslashes, these together, and
-    the suffix in the other case.
-    """
-    seen = {path}
-    plain = [path, unquote(path, errors="surrogateescape"), path.replace("\\", "/")]
-    plain.append(plain[1].replace("\\", "/"))
-    for each in plain:
-        for form in (each, unicodedata.normalize("NFC", each), unicodedata.normalize("NFD", each)):
-            if form not in seen:
-                seen.add(form)
-                yield form
-    stem, suffix = os.path.splitext(path)
-    yield from {stem + suffix.lower(), stem + suffix.upper()} - seen
-
-
 # What Pillow's decoders raise on damaged input. UnidentifiedImageError is an OSError, struct.error is not.
 _PILLOW = (
     OSError,
@@ -295,6 +300,13 @@ def _real_folder(folder: str) -> str:
 
 def _within(path: str, root: str) -> bool:
     return path == root or path.startswith(root.rstrip(os.sep) + os.sep)
+
+
+def _in_case(root: str, path: str) -> Iterator[str]:
+    """Spellings of `path` in a folder of images, if it lies in that: absolute where it is."""
+    if os.path.isabs(path):
+        return (os.path.join(root, other) for other in recased(root, os.path.relpath(path, root)))
+    return recased(root, path)
 
 
 def _short(path: str) -> str:

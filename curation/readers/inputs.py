@@ -21,6 +21,7 @@ class Inputs:
 
     folder: Path
     paths: tuple[Path, ...]
+    origin: str | None = None  # the URL where image paths begin, of files that were copied from there alone
 
 
 def inputs(path: Path) -> Inputs:
@@ -34,7 +35,7 @@ def inputs(path: Path) -> Inputs:
     if not _MAGIC.search(str(path)):
         raise ReadError(f"{path} does not exist")
     found: list[Path] = []
-    for pattern in _expanded(str(path)):
+    for pattern in expanded(str(path)):
         matches = sorted(glob.glob(pattern, recursive=True)) if _MAGIC.search(pattern) else [pattern]  # noqa: PTH207  # of absolute patterns
         if not matches or not Path(matches[0]).exists():
             raise ReadError(f"{path} stands for {pattern}, among others, and there is no such file")
@@ -51,7 +52,7 @@ def _fixed(pattern: Path) -> Path:
     return Path(*parts[:first])
 
 
-def _expanded(pattern: str) -> list[str]:
+def expanded(pattern: str) -> list[str]:
     """`{a,b}` and `{00..12}` written out, as shells do; the number of digits of the first bound stays."""
     found = _BRACES.search(pattern)
     if found is None:
@@ -65,4 +66,4 @@ def _expanded(pattern: str) -> list[str]:
     else:
         choices = found[1].split(",")
     before, behind = pattern[: found.start()], pattern[found.end() :]
-    return [each for choice in choices for each in _expanded(f"{before}{choice}{behind}")]
+    return [each for choice in choices for each in expanded(f"{before}{choice}{behind}")]

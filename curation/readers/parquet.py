@@ -122,8 +122,9 @@ def _all_or_none(table: pq.ParquetFile, group: int, column: str) -> bool | None:
     if not paths or not inside:
         return None
     chunks = (table.metadata.row_group(group).column(i) for i in range(len(table.schema)))
-    chunk = next(chunk for chunk in chunks if chunk.path_in_schema == inside[0])
-    if chunk.statistics is None or not chunk.statistics.has_null_count:
+    chunk = next((chunk for chunk in chunks if chunk.path_in_schema == inside[0]), None)
+    # A damaged file may have no such column after all.
+    if chunk is None or chunk.statistics is None or not chunk.statistics.has_null_count:
         return None
     present = chunk.num_values - chunk.statistics.null_count
     if present == 0:

@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from curation.readers import Recognised, reader, told
+from curation.progress import Silent
+from curation.readers import Recognised, hub, reader, remote, told
 from curation.readers.compressed import codec_of
-from curation.readers.inputs import inputs
+from curation.readers.inputs import Inputs, inputs
 from curation.readers.keys import NO_KEYS, Keys
 from curation.readers.listing import SUMMARY, legible
 from curation.storage.files import Location, Remote, is_url, put
@@ -64,7 +65,7 @@ def resolved(base: Location, path: str) -> Path:
         ConfigError: it is a URL, or relative to one.
     """
     if is_url(path):
-        raise ConfigError(f"{path} is a URL; datasets and images are read from folders of this machine")
+        raise ConfigError(f"{path} is a URL, and must be a path of this machine")
     given = Path(path).expanduser()
     if isinstance(base, Remote):
         if not given.is_absolute():
@@ -74,8 +75,8 @@ def resolved(base: Location, path: str) -> Path:
 
 
 def given_roots(dataset: Dataset, base: Location) -> tuple[str, ...]:
-    """The absolute folders that curate.toml names for a dataset's images."""
-    return tuple(str(resolved(base, images)) for images in dataset.images)
+    """The absolute folders, and URLs, that curate.toml names for a dataset's images."""
+    return tuple(root if is_url(root) else str(resolved(base, root)) for root in dataset.images)
 
 
 def roots_of_export(folder: Path) -> tuple[str, ...]:
@@ -84,9 +85,15 @@ def roots_of_export(folder: Path) -> tuple[str, ...]:
 
 
 def image_roots(name: str, dataset: Dataset, base: Location) -> tuple[str, ...]:
-    """The absolute folders in which a dataset's image paths are looked up, in this order."""
-    folder = source_of(name, dataset, base).folder
-    return given_roots(dataset, base) or roots_of_export(folder) or (str(folder),)
+    """The absolute folders, and URLs, in which a dataset's image paths are looked up, in this order."""
+    source = source_of(name, dataset, base)
+    return _roots(source, dataset, base) or (str(source.folder),)
+
+
+def _roots(source: Source, dataset: Dataset, base: Location) -> tuple[str, ...]:
+    """The same; none where paths are looked up beside the data."""
+    at_url = () if source.origin is None else (source.origin,)
+    return given_roots(dataset, base) or roots_of_export(source.folder) or at_url
 
 
 def find_spans(config: Config, root: Location, base: Location, progress: Progress) -> list[FoundSpan]:
@@ -101,8 +108,8 @@ def find_spans(config: Config, root: Location, base: Location, progress: Progres
     fresh: dict[str, Any] = {}
     found: list[FoundSpan] = []
     for name, dataset in config.datasets.items():
-        source = source_of(name, dataset, base)
-        roots = given_roots(dataset, base) or roots_of_export(source.folder)
+        source = source_of(name, dataset, base, progress)
+        roots = _roots(source, dataset, base)
         for file in source.files:
             entry = _index(source.reader, file, config.run.shard_rows, cache, progress)
             fresh[str(file)] = entry
@@ -124,6 +131,7 @@ class Source:
     keys: Keys
     folder: Path  # that names of files are relative to
     files: tuple[Path, ...]
+    origin: str | None = None  # the URL where image paths begin, if the files are copies from there
 
     def try_out(self) -> None:
         """Look at the first records of the first files; not of large packed ones, whose end may be asked for.
@@ -136,17 +144,16 @@ class Source:
                 next(iter(self.reader.spans(file, _TRIED_ROWS)), None)
 
 
-def source_of(name: str, dataset: Dataset, base: Location) -> Source:
-    """Where the data of a dataset lies and what reads it.
+def source_of(name: str, dataset: Dataset, base: Location, progress: Progress | None = None) -> Source:
+    """Where the data of a dataset lies and what reads it. What is at a URL is copied first.
 
     Raises:
-        ConfigError: its path is a URL, or relative where curate.toml lies at one.
+        ConfigError: its path is relative where curate.toml lies at a URL.
         ReadError: it does not exist, or holds no file of one known format.
     """
-    path = resolved(base, dataset.path)
     keys = Keys(dataset.image_key, dataset.text_key)
     try:
-        found = inputs(path)
+        found = _inputs(dataset.path, base, progress or Silent())
     except ReadError as error:
         raise ReadError(f"dataset {name}: {error}; correct its path in curate.toml") from None
     kinds = [_kind(dataset.format, each, keys) for each in found.paths]
@@ -157,12 +164,23 @@ def source_of(name: str, dataset: Dataset, base: Location) -> Source:
     chosen = reader(kinds[0].name, keys)
     files = tuple(dict.fromkeys(file for each in found.paths for file in chosen.files(each)))
     if not files:
-        raise ReadError(f"dataset {name}: there is no {chosen.name} file at {path}")
+        raise ReadError(f"dataset {name}: there is no {chosen.name} file at {dataset.path}")
     for file in files:
         if legible(str(file)) != str(file):
             raise ReadError(f"dataset {name}: the path {legible(str(file))} is not UTF-8; rename it")
     passed = tuple(file for kind in kinds for file in kind.passed)
-    return Source(name, Recognised(chosen.name, kinds[0].how, passed), chosen, keys, found.folder, files)
+    how = Recognised(chosen.name, kinds[0].how, passed)
+    return Source(name, how, chosen, keys, found.folder, files, found.origin)
+
+
+def _inputs(path: str, base: Location, progress: Progress) -> Inputs:
+    if hub.is_dataset(path):
+        return hub.inputs_of(path, remote.copies(base), progress)
+    return (
+        remote.inputs_at(path, remote.copies(base), progress)
+        if is_url(path)
+        else inputs(resolved(base, path))
+    )
 
 
 def _kind(format_: str, path: Path, keys: Keys) -> Recognised:
@@ -223,7 +241,7 @@ def _load(path: Location) -> dict[str, Any]:
 
 def dataset_name(path: Path, taken: set[str]) -> str:
     """A name for the dataset at `path`: its file name, made unique."""
-    stem = re.sub(r"[^A-Za-z0-9_.-]+", "_", path.name.split(".")[0]).strip("_.-") or "data"
+    stem = re.sub(r"[^A-Za-z0-9_.-]+", "_", re.split(r"[.?@]", path.name)[0]).strip("_.-") or "data"
     name, number = stem, 2
     while name in taken:
         name, number = f"{stem}_{number}", number + 1

@@ -63,7 +63,7 @@ class Remote:
 
     def read_bytes(self) -> bytes:
         """Its bytes, by one request."""
-        with _reached(self) as (system, path):
+        with reached(self) as (system, path):
             # Told where to start, s3fs does not ask for the size first.
             data: bytes = system.cat_file(path, start=0)
         return data
@@ -74,12 +74,12 @@ class Remote:
 
     def exists(self) -> bool:
         """Is there such a file?"""
-        with _reached(self) as (system, path):
+        with reached(self) as (system, path):
             return bool(system.exists(path))
 
     def unlink(self) -> None:
         """Remove the file."""
-        with _reached(self) as (system, path):
+        with reached(self) as (system, path):
             system.rm_file(path)
 
 
@@ -113,7 +113,7 @@ def put(path: Location, data: bytes) -> None:
 
 def upload(path: Path, to: Remote) -> None:
     """Copy a file of any size to a place behind fsspec."""
-    with _reached(to) as (system, there):
+    with reached(to) as (system, there):
         system.put_file(str(path), there)
 
 
@@ -126,7 +126,7 @@ def names(folder: Location) -> list[str]:
     """The files and folders in `folder` that are not hidden; none where it does not exist."""
     try:
         if isinstance(folder, Remote):
-            with _reached(folder) as (system, path):
+            with reached(folder) as (system, path):
                 # An object store may hold an empty object that stands for the folder itself.
                 held = {str(name).rstrip("/") for name in system.ls(path, detail=False)} - {path}
                 found = [name.rpartition("/")[2] for name in held]
@@ -140,7 +140,7 @@ def names(folder: Location) -> list[str]:
 def walk(folder: Location) -> list[tuple[Location, int]]:
     """Every file below `folder`, hidden ones too, with its size in bytes. One listing on an object store."""
     if isinstance(folder, Remote):
-        with _reached(folder) as (system, path):
+        with reached(folder) as (system, path):
             found = system.find(path, detail=True)
         root = str(path).rstrip("/") + "/"
         return [(folder / name.removeprefix(root), held["size"]) for name, held in sorted(found.items())]
@@ -176,7 +176,7 @@ def opened(path: str) -> Iterator[str | pa.NativeFile]:
         return
     import pyarrow as pa
 
-    with _reached(location) as (system, inside), system.open(inside, "rb", cache_type="none") as file:
+    with reached(location) as (system, inside), system.open(inside, "rb", cache_type="none") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
         if size <= WHOLE:
@@ -187,7 +187,7 @@ def opened(path: str) -> Iterator[str | pa.NativeFile]:
 
 
 def _put_remote(path: Remote, data: bytes) -> None:
-    with _reached(path) as (system, inside):
+    with reached(path) as (system, inside):
         try:
             if path.url.partition("://")[0] in OBJECT_STORES:
                 system.pipe_file(inside, data)
@@ -202,7 +202,7 @@ def _put_remote(path: Remote, data: bytes) -> None:
 
 
 @contextmanager
-def _reached(remote: Remote) -> Iterator[tuple[Any, str]]:
+def reached(remote: Remote) -> Iterator[tuple[Any, str]]:
     """The file system of a URL and the path in it. What its client raises becomes a sentence.
 
     Raises:
