@@ -1,8 +1,8 @@
 """MB and records a second of `curate ingest`, and its peak memory, on a generated LLaVA array.
 
 Nine records of ten show a picture, whose bytes are read and hashed. Compared on a part, in turn: one worker,
-two, `json.load` and a loop that checks roles, marks and pictures, and `datasets.load_dataset("json")`; both of
-these hold the array. Then two workers ingest the whole. Memory is that of all processes of a run together,
+two, `json.load` and a loop that checks roles, marks and pictures, and `datasets.load_dataset("json")`; the
+last two hold the array. Then two workers ingest the whole. Memory is that of all processes of a run together,
 resident, looked at twenty times a second; what processes share counts for each. `cores` is what this machine
 makes of two plain Python processes over one, in turn with the rest: no two workers can do better.
 """

@@ -10,6 +10,7 @@ import tarfile
 import tempfile
 import tracemalloc
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,20 @@ def test_a_sound_file_gives_sound_records(name: str, tmp_path: Path) -> None:
     assert found is not None
     assert [record.error for record in found] == [None] * len(found)
     assert len(found) == (3 if name == "a.txt" else 6)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_spans_of_a_file_are_read_in_any_order_and_at_once(name: str, tmp_path: Path) -> None:
+    kind, data = FILES[name]
+    file = tmp_path / name
+    file.write_bytes(data)
+    spans = list(reader(kind).spans(file, 1))
+    assert len(spans) == (3 if name == "a.txt" else 6)
+    backwards = [list(reader(kind).read(file, span)) for span in reversed(spans)]
+    with ThreadPoolExecutor(4) as pool:
+        at_once = list(pool.map(lambda span: list(reader(kind).read(file, span)), spans))
+    assert at_once == backwards[::-1]
+    assert [record.error for part in at_once for record in part] == [None] * len(spans)
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -7,19 +7,18 @@ the last one stopped: reading span after span costs what unpacking once does.
 from __future__ import annotations
 
 import io
-import threading
 from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
 
+from curation.readers.kept import Kept
 from curation.readers.row_groups import identity
 
 SUFFIXES = (".gz", ".zst", ".bz2")
 _MAGIC = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"BZh", "bz2"))
 # Read at once, from the beginning on: what is lost before damage does not depend on who reads.
 _BLOCK = 1 << 16
-_KEPT = 8
 
 
 def packed(*suffixes: str) -> tuple[str, ...]:
@@ -94,7 +93,7 @@ class _Unpacked(io.RawIOBase):
 
     def close(self) -> None:
         if self._stream is not None:
-            _keep(self._stream)
+            _streams.put(self._stream)
             self._stream = None
         super().close()
 
@@ -103,8 +102,8 @@ class _Unpacked(io.RawIOBase):
         if self._stream is None or (position is not None and position < self._stream.position):
             key = (identity(self._file), self._codec)
             if self._stream is not None:
-                _keep(self._stream)
-            self._stream = _take(key, position) or _Stream(key, self._file)
+                _streams.put(self._stream)
+            self._stream = _streams.take(key, position) or _Stream(key, self._file)
         self._stream.skip_to(position)
         return self._stream
 
@@ -151,25 +150,4 @@ class _Stream:
         return b"".join(parts)
 
 
-_streams: list[_Stream] = []  # the last used at the end
-_lock = threading.Lock()
-
-
-def _take(key: tuple[Any, ...], position: int | None) -> _Stream | None:
-    """The stream that is the least way before `position`; it is the caller's alone until kept again."""
-    with _lock:
-        before = [s for s in _streams if s.key == key and (position is None or s.position <= position)]
-        if not before:
-            return None
-        nearest = max(before, key=lambda stream: stream.position)
-        _streams.remove(nearest)
-        return nearest
-
-
-def _keep(stream: _Stream) -> None:
-    with _lock:
-        _streams.append(stream)
-        old = _streams[:-_KEPT]
-        del _streams[:-_KEPT]
-    for each in old:
-        each.close()
+_streams: Kept[_Stream] = Kept(8)

@@ -58,6 +58,8 @@ class HfDisk:
     def read(self, file: Path, span: Span) -> Iterator[Record]:
         for first, batch in batches(file):
             low, high = max(first, span.offset), min(first + batch.num_rows, span.offset + span.length)
+            if first >= span.offset + span.length:
+                return
             if low >= high:
                 continue
             part = batch.slice(low - first, high - low)

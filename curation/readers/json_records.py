@@ -22,7 +22,7 @@ from schemas.protocols import Record, Span
 
 SUFFIXES = packed(".json", ".jsonl", ".ndjson")
 _LINE_SUFFIXES = (".jsonl", ".ndjson")
-_SPAN_BYTES = 64 << 20  # a span is held in memory while it is read
+_SPAN_BYTES = 16 << 20  # a span is held in memory while it is read, some five times over
 _HEAD_BYTES = 1 << 16
 _KEPT_BYTES = 1 << 20  # of a piece too long to be a record
 _NEWLINE = re.compile(rb"\n")
@@ -83,7 +83,7 @@ def files(path: Path) -> list[Path]:
 
 
 def spans(file: Path, rows: int, *, chunk_bytes: int = CHUNK_BYTES) -> Iterator[Span]:
-    """Runs of at most `rows` records and about 64 MB. What is broken or too long has a span of its own.
+    """Runs of at most `rows` records and about 16 MB. What is broken or too long has a span of its own.
 
     Raises:
         ReadError: the file is no JSON array and no JSONL.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from curation.readers.kept import Kept
 from schemas.errors import ReadError
 
 PAGE_ROWS = 16  # rows of an image column decoded at once
@@ -41,27 +41,27 @@ def group_rows(
     """
     n_rows = table.metadata.row_group(group).num_rows
     key = (identity(file), group, tuple(columns), size)
-    cursor = _take(key, start) or _Cursor(key, file, table.metadata)
+    cursor = _cursors.take(key, start) or _Cursor(key, file, table.metadata)
     sound = False
     try:
-        while cursor.row < stop:
+        while cursor.position < stop:
             sound = False
             try:
                 batch = cursor.next()
             except (OSError, ValueError, StopIteration) as error:
                 raise unreadable(file, group, error) from None
             sound = True
-            first, cursor.row = cursor.row, min(cursor.row + len(batch), stop)
-            rest = batch.slice(cursor.row - first)
+            first, cursor.position = cursor.position, min(cursor.position + len(batch), stop)
+            rest = batch.slice(cursor.position - first)
             cursor.rest = rest if len(rest) else None
-            if cursor.row > start:
+            if cursor.position > start:
                 skip = max(0, start - first)
-                yield batch.slice(skip, cursor.row - first - skip)
+                yield batch.slice(skip, cursor.position - first - skip)
     finally:
-        if sound and cursor.row < n_rows:
-            _keep(cursor)
+        if sound and cursor.position < n_rows:
+            _cursors.put(cursor)
         else:
-            cursor.table.close()
+            cursor.close()
 
 
 class _Cursor:
@@ -73,36 +73,17 @@ class _Cursor:
         self.batches = self.table.iter_batches(
             size, row_groups=[group], columns=list(columns), use_threads=False
         )
-        self.row = 0
-        self.rest: pa.RecordBatch | None = None  # decoded, from `row` on
+        self.position = 0
+        self.rest: pa.RecordBatch | None = None  # decoded, from `position` on
 
     def next(self) -> pa.RecordBatch:
         return next(self.batches) if self.rest is None else self.rest
 
-
-_KEPT = 8  # cursors; each holds a page of each of its columns
-_cursors: list[_Cursor] = []  # the last used at the end
-_lock = threading.Lock()
+    def close(self) -> None:
+        self.table.close()
 
 
-def _take(key: tuple[Any, ...], row: int) -> _Cursor | None:
-    """The cursor that is the least way before `row`; it is the caller's alone until kept again."""
-    with _lock:
-        before = [cursor for cursor in _cursors if cursor.key == key and cursor.row <= row]
-        if not before:
-            return None
-        nearest = max(before, key=lambda cursor: cursor.row)
-        _cursors.remove(nearest)
-        return nearest
-
-
-def _keep(cursor: _Cursor) -> None:
-    with _lock:
-        _cursors.append(cursor)
-        old = _cursors[:-_KEPT]
-        del _cursors[:-_KEPT]
-    for cursor in old:
-        cursor.table.close()
+_cursors: Kept[_Cursor] = Kept(8)  # each holds a page of each of its columns
 
 
 def identity(file: Path) -> tuple[str, int, int, int]:
