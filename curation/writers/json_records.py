@@ -19,6 +19,9 @@ from curation.writers.rows import scores
 Recorded: TypeAlias = Callable[[dict[str, Any], list[str], Facts, Counter[str]], bytes | dict[str, Any]]
 
 
+_ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
+
+
 def nothing(out: Path, splits: Sequence[str]) -> None:
     """No file besides."""
 
@@ -83,7 +86,8 @@ def encoded(record: dict[str, Any], row: dict[str, Any], facts: Facts) -> bytes:
 
 def _laid_out(records: Iterator[bytes], *, array: bool) -> Iterator[bytes]:
     if not array:
-        yield from (record + b"\n" for record in records)
+        # Of an array that is printed over several lines: a line break in JSON stands between tokens only.
+        yield from (record.translate(_ONE_LINE) + b"\n" for record in records)
         return
     before = b"[\n"
     for record in records:
