@@ -12,6 +12,7 @@
     ├── BudgetError                  a budget cannot be parsed or met
     ├── NothingLeft                  filters, pruning or the budget leave no sample
     ├── TooManyErrors                more records are bad than --max-errors allows
+    ├── Unfit                        a trainer would crash on data that is validated, or nothing of it is read
     ├── NotDeterministic             two runs of one shard gave different bytes
     └── ExportError                  the output folder is in use, or a record cannot be written
 
@@ -65,6 +66,10 @@ class NothingLeft(CurateError):
 
 class TooManyErrors(CurateError):
     """More records are bad than --max-errors allows."""
+
+
+class Unfit(CurateError):
+    """A trainer would crash on data that is validated, or nothing of it can be read."""
 
 
 class NotDeterministic(CurateError):

@@ -44,6 +44,7 @@ LATE = {
     # What `curate --help` must not wait for: all that computes, and pydantic, which reads the settings.
     "jobs/commands/chain.py": {"curation.commands.init", "curation.workspace"},
     "jobs/commands/writing.py": {"curation.commands.convert", "schemas.settings"},
+    "jobs/commands/validate.py": {"curation.commands.validate", "schemas.settings"},
     "jobs/commands/looking.py": {"curation.workspace"},
     "jobs/session.py": {"curation.workspace", "jobs.spark"},
     "jobs/spelling.py": {"schemas.config"},

@@ -61,11 +61,13 @@ def check(record: Any, trainer: str, unreadable: Mapping[str, str] | None = None
     reader = TRAINERS[trainer]
     if not isinstance(record, Mapping):
         return [Problem("no_object", CRASH, _FILE, f"the record is {shown(record)} and no object")]
-    found = [
-        Problem(rule.name, rule.effect, rule.source, sentence)
-        for rule in reader.rules
-        if (sentence := rule.find(record)) is not None
-    ]
+    found = []
+    for rule in reader.rules:
+        sentence = rule.find(record)
+        if sentence is not None:
+            found.append(Problem(rule.name, rule.effect, rule.source, sentence))
+            if rule.effect == DROPPED:
+                return found  # what is dropped is looked at no further
     for path in reader.images(record):
         why = _not_opened(reader, path, unreadable or {})
         if why:

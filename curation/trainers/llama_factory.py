@@ -88,23 +88,22 @@ def no_answer(record: Record) -> str | None:
         output = record.get("output")
         return None if isinstance(output, str) else f"'output' is {shown(output)}"
     number = len(_said(record))
-    if number and number % 2 == 0:
+    if (number and number % 2 == 0) or no_messages(record):
         return None
     return "there is no turn" if not number else "the last question has no answer"
 
 
-def _is_dropped(record: Record) -> bool:
-    """What is dropped is looked at no further."""
-    return any(rule(record) for rule in (no_messages, roles_out_of_order, no_answer))
+def asked_is_no_string(record: Record) -> str | None:
+    """What an Alpaca record asks is joined."""
+    asked = [record[key] for key in ("instruction", "input") if record.get(key)] if _is_alpaca(record) else []
+    wrong = next((text for text in asked if not isinstance(text, str)), None)
+    return None if wrong is None else f"what is asked should be a string and is {shown(wrong)}"
 
 
 def text_is_no_string(record: Record) -> str | None:
-    """Tags are counted in it, and it is put into the template; of Alpaca what is asked is joined before."""
-    if _is_alpaca(record):
-        held = [record[key] for key in ("instruction", "input") if record.get(key)]
-    else:
-        held = [] if _is_dropped(record) else _texts(record)
-    wrong = next((text for text in held if not isinstance(text, str)), "")
+    """Tags are counted in it, and it is put into the template."""
+    texts = [] if _is_alpaca(record) else _texts(record)
+    wrong = next((text for text in texts if not isinstance(text, str)), "")
     return None if wrong == "" else f"a text should be a string and is {shown(wrong)}"
 
 
@@ -119,16 +118,12 @@ def history_is_no_pairs(record: Record) -> str | None:
 
 def tag_count(record: Record) -> str | None:
     """As many tags as images, or training stops."""
-    if _is_dropped(record):
-        return None
     tags, images = n_tags(_texts(record)), len(_images(record))
     return None if tags == images else f"{TAG} in the text: {tags}, images: {images}"
 
 
 def other_tags(record: Record) -> str | None:
     """Tags of videos and audio are counted too, wherever they come from."""
-    if _is_dropped(record):
-        return None
     for tag, key in (("<video>", "videos"), ("<audio>", "audios")):
         found = sum(text.count(tag) for text in _texts(record) if isinstance(text, str))
         if found != len(listed(record.get(key))):
@@ -138,8 +133,6 @@ def other_tags(record: Record) -> str | None:
 
 def image_is_no_path(record: Record) -> str | None:
     """Paths and structs of bytes are opened."""
-    if _is_dropped(record):
-        return None
     for image in _images(record):
         if not embedded(image) and image != "" and not paths([image]):
             return f"an image should be a path and is {shown(image)}"
@@ -148,14 +141,8 @@ def image_is_no_path(record: Record) -> str | None:
 
 def image_is_empty(record: Record) -> str | None:
     """An empty string counts as an image, and is opened."""
-    if _is_dropped(record) or "" not in [image for image in _images(record) if isinstance(image, str)]:
-        return None
-    return "an image is an empty string"
-
-
-def opened(record: Record) -> list[str]:
-    """The images of a record that is not dropped."""
-    return [] if _is_dropped(record) else [path for path in paths(_images(record)) if path]
+    found = any(image == "" for image in _images(record))
+    return "an image is an empty string" if found else None
 
 
 def fits(record: Record) -> bool:
@@ -175,16 +162,17 @@ LLAMA_FACTORY = Trainer(
     fits,
     (
         Rule("no_messages", CRASH, _SHAREGPT, no_messages),
+        Rule("asked_is_no_string", CRASH, _ALPACA, asked_is_no_string),
+        Rule("history_is_no_pairs", CRASH, _ALPACA, history_is_no_pairs),
         Rule("roles_out_of_order", DROPPED, _SHAREGPT, roles_out_of_order),
         Rule("no_answer", DROPPED, _PROCESSOR, no_answer),
         Rule("text_is_no_string", CRASH, _FORMATTER, text_is_no_string),
-        Rule("history_is_no_pairs", CRASH, _ALPACA, history_is_no_pairs),
         Rule("tag_count", CRASH, _COUNTS, tag_count),
         Rule("other_tags", CRASH, _COUNTS, other_tags),
         Rule("image_is_no_path", CRASH, _OPENED, image_is_no_path),
         Rule("image_is_empty", CRASH, _OPENED, image_is_empty),
     ),
-    opened,
+    lambda record: [path for path in paths(_images(record)) if path],
     Rule("image_not_opened", CRASH, _OPENED, nothing),
     datasets=OLD,
 )

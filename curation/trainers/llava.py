@@ -69,7 +69,8 @@ def image_is_no_string(record: Record) -> str | None:
     """A key `image` means an image, and joins the folder: null, lists and numbers do not."""
     if "image" not in record or isinstance(record["image"], str):
         return None
-    return f"'image' should be a path and is {shown(record['image'])}; leave the key out where there is none"
+    way = "give one path" if record["image"] else "leave the key out"
+    return f"'image' should be a path and is {shown(record['image'])}; {way}"
 
 
 def image_is_empty(record: Record) -> str | None:
@@ -87,7 +88,7 @@ def unknown_role(record: Record) -> str | None:
 
 def roles_out_of_order(record: Record) -> str | None:
     """An assertion; before it a first turn of gpt is skipped."""
-    for number, turn in enumerate(_trained(record)):
+    for number, turn in enumerate([] if unknown_role(record) else _trained(record)):
         role = turn.get("from")
         if role in _ROLES and role != _ROLES[number % 2]:
             return f"two turns of {role} follow each other; roles must alternate"
@@ -139,7 +140,9 @@ def first_turn_skipped(record: Record) -> str | None:
 
 def no_answer(record: Record) -> str | None:
     """The template's rounds do not come out even, and every label of the record is ignored."""
-    if len(_trained(record)) % 2 or (_turns(record) and not _trained(record)):
+    if unknown_role(record) or not _turns(record):
+        return None
+    if len(_trained(record)) % 2 or not _trained(record):
         return "the last question has no answer, so nothing is learned of the whole record"
     return None
 
