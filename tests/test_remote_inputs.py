@@ -5,6 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
+import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -23,6 +27,9 @@ from curation.progress import Silent
 from curation.readers import hub, remote
 from curation.workspace import Workspace
 from schemas.errors import ConfigError, ReadError
+from tests.hub_server import SHA, hub_of
+
+ROOT = Path(__file__).parents[1]
 
 
 def png(value: int) -> bytes:
@@ -123,6 +130,12 @@ def test_a_copy_that_was_stopped_goes_on_behind_the_files_that_are_there(memory:
     assert (found.folder / "part-1.jsonl").read_bytes() == lines(llava(1, "img/1.png"))
     assert (found.folder / "part-3.jsonl").stat().st_ino == kept
     assert not list(found.folder.glob("*.part"))
+
+
+def test_a_copy_that_is_lost_is_made_anew_and_nothing_is_computed(memory: str, tmp_path: Path) -> None:
+    ingested(tmp_path, memory)
+    shutil.rmtree(tmp_path / ".curate" / "inputs")
+    assert Workspace(tmp_path).ingest()["computed"] == {}
 
 
 def test_init_looks_at_what_is_at_a_url(memory: str, tmp_path: Path) -> None:
@@ -283,6 +296,33 @@ def test_other_urls_are_no_datasets_of_the_hub() -> None:
     assert not hub.is_dataset("hf://datasets/org/name/data/train.parquet")
     with pytest.raises(ConfigError, match="config=NAME&split=NAME"):
         hub.parsed("hf://datasets/org/name?streaming=1")
+
+
+def of_hub(address: str, folder: Path, *arguments: str) -> str:
+    """What the command line says, with the hub at `address`: its client reads that when it is imported."""
+    environment = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(folder / "home")}
+    command = [sys.executable, "-m", "jobs", "-C", str(folder / "w"), *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_a_dataset_of_a_hub_is_streamed_once_at_one_revision(folder: Path, tmp_path: Path) -> None:
+    with hub_of(folder) as (address, asked):
+        of_hub(address, tmp_path, "init", "hf://datasets/org/name?split=test", "--model", "builtin:tiny")
+        of_hub(address, tmp_path, "init", "one=hf://datasets/org/name/data/test-*.parquet")
+        resolved = [path for path in asked if "/resolve/" in path]
+        assert all(f"/resolve/{SHA}/" in path or "/resolve/main/" in path for path in resolved)
+        before = len(asked)
+        of_hub(address, tmp_path, "ingest")
+        assert not [path for path in asked[before:] if "/resolve/" in path]
+    table = Workspace(tmp_path / "w").store.read("samples", ["dataset", "turns", "images"]).to_pylist()
+    by_name = {name: [row for row in table if row["dataset"] == name] for name in ("name", "one")}
+    assert [len(rows) for rows in by_name.values()] == [600, 600]
+    for rows in by_name.values():
+        assert [row["turns"][1]["text"] for row in rows] == [f"dot {i}" for i in range(600, 1200)]
+        assert shas(rows[:4]) == SHAS
 
 
 def test_a_hub_that_cannot_be_reached_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,6 +142,9 @@ def _copy(place: Remote, folder: Path, bar: Bar, file: _File) -> None:
     _mark_of(copy).unlink(missing_ok=True)
     with reached(place) as (system, _):
         system.get_file(file.at, str(partial_copy))
+    # The time is part of what follows from the file: the same again where a copy is lost and made anew.
+    changed = int(file.mark[:12], 16)
+    os.utime(partial_copy, ns=(changed, changed))
     partial_copy.replace(copy)
     put(_mark_of(copy), file.mark.encode())
     bar.advance(file.size)
