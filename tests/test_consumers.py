@@ -216,13 +216,17 @@ def check_rows(rows: list[dict[str, Any]], made: Made, folder: Path, *, original
             assert row["contents"] == sample.contents
 
 
-def check_chats(rows: list[dict[str, Any]], made: Made) -> None:
-    """Prompts hold the turns of the kept samples in their order, an image in each of its places."""
+def check_chats(rows: list[dict[str, Any]], made: Made, *, packed_anew: bool = False) -> None:
+    """Prompts hold the turns of the kept samples in their order, an image in each of its places.
+
+    Of images that the consumer packs anew, a JPEG over a JPEG, only their number is compared.
+    """
     assert len(rows) == len(made.kept)
     for row, sample in zip(rows, made.kept.values(), strict=True):
         turns = row["turns"][1:] if row["turns"][0] == DEFAULT_SYSTEM else row["turns"]
         assert canonical(turns) == canonical(sample.turns)
-        assert row["pictures"] == sample.pictures
+        assert len(row["pictures"]) == len(sample.images)
+        assert packed_anew or row["pictures"] == sample.pictures
 
 
 BYTES = ("hf", "parquet", "messages")
@@ -247,6 +251,22 @@ def test_datasets_opens_exports_from_disk_as_files_as_a_folder_and_as_a_stream(
         check_rows(seen["opened"][one], made, made.export(name), original=name in BYTES)
 
 
+def test_datasets_finds_pictures_by_path_and_splits_by_name(made: Made, tmp_path: Path) -> None:
+    by_path, split = made.export("parquet", images="paths"), {"shuffle": 1, "split": "train=0.7,val=0.3"}
+    halves = [made.export(name, **split) for name in ("hf", "messages.jsonl")]
+    asked = [f"whole={by_path}", f"splits_from_disk={halves[0]}", *(f"splits={half}" for half in halves)]
+    seen = consumed("datasets-2.16", "open_datasets", *asked, scratch=tmp_path)["opened"]
+    check_rows(seen[asked[0]], made, by_path, original=False)
+    for one, half in zip(asked[1:], [halves[0], *halves], strict=True):
+        assert seen[one].keys() == {"train", "val"}
+        train, val = ([row["id"] for row in seen[one][name]] for name in ("train", "val"))
+        assert sorted(train + val) == sorted(made.kept)
+        assert train + val != [name for name in made.kept if name in train] + val  # shuffled
+        for row in [*seen[one]["train"], *seen[one]["val"]]:
+            pictures = [picture(str(half / path)) for path in row["paths"]] + row["pictures"]
+            assert pictures == made.kept[row["id"]].pictures
+
+
 def test_trl_trains_a_tiny_qwen2_vl_on_messages(made: Made, tmp_path: Path) -> None:
     seen = consumed("trl", "train_trl", made.export("messages"), scratch=tmp_path)
     assert len(seen["losses"]) == 3
@@ -254,11 +274,16 @@ def test_trl_trains_a_tiny_qwen2_vl_on_messages(made: Made, tmp_path: Path) -> N
     check_chats(seen["rows"], made)
 
 
-def test_llama_factory_loads_its_folder_to_input_ids(made: Made, tmp_path: Path) -> None:
-    folder = made.export("llama_factory")
-    seen = consumed("llamafactory", "load_llama_factory", folder, "curated_train", scratch=tmp_path)
-    check_chats(seen, made)
-    assert all(row["learned"] for row in seen)
+def test_llama_factory_loads_exports_to_input_ids(made: Made, tmp_path: Path) -> None:
+    """Its own folder as it is, and Parquet by the entry that the card gives."""
+    folder = made.export("messages")
+    (entry,) = re.findall(r"dataset_info.json: (.*)", (folder / "README.md").read_text(encoding="utf-8"))
+    (tmp_path / "dataset_info.json").write_text(entry.replace("FOLDER", str(folder)), encoding="utf-8")
+    asked = [f"curated_train={made.export('llama_factory')}", f"curated={tmp_path}"]
+    seen = consumed("llamafactory", "load_llama_factory", *asked, scratch=tmp_path / "scratch")
+    for one, packed_anew in zip(asked, (False, True), strict=True):
+        check_chats(seen[one], made, packed_anew=packed_anew)
+        assert all(row["learned"] for row in seen[one])
 
 
 def test_ms_swift_loads_and_encodes_messages(made: Made, tmp_path: Path) -> None:

@@ -38,12 +38,24 @@ def lines(folder: Path) -> Any:
     return datasets.load_dataset("json", data_files=str(folder / "data" / "train.json*"), split="train")
 
 
+def splits(folder: Path) -> Any:
+    """All splits of the folder."""
+    return datasets.load_dataset(str(folder))
+
+
+def splits_from_disk(folder: Path) -> Any:
+    """All splits as `save_to_disk` leaves them."""
+    return datasets.load_from_disk(str(folder))
+
+
 WAYS: dict[str, Callable[[Path], Any]] = {
     "from_disk": from_disk,
     "whole": whole,
     "streamed": streamed,
     "parquet": parquet,
     "lines": lines,
+    "splits": splits,
+    "splits_from_disk": splits_from_disk,
 }
 
 
@@ -71,5 +83,7 @@ asked = sys.argv[1:-1]
 opened = {}
 for one in asked:
     way, _, folder = one.partition("=")
-    opened[one] = rows(WAYS[way](Path(folder)))
+    found = WAYS[way](Path(folder))
+    split = isinstance(found, dict)
+    opened[one] = {name: rows(part) for name, part in found.items()} if split else rows(found)
 tell({"version": datasets.__version__, "opened": opened})
