@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from curation.trainers import CRASH, EFFECTS, TRAINERS, check
 from curation.trainers.columns import Columns, concerns
+from curation.trainers.llama_factory import as_named
 from curation.trainers.rules import NEW, OLD
 
 ASKED = {"from": "human", "value": "<image>\nWhat is shown?"}
@@ -114,6 +115,7 @@ CASES: dict[str, dict[str, list[Any]]] = {
     },
     "llamafactory": {
         "no_messages": [{"conversations": None}, {"text": "hello"}],
+        "no_tags": [llava({"from": "human"}, {"from": "gpt"}), llava({"value": "x"}, {"value": "y"})],
         "asked_is_no_string": [alpaca(instruction=5), alpaca(input=["x"])],
         "history_is_no_pairs": [alpaca(history=[["a"]])],
         "roles_out_of_order": [llava(ASKED, ASKED), messages("<image>", "x", role="tool")],
@@ -301,3 +303,19 @@ def test_the_writers_may_use_the_rules(tmp_path: Path):
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("entry", "rules"),
+    [
+        ({"formatting": "sharegpt"}, ["tag_count"]),  # the default column of images is none
+        ({"formatting": "sharegpt", "columns": {"messages": "conversations", "images": "image"}}, []),
+        ({"formatting": "sharegpt", "columns": {"images": "image"}}, ["no_messages", "tag_count"]),
+        ({"formatting": "sharegpt", "columns": {"messages": "conversations", "images": "image"},
+          "tags": {"role_tag": "from", "content_tag": "value", "user_tag": "human"}}, ["roles_out_of_order"]),
+        ({}, ["no_answer"]),  # taken for Alpaca
+    ],
+)  # fmt: skip
+def test_llama_factory_sees_what_dataset_info_names(entry, rules):
+    """Where there are `columns` or `tags`, those that are left out are none, whatever their defaults."""
+    assert [problem.rule for problem in check(as_named(llava(), entry), "llamafactory")] == rules

@@ -259,6 +259,41 @@ def test_columns_of_two_types_stop_llama_factory_only(folder):
     assert (found["llava"]["problems"], found["swift"]["problems"]) == ([], [])
 
 
+def test_a_folder_of_llama_factory_is_read_as_its_dataset_info_says(folder):
+    written(folder, [record(i) for i in range(3)])
+    info: Row = {"mine": {"file_name": "data.json", "formatting": "sharegpt"}}
+    (folder / "dataset_info.json").write_text(json.dumps(info))
+    (problem,) = by_name(validate(str(folder)))["llamafactory"]["problems"]
+    assert (problem["rule"], problem["n"]) == ("tag_count", 3)  # it names no column of images
+    info["mine"]["columns"] = {"messages": "conversations", "images": "image"}
+    (folder / "dataset_info.json").write_text(json.dumps(info))
+    found = by_name(validate(str(folder)))
+    assert found["llamafactory"]["problems"] == found["llava"]["problems"] == []
+
+
+@pytest.mark.parametrize(
+    ("format_", "trainers"),
+    [
+        ("llava", ["llava"]),
+        ("llava.jsonl", ["internvl"]),
+        ("messages", ["trl", "swift"]),
+        ("messages.jsonl", ["llamafactory", "swift"]),
+        ("sharegpt", ["llamafactory", "swift"]),
+        ("llama_factory", ["llamafactory", "swift"]),
+    ],
+)
+def test_what_is_converted_is_what_trainers_read(crashing, format_, trainers):
+    """Records that stop trainers leave in a shape that they take."""
+    out = crashing.parent / "out"
+    words = ["convert", str(crashing), str(out), "--format", format_]
+    assert CliRunner().invoke(cli, words).exit_code == 0
+    found = by_name(validate(str(out), trainers=trainers))
+    assert [name for name, trainer in found.items() if trainer["judged"]] == trainers
+    for name in trainers:
+        assert found[name]["opens_the_file"]
+        assert found[name]["problems"] == []
+
+
 def test_data_that_no_trainer_reads_is_no_failure(folder):
     (folder / "data.csv").write_text("image,caption\na.png,A box\nb.png,Another\n")
     result = curate(folder / "data.csv")

@@ -27,6 +27,7 @@ from curation.commands.validate_trainers import (
 from curation.progress import Silent
 from curation.readers.images import BadImage, ImageRoots
 from curation.readers.images import Place as Found
+from curation.readers.llama_factory import LlamaFactory, entry_of_file
 from curation.readers.sources import Source, SpanOfFile, given_roots, roots_of_export, source_of
 from curation.steps.ingest import repairs
 from curation.steps.ingest.records import bad_structure, image_roots
@@ -96,7 +97,8 @@ class Check:
     counts: Counter[str] = field(default_factory=Counter)
     repaired: Counter[str] = field(default_factory=Counter)
     unread: list[dict[str, str]] = field(default_factory=list)  # files that cannot be read on
-    container: str = ""
+    container: str = ""  # of the first file
+    entry: dict[str, Any] | None = None  # of the file that is read, in a dataset_info.json
 
     def run(self, progress: Progress) -> dict[str, Any]:
         start = time.monotonic()
@@ -118,6 +120,7 @@ class Check:
             container = container_of(source.reader.name, file)
             self.container = self.container or container
             columns = image_columns_of(container, file, source.keys)
+            self.entry = entry_of_file(file) if source.reader.name == LlamaFactory.name else None
             for span in source.reader.spans(file, SPAN_ROWS):
                 where = SpanOfFile(
                     NAME, source.reader.name, str(source.folder), relative, span, self.roots, source.keys
@@ -141,10 +144,9 @@ class Check:
         for at, each in enumerate(looked):
             each.enter([next(faults) for _ in each.refs])
             self.pictures.n_missing += each.n_missing
-            self._record(each, Place(places, at))
-            self.judges.judge(
-                Read(each.record, values[at], each.lost), Place(places, at), container, first=first
-            )
+            place, read = Place(places, at), Read(each.record, values[at], each.lost, self.entry)
+            self._record(each, place)
+            self.judges.judge(read, place, container, first=first)
 
     def _record(self, looked: _Looked, place: Place) -> None:
         """Count one record, as `curate ingest` would enter it."""

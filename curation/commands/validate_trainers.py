@@ -18,6 +18,7 @@ from curation.readers.rows import image_columns
 from curation.readers.shapes import SHAPES
 from curation.trainers import CRASH, EFFECTS, TRAINERS, Problem, Trainer, check
 from curation.trainers.columns import BEGINNING, Columns, concerns
+from curation.trainers.llama_factory import LLAMA_FACTORY, as_named
 from curation.trainers.rules import ARRAY, HF, LINES, PACKED, PARQUET
 from schemas.errors import BAD_ARCHIVE, BAD_JSON, ConfigError
 from schemas.protocols import ImageAt, Record
@@ -82,8 +83,8 @@ class Judges:
         ]
         self.judges = {name: Judge(TRAINERS[name], Tally(self.limit)) for name in TRAINERS if name in chosen}
         for name in TRAINERS:
-            found = (problem.sentence for value in objects for problem in check(value, name))
-            self.why[name] = next(found, "")
+            sentences = (problem.sentence for value in objects for problem in check(value, name))
+            self.why[name] = next(sentences, "")
 
     def judge(self, read: Read, place: Place, container: str, *, first: bool) -> None:
         """Put one record before every trainer. `first`: it stands in the first file."""
@@ -91,7 +92,9 @@ class Judges:
         broken = read.record.error is not None and read.record.error[0] in (BAD_JSON, BAD_ARCHIVE)
         found = self._columns(read, container, first) if judges and not broken else []
         for judge in judges:
-            problems = [_NO_JSON] if broken else check(read.value, judge.trainer.name, read.lost)
+            problems = (
+                [_NO_JSON] if broken else check(read.seen_by(judge.trainer), judge.trainer.name, read.lost)
+            )
             problems += [problem for whom, problem in found if concerns(judge.trainer, whom)]
             judge.judge(problems, place)
 
@@ -122,11 +125,21 @@ class Judges:
 
 @dataclass(frozen=True)
 class Read:
-    """A record, what a trainer sees of it, and which of its images it could not open."""
+    """A record, what a trainer sees of it, and which of its images it could not open.
+
+    `entry` is what a dataset_info.json says of the file, if there is one.
+    """
 
     record: Record
     value: Any
     lost: Mapping[str, str]
+    entry: Mapping[str, Any] | None = None
+
+    def seen_by(self, trainer: Trainer) -> Any:
+        """The record as it stands, or for LLaMA-Factory as it is told to see it."""
+        if self.entry is None or trainer.name != LLAMA_FACTORY.name or not isinstance(self.value, dict):
+            return self.value
+        return as_named(self.value, self.entry)
 
 
 def container_of(reader: str, file: Path) -> str:

@@ -59,11 +59,20 @@ def schema_of_file(file: Path) -> Shape:
     Raises:
         ReadError: none names it.
     """
+    return _shape(entry_of_file(file))
+
+
+def entry_of_file(file: Path) -> dict[str, Any]:
+    """What the nearest dataset_info.json above `file` says of it.
+
+    Raises:
+        ReadError: none names it.
+    """
     for folder in file.parents:
         if (folder / INFO).is_file():
             entry = _entries(folder / INFO).get(file.relative_to(folder).as_posix())
             if entry is not None:
-                return _shape(entry)
+                return entry
     raise ReadError(f"{file} is named in no {INFO} above it")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from curation.trainers.rules import (
@@ -30,6 +31,17 @@ _COUNTS = "data/mm_plugin.py: BasePlugin._validate_messages"
 _OPENED = "data/mm_plugin.py: BasePlugin._regularize_images"
 _PROCESSOR = "data/processor/supervised.py: SupervisedDatasetProcessor"
 _FORMATTER = "data/formatter.py: StringFormatter.apply"
+# Columns and tags of dataset_info.json, by what they are called without one.
+_COLUMNS = {"prompt": "instruction", "query": "input", "response": "output", "messages": "conversations"}
+_NAMES = {
+    "prompt": "instruction", "query": "input", "response": "output", "history": "history", "system": "system",
+    "images": "images", "videos": "videos", "audios": "audios",
+}  # fmt: skip
+_ROLES = {
+    "user_tag": "human", "assistant_tag": "gpt", "observation_tag": "observation",
+    "function_tag": "function_call", "system_tag": "system",
+}  # fmt: skip
+_TAGS = {"role_tag": "from", "content_tag": "value", **_ROLES}
 _ASKS = ("human", "user", "observation")
 _ANSWERS = ("gpt", "assistant", "function_call")
 
@@ -43,11 +55,15 @@ def _is_alpaca(record: Record) -> bool:
     return record.get(_key(record)) is None and "instruction" in record
 
 
+def _keys(found: list[dict[str, Any]]) -> tuple[str, str]:
+    return ("role", "content") if any("role" in turn for turn in found) else ("from", "value")
+
+
 def _said(record: Record) -> list[tuple[Any, Any]]:
     """Role and text of each turn, by whatever tags it has, without a system turn at the beginning."""
     found = turns(record, _key(record))
-    tags = ("role", "content") if any("role" in turn for turn in found) else ("from", "value")
-    said = [(turn.get(tags[0]), turn.get(tags[1])) for turn in found]
+    role, text = _keys(found)
+    said = [(turn.get(role), turn.get(text)) for turn in found]
     return said[1:] if said and said[0][0] == "system" else said
 
 
@@ -69,6 +85,17 @@ def no_messages(record: Record) -> str | None:
     if _is_alpaca(record) or isinstance(record.get(_key(record)), list):
         return None
     return f"{_key(record)!r} should be a list of turns and is {shown(record.get(_key(record)))}"
+
+
+def no_tags(record: Record) -> str | None:
+    """Role, and then text, are looked up under the tags of dataset_info.json."""
+    found = turns(record, _key(record))
+    role, text = _keys(found)
+    if not found or (any(role in turn for turn in found) and any(text in turn for turn in found)):
+        return None
+    if found[0].get(role) in (None, "system", *_ASKS):
+        return f"no turn has {role!r} and {text!r}, or what dataset_info.json calls them"
+    return None  # dropped for its first role before its text is looked up
 
 
 def roles_out_of_order(record: Record) -> str | None:
@@ -145,6 +172,41 @@ def image_is_empty(record: Record) -> str | None:
     return "an image is an empty string" if found else None
 
 
+def as_named(record: Record, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """`record` under the default names, as its `entry` in dataset_info.json makes LLaMA-Factory see it.
+
+    Where an entry has `columns` or `tags`, those that it leaves out are none (data/parser.py:
+    DatasetAttr.join): images are not loaded, and a role without a tag is not known.
+    """
+    columns = _given(entry.get("columns"), _COLUMNS)
+    tags = _given(entry.get("tags"), _TAGS)
+    found = {ours: record.get(columns[theirs]) for theirs, ours in _NAMES.items() if theirs in columns}
+    if entry.get("formatting", "alpaca") == "alpaca":
+        return {"instruction": None, "output": None, **found}
+    said = record.get(columns.get("messages", ""))
+    turns_ = [_as_tagged(turn, tags) for turn in said] if isinstance(said, list) else said
+    return {**{key: found[key] for key in ("images", "system") if key in found}, "conversations": turns_}
+
+
+def _given(value: Any, default: dict[str, str]) -> dict[str, str]:
+    if not isinstance(value, dict):
+        return default
+    return {key: name for key, name in value.items() if isinstance(name, str)}
+
+
+def _as_tagged(turn: Any, tags: Mapping[str, str]) -> Any:
+    if not isinstance(turn, dict):
+        return turn
+    roles = {tags[tag]: ours for tag, ours in _ROLES.items() if tag in tags}
+    found = {}
+    if tags.get("role_tag", "") in turn:
+        role = turn[tags["role_tag"]]
+        found["from"] = roles.get(role, f"{role} (no tag)") if isinstance(role, str) else role
+    if tags.get("content_tag", "") in turn:
+        found["value"] = turn[tags["content_tag"]]
+    return found
+
+
 def fits(record: Record) -> bool:
     """Is it a conversation whose texts are strings, or Alpaca's?"""
     if _is_alpaca(record):
@@ -162,6 +224,7 @@ LLAMA_FACTORY = Trainer(
     fits,
     (
         Rule("no_messages", CRASH, _SHAREGPT, no_messages),
+        Rule("no_tags", CRASH, _SHAREGPT, no_tags),
         Rule("asked_is_no_string", CRASH, _ALPACA, asked_is_no_string),
         Rule("history_is_no_pairs", CRASH, _ALPACA, history_is_no_pairs),
         Rule("roles_out_of_order", DROPPED, _SHAREGPT, roles_out_of_order),
