@@ -18,6 +18,7 @@ from curation.commands.export import Asked, export
 from curation.commands.filters import filters
 from curation.commands.groups import groups
 from curation.commands.plan import estimate
+from curation.commands.proof import proof
 from curation.commands.status import bad_records, status
 from curation.commands.tables import tables, write_table
 from curation.commands.train_scorer import train_scorer
@@ -112,6 +113,23 @@ class Workspace(Pipeline):
             asked: `format`, `images`, `scores`, `raw`, `shuffle`, `split`, `license` of `Asked`.
         """
         return export(self, out, Asked(**asked), overwrite=overwrite, push=push)
+
+    def proof(
+        self,
+        *strategies: str,
+        n_seeds: int = 8,
+        students: Sequence[str] = ("ridge",),
+        views: Sequence[str] = ("encoder",),
+    ) -> dict[str, Any]:
+        """Whether selections train better than chance: see `curation.commands.proof`.
+
+        Args:
+            strategies: `STRATEGY` or `STRATEGY+MIX`; by default that of the settings.
+            n_seeds: of each selection.
+            students: `ridge`, `mlp`.
+            views: `encoder`, `plain`.
+        """
+        return proof(self, strategies, n_seeds=n_seeds, students=students, views=views)
 
     def tables(self) -> dict[str, Any]:
         """Rows and columns of every table: see `curation.commands.tables`."""

@@ -325,6 +325,11 @@ class Select(Section):
         "--strategy NAME[:ARG]",
         "How to choose: random, top:COLUMN, adapt, mmssr, … (docs/selection.md).",
     )
+    mix: str | None = setting(
+        None,
+        "--mix MIX",
+        "How much of each source (or COLUMN:): sqrt, proportional, uniform, power=P, a=0.3,b=0.7 or @FILE.",
+    )
     where: Texts = setting(
         (), "--where SQL", "A condition over columns, such as 'n_tokens < 4096 and alignment > 0'; repeats."
     )

@@ -34,6 +34,7 @@ SPECS = {
     "adapt": ["adapt", "adapt:score,alignment", "adapt:score@spread", "adapt:alignment@density"],
     "mmssr": ["mmssr", "mmssr@source", "mmssr:ocr,data*2.5"],
     "ccs": ["ccs:score", "ccs:-alignment@0.2", "ccs@0.2"],
+    "gated": ["gated", "gated:score@0.2", "gated:-score"],
     "visnec": ["visnec"],
     "coincide": ["coincide", "coincide:0.5"],
     "d2": ["d2:score", "d2:-alignment@0.4", "d2"],
@@ -48,7 +49,7 @@ ALL_SPECS = [spec for specs in SPECS.values() for spec in specs]
 # Whose quotas or steps depend on the whole budget: a smaller one is no prefix.
 WHOLE = ("adapt:score@spread", "adapt:alignment@density", "mmssr", "visnec", "coincide", "dbp", "quality-")
 PREFIX_SPECS = [spec for spec in ALL_SPECS if not spec.startswith(WHOLE) and "stochastic" not in spec]
-CHANCE_SPECS = ["random", "random-per-source", "random-per-cluster", "adapt", "mmssr", "ccs:score"]
+CHANCE_SPECS = ["random", "gated", "random-per-source", "random-per-cluster", "adapt", "mmssr", "ccs:score"]
 CHANCE_SPECS += ["facility:text@stochastic"]
 
 ROOT = Path(__file__).resolve().parents[1]

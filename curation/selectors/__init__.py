@@ -18,6 +18,7 @@ from curation.selectors.d2 import D2
 from curation.selectors.dbp import DensityBased
 from curation.selectors.facility import Facility, QualityDiversity
 from curation.selectors.farthest import KCenter, MaxMin
+from curation.selectors.gated import Gated
 from curation.selectors.less import Less
 from curation.selectors.mmssr import Mmssr
 from curation.selectors.per_cluster import RandomPerCluster, RandomPerSource, TopPerCluster
@@ -40,6 +41,7 @@ SELECTORS: dict[str, Callable[[str | None], Selector]] = {
     "adapt": Adapt.parse,
     "mmssr": Mmssr.parse,
     "ccs": CoverageCentric.parse,
+    "gated": Gated.parse,
     "visnec": VisNec.parse,
     "coincide": Coincide.parse,
     "d2": D2.parse,

@@ -15,6 +15,7 @@ from curation.catalog import score_table
 from curation.selectors import selector
 from curation.selectors.decision import wanted
 from curation.selectors.less import Less
+from curation.selectors.mixed import Mix, Mixed
 from curation.steps.select.bounds import columns_of
 from curation.steps.select.budgeting import Choice, Wish, choose
 from curation.steps.select.columns import derived, tables_of, with_columns
@@ -32,6 +33,7 @@ from curation.steps.select.measured import floors
 from schemas.bounds import Bound
 from schemas.budget import Budget
 from schemas.columns import UID
+from schemas.protocols import Selector
 from schemas.stages import Output, Pool
 
 if TYPE_CHECKING:
@@ -78,6 +80,7 @@ class Select:
     strategy: str
     seed: int
     tables: tuple[str, ...]  # the scores that it may look at, besides `checked` and `clusters`
+    mix: str | None = None
     where: tuple[str, ...] = ()
     default_filters: bool = True
     min_auc: float = 0.8
@@ -103,7 +106,7 @@ class Select:
 
     @property
     def reads(self) -> tuple[str, ...]:
-        made_of = tables_of(selector(self.strategy).needs)
+        made_of = tables_of(self.chooser.needs)
         images = ("image_places", "images") if self.budgets[0].unit == "bytes" else ()
         leaks = ("leaks",) if self.leaks else ()
         measured = ("filters", "nearest") if self.default_filters else ()
@@ -133,14 +136,20 @@ class Select:
         return (*least, *(Bound.parse("at-most", text) for text in self.at_most))
 
     @property
+    def chooser(self) -> Selector:
+        """The strategy, inside the groups of the mixture if there is one."""
+        inner = selector(self.strategy)
+        return Mixed(inner, Mix.parse(self.mix)) if self.mix else inner
+
+    @property
     def wish(self) -> Wish:
         """What is to be chosen."""
-        return Wish(selector(self.strategy), self.budgets, self.bounds, self.seed)
+        return Wish(self.chooser, self.budgets, self.bounds, self.seed)
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that the settings name, without those that the strategy can do without."""
-        strategy = selector(self.strategy)
+        strategy = self.chooser
         made = derived(strategy.needs)
         named = [name for name in strategy.needs if name not in made]
         named += [name for clause in clauses(self.where) for name in clause.columns]
@@ -150,13 +159,12 @@ class Select:
     @property
     def needs(self) -> tuple[str, ...]:
         """What the strategy cannot do without."""
-        return selector(self.strategy).needs
+        return self.chooser.needs
 
     def run(self, pool: Pool) -> Iterator[Output]:
         table, applied = self.table(pool)
         candidates = table.filter(table["reason"].is_null())
-        strategy = selector(self.strategy)
-        candidates = with_columns(pool, candidates, strategy.needs)
+        candidates = with_columns(pool, candidates, self.chooser.needs)
         choice = choose(self.wish, pool, candidates, n_readable=table["error"].null_count())
         yield Output("selection", _rows(table, candidates["position"].to_numpy(), choice, applied))
         yield Output("strata", _strata(len(candidates), choice))
@@ -170,7 +178,7 @@ class Select:
         import polars as pl
 
         known = {name for table in ("checked", "clusters", *self.tables) for name in pool.schema(table).names}
-        optional = [name for name in wanted(selector(self.strategy)) if name in known]
+        optional = [name for name in wanted(self.chooser) if name in known]
         applied = [*clauses(self.where), *(default_clauses(sorted(known)) if self.default_filters else [])]
         filtered = [name for clause in applied for name in clause.columns if name != FLOOR]
         basic = ["uid", "content_hash", "record_id", "dataset", "error", "cluster", "n_tokens"]
@@ -214,7 +222,7 @@ class Select:
 def settings(params: Mapping[str, Any]) -> dict[str, Any]:
     """What a selection was made with, under the names of curate.toml; lists of ids are left out."""
     names = (
-        "budget", "strategy", "where", "default_filters", "min_auc", "max_loss", "at_least", "at_most"
+        "budget", "strategy", "mix", "where", "default_filters", "min_auc", "max_loss", "at_least", "at_most"
     )  # fmt: skip
     found = {name: params[name] for name in names if name in params}
     plain = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from curation.catalog import ALWAYS, tables_for
 from curation.plugins import plugin_columns
-from curation.selectors import selector
 from curation.selectors.decision import wanted
 from curation.selectors.less import spec_with
 from curation.steps.context import Context
@@ -47,6 +46,7 @@ def select_stage(config: Config) -> Select:
         strategy,
         config.run.seed,
         (),
+        settings.mix,
         settings.where,
         settings.default_filters,
         settings.min_auc,
@@ -76,7 +76,7 @@ def _tables(stage: Select, config: Config) -> tuple[str, ...]:
         "judgement": config.endpoint.judge,
     }
     plugged = plugin_columns(config.score.plugins)
-    wishes = wanted(selector(stage.strategy))
+    wishes = wanted(stage.chooser)
     optional = tables_for([name for name in wishes if name not in derived(wishes)])
     named = tables_for([name for name in stage.columns if name not in plugged])
     named += tuple(plugged[name] for name in stage.columns if name in plugged)

@@ -1,0 +1,97 @@
+"""Questions and answers of a pool: what students learn from, and what they are asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curation.storage.ids import hashed
+from curation.storage.rows import places
+from curation.storage.store import Store
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Questions:
+    """m pairs of a question and its answer; pair j belongs to sample `sample[j]` of the pool."""
+
+    sample: Ints  # (m,)
+    question: list[str]  # (m,) without `<image>`
+    answer: list[str]  # (m,)
+    task: Ints  # (m,) the number of its sample's source
+    tasks: list[str]  # names of sources
+    images: tuple[Ints, Ints]  # offsets (n + 1,) and rows of `images`, by sample
+    group: Ints  # (n,) samples that share an image or are copies have one number
+
+
+def questions_of(store: Store) -> Questions:
+    """Every pair of the readable samples. Earlier turns of a conversation are not part of a question."""
+    checked = store.read("checked", ["source", "error"])
+    sources = checked["source"].to_pylist()
+    names = sorted({source for source in sources if source is not None})
+    number = {name: place for place, name in enumerate(names)}
+    good = checked["error"].is_null().to_numpy()
+    sample: list[int] = []
+    question: list[str] = []
+    answer: list[str] = []
+    row = 0
+    for shard in store.iterate("samples", ["turns"]):
+        for turns in shard["turns"].to_pylist():
+            asked = ""
+            for turn in turns if good[row] else ():
+                text = turn["text"].replace("<image>", " ").strip()
+                if turn["role"] == "user":
+                    asked = text
+                elif turn["role"] == "assistant" and text:
+                    sample.append(row)
+                    question.append(asked)
+                    answer.append(text)
+            row += 1
+    rows = np.array(sample, np.int64)
+    of_sample = np.array([number.get(source, -1) for source in sources], np.int64)
+    offsets, images = _images(store)
+    group = _groups(store, offsets, images)
+    return Questions(rows, question, answer, of_sample[rows], names, (offsets, images), group)
+
+
+def held_out(questions: Questions, store: Store, share: float, seed: int) -> NDArray[np.bool_]:
+    """(n,) samples kept for the questions: groups drawn by a hash, about `share` of the samples."""
+    drawn = hashed(store.read("checked", ["uid"])["uid"], seed)
+    first = np.full(len(drawn), np.iinfo(np.uint64).max)
+    np.minimum.at(first, questions.group, drawn)
+    return first[questions.group] < np.uint64(share * float(np.iinfo(np.uint64).max))
+
+
+def _images(store: Store) -> tuple[Ints, Ints]:
+    """Offsets (n + 1,) and the numbers of images in the pool, sample after sample."""
+    sizes = [ref.rows for ref in store.manifest("images").shards]
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    ends, found = [np.zeros(1, np.int64)], [np.zeros(0, np.int64)]
+    for table in store.iterate("image_places", ["places"]):
+        offsets, shards, rows = places(table["places"].combine_chunks())
+        ends.append(ends[-1][-1] + offsets[1:])
+        found.append((starts[shards] + rows).astype(np.int64))
+    return np.concatenate(ends), np.concatenate(found)
+
+
+def _groups(store: Store, offsets: Ints, images: Ints) -> Ints:
+    """(n,) one number for samples that images or copies join, however indirectly."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    n, n_images = len(offsets) - 1, int(images.max(initial=-1)) + 1
+    owner = np.repeat(np.arange(n), np.diff(offsets))
+    uid = store.read("checked", ["uid"])["uid"]
+    place = {value: row for row, value in enumerate(uid.to_pylist())}
+    pruned = store.read("pruned", ["uid", "kept_uid"]) if store.find("pruned") else None
+    copies = [] if pruned is None else pruned["uid"].to_pylist()
+    kept = [] if pruned is None else pruned["kept_uid"].to_pylist()
+    left = np.concatenate([owner, np.array([place[each] for each in copies], np.int64)])
+    right = np.concatenate([n + images, np.array([place[each] for each in kept], np.int64)])
+    joined = coo_array((np.ones(len(left), bool), (left, right)), shape=(n + n_images,) * 2)
+    _, label = connected_components(joined, directed=False)
+    found: Ints = label[:n].astype(np.int64)
+    return found
