@@ -11,7 +11,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
@@ -69,12 +69,8 @@ def inputs_of(url: str, into: Path, progress: Progress) -> Inputs:
     if not (folder / _DONE).is_file():
         asked = parsed(url)
         try:
-            stream(
-                HubDataset(asked.path, asked.config, asked.split, _pinned(asked, folder)), folder, progress
-            )
-        except (
-            Exception
-        ) as error:  # the hub's client and every builder of `datasets` raise errors of their own
+            stream(replace(asked, revision=_pinned(asked, folder)), folder, progress)
+        except Exception as error:  # the hub's client, and every builder of `datasets`, have their own
             raise ReadError(f"{url} cannot be loaded: {type(error).__name__}: {error}") from None
     return Inputs(folder, (folder,))
 

@@ -100,7 +100,7 @@ def find_spans(config: Config, root: Location, base: Location, progress: Progres
     """The spans of every dataset, in the order of curate.toml. `base` is the folder of curate.toml.
 
     Raises:
-        ConfigError: a path is a URL, or relative where curate.toml lies at one.
+        ConfigError: a path is relative where curate.toml lies at a URL.
         ReadError: a dataset does not exist, or holds no file of a known format.
     """
     cache_path = root / "sources.json"
@@ -176,11 +176,9 @@ def source_of(name: str, dataset: Dataset, base: Location, progress: Progress | 
 def _inputs(path: str, base: Location, progress: Progress) -> Inputs:
     if hub.is_dataset(path):
         return hub.inputs_of(path, remote.copies(base), progress)
-    return (
-        remote.inputs_at(path, remote.copies(base), progress)
-        if is_url(path)
-        else inputs(resolved(base, path))
-    )
+    if is_url(path):
+        return remote.inputs_at(path, remote.copies(base), progress)
+    return inputs(resolved(base, path))
 
 
 def _kind(format_: str, path: Path, keys: Keys) -> Recognised:
