@@ -18,7 +18,7 @@ from jobs.cli import cli
 from schemas.errors import BudgetError
 
 COLOURS = {"red": (220, 30, 30), "green": (20, 180, 40), "blue": (30, 40, 220), "yellow": (230, 220, 20)}
-N = 400
+N = 800
 
 
 @pytest.fixture(scope="module")
