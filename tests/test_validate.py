@@ -10,6 +10,7 @@ import unicodedata
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -321,6 +322,17 @@ def test_keys_and_folders_of_images_are_given_as_for_init(folder):
     assert (found["records"]["samples"], found["images"]["distinct"]) == (2, 1)
     flags = ("--images", folder / "elsewhere", "--image-key", "img", "--text-key", "said")
     assert curate(path, *flags).exit_code == 0
+
+
+def test_data_at_a_url_is_read_without_leaving_a_copy(folder, monkeypatch):
+    system = fsspec.filesystem("memory")
+    system.pipe("/validated/data.jsonl", json.dumps(record(0)).encode())
+    system.pipe("/validated/a.png", (folder / "a.png").read_bytes())
+    monkeypatch.chdir(folder)
+    before = sorted(folder.rglob("*"))
+    found = validate("memory://validated/data.jsonl", overrides={"images.allow_remote": True})
+    assert (found["records"]["samples"], found["images"]["formats"]) == (1, {"PNG": 1})
+    assert sorted(folder.rglob("*")) == before
 
 
 def test_images_beyond_those_that_are_remembered_are_looked_at_again(folder, monkeypatch):

@@ -10,8 +10,10 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from curation.commands.validate_estimate import estimate
@@ -31,6 +33,7 @@ from curation.readers.llama_factory import LlamaFactory, entry_of_file
 from curation.readers.sources import Source, SpanOfFile, given_roots, roots_of_export, source_of
 from curation.steps.ingest import repairs
 from curation.steps.ingest.records import bad_structure, image_roots
+from curation.storage.files import is_url
 from curation.trainers import CRASH
 from schemas.config import Config, parse
 from schemas.errors import IMAGE_OUTSIDE_ROOTS, MISSING_IMAGE, REMOTE_IMAGE, ReadError
@@ -74,14 +77,23 @@ def validate(
         ConfigError: there is no such trainer.
         ReadError: `data` does not exist, or is of no known format.
     """
-    base = Path.cwd()
-    dataset = (source or Dataset(path=data)).model_copy(update={"path": os.path.abspath(data)})  # noqa: PTH100
+    given = source or Dataset(path=data)
+    dataset = given.model_copy(
+        update={"path": _absolute(data), "images": tuple(_absolute(root) for root in given.images)}
+    )
     config = parse({"datasets": {NAME: dataset.model_dump()}}).override(dict(overrides or {}))
-    judges = Judges(trainers, limit)
-    found = source_of(NAME, dataset, base)
-    roots = given_roots(dataset, base) or roots_of_export(found.folder)
-    check = Check(found, roots, config, judges, Pictures(decode, config.images.max_pixels), Tally(limit))
-    return check.run(progress or Silent())
+    judges, said = Judges(trainers, limit), progress or Silent()
+    # What lies at a URL is copied to where it is read.
+    with TemporaryDirectory() if is_url(data) else nullcontext(".") as base:
+        found = source_of(NAME, dataset, Path(base), said)
+        at_url = () if found.origin is None else (found.origin,)
+        roots = given_roots(dataset, Path(base)) or roots_of_export(found.folder) or at_url
+        pictures = Pictures(decode, config.images.max_pixels)
+        return Check(found, roots, config, judges, pictures, Tally(limit)).run(said)
+
+
+def _absolute(path: str) -> str:
+    return path if is_url(path) else os.path.abspath(path)  # noqa: PTH100
 
 
 @dataclass
