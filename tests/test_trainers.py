@@ -104,6 +104,7 @@ CASES: dict[str, dict[str, list[Any]]] = {
     "internvl": {
         "image_is_no_path": [llava(image=None), llava(image=[None]), llava(image={"path": "a.jpg"})],
         "no_conversation": [{"conversations": None}, llava({"from": "human"}, SAID)],
+        "text_without_tags": [llava(human(None), SAID)],
         "unknown_role": [llava(ASKED, {"from": "system", "value": "x"}, SAID)],
         "fewer_tags": [
             llava(human("Which?"), SAID, image=["a.jpg", "b.jpg"]),
@@ -111,6 +112,7 @@ CASES: dict[str, dict[str, list[Any]]] = {
         ],
         "more_tags": [llava(human("<image><image>"), SAID), without(llava(), "image")],
         "tag_before_no_question": [llava(SYSTEM, ASKED, SAID)],
+        "text_is_no_string": [llava(ASKED, {"from": "gpt", "value": 5})],
         "no_answer": [llava(ASKED)],
     },
     "llamafactory": {

@@ -64,9 +64,39 @@ def no_conversation(record: Record) -> str | None:
     if not isinstance(held, list) or not held:
         return f"'conversations' should be a list of turns and is {shown(held)}"
     for number, turn in enumerate(held, 1):
-        if not isinstance(turn, dict) or "from" not in turn or not isinstance(turn.get("value"), str):
-            return f"turn {number} should have 'from' and a string 'value'"
+        if not isinstance(turn, dict) or "from" not in turn or "value" not in turn:
+            return f"turn {number} should have 'from' and 'value'"
     return None
+
+
+def _no_string(record: Record) -> tuple[int, Any, bool] | None:
+    """A turn whose text is no string: its number, the text, and whether tags are looked for in it."""
+    found = [
+        (number, turn["value"], _is_searched(record, number, turn))
+        for number, turn in enumerate(_turns(record), 1)
+        if "value" in turn and not isinstance(turn["value"], str)
+    ]
+    return next((each for each in found if each[2]), found[0] if found else None)
+
+
+def _is_searched(record: Record, number: int, turn: Record) -> bool:
+    return bool(_images(record)) and (turn.get("from") == "human" or (number == 1 and _is_alone(record)))
+
+
+def text_without_tags(record: Record) -> str | None:
+    """Tags are counted in questions of records with images, and in the first turn of those with one."""
+    found = _no_string(record)
+    if found is None or not found[2]:
+        return None
+    return f"'value' of turn {found[0]} should be a string and is {shown(found[1])}"
+
+
+def text_is_no_string(record: Record) -> str | None:
+    """Other values are trained as Python prints them."""
+    found = _no_string(record)
+    if found is None or found[2]:
+        return None
+    return f"'value' of turn {found[0]} is {shown(found[1])}, and is trained as such text"
 
 
 def unknown_role(record: Record) -> str | None:
@@ -136,10 +166,12 @@ INTERNVL = Trainer(
     (
         Rule("image_is_no_path", CRASH, _GETITEM, image_is_no_path),
         Rule("no_conversation", REPLACED, _PREPROCESS, no_conversation),
+        Rule("text_without_tags", REPLACED, _PREPROCESS, text_without_tags),
         Rule("unknown_role", REPLACED, _PREPROCESS, unknown_role),
         Rule("fewer_tags", REPLACED, _PREPROCESS, fewer_tags),
         Rule("more_tags", WRONG, _PREPROCESS, more_tags),
         Rule("tag_before_no_question", WRONG, _SINGLE, tag_before_no_question),
+        Rule("text_is_no_string", WRONG, _PREPROCESS, text_is_no_string),
         Rule("no_answer", WRONG, _PREPROCESS, no_answer),
     ),
     lambda record: paths(_images(record)),
