@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from curation.commands.convert import convert
 from curation.generate.pool import write_pool
+from curation.progress import Silent
 from curation.workspace import Workspace
 from curation.writers.kept import Kept
 from tests.consumers.environments import Unavailable, consume
@@ -265,6 +267,27 @@ def test_datasets_finds_pictures_by_path_and_splits_by_name(made: Made, tmp_path
         for row in [*seen[one]["train"], *seen[one]["val"]]:
             pictures = [picture(str(half / path)) for path in row["paths"]] + row["pictures"]
             assert pictures == made.kept[row["id"]].pictures
+
+
+def test_texts_without_images_may_fill_the_first_10_mb_of_lines(tmp_path: Path) -> None:
+    """`datasets` decides on the columns of JSONL by its first 10 MB."""
+    said = [{"from": "human", "value": "q" * 9000}, {"from": "gpt", "value": "That."}]
+    records: list[Record] = [{"id": str(number), "conversations": said} for number in range(1500)]
+    pictured = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "That."}]
+    records += [
+        {"id": str(number), "image": "a.png", "conversations": pictured, "more": 1} for number in (1500, 1501)
+    ]
+    (tmp_path / "data.json").write_text(json.dumps(records))
+    _noise(0).save(tmp_path / "a.png")
+    convert(str(tmp_path / "data.json"), tmp_path / "out", format="messages.jsonl", progress=Silent())
+    path = tmp_path / "out" / "data" / "train.jsonl"
+    assert path.stat().st_size > 13_000_000
+    seen = consumed(
+        "datasets-3.6", "open_datasets", f"lines={tmp_path / 'out'}", scratch=tmp_path / "scratch"
+    )
+    (rows,) = seen["opened"].values()
+    assert [row["id"] for row in rows] == ["1500", *map(str, range(1500)), "1501"]
+    assert [len(row["paths"]) for row in rows] == [1, *[0] * 1500, 1]
 
 
 def test_trl_trains_a_tiny_qwen2_vl_on_messages(made: Made, tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, TypeAlias
+from tempfile import TemporaryFile
+from typing import IO, Any, ClassVar, TypeAlias
 
 import pyarrow as pa
 
@@ -37,6 +38,7 @@ class JsonRecords:
         array: one array a split; else a record a line.
         start: what stands before the names of images in records.
         beside: writes what else belongs into the folder.
+        typed: the first record with images leaves first, as an empty list tells `datasets` no type.
     """
 
     name: str
@@ -45,6 +47,7 @@ class JsonRecords:
     array: bool = True
     start: str = "images/"
     beside: Callable[[Path, Sequence[str]], None] = nothing
+    typed: bool = False
 
     images: ClassVar[tuple[str, ...]] = (LINK, COPY, PATHS)
     scored: ClassVar[bool] = False
@@ -59,22 +62,25 @@ class JsonRecords:
         for split, batches in splits.items():
             path = out / self.files(split)
             path.parent.mkdir(exist_ok=True)
-            with path.open("wb") as file:
-                for line in _laid_out(self._records(batches, facts, changed), array=self.array):
+            records = self._records(batches, facts, changed)
+            with path.open("wb") as file, TemporaryFile(dir=out) as waiting:
+                ordered = _pictured_first(records, waiting) if self.typed else (line for line, _ in records)
+                for line in _laid_out(ordered, array=self.array):
                     file.write(line)
         self.beside(out, list(splits))
         return {"changed": dict(sorted(changed.items()))}
 
     def _records(
         self, batches: Iterator[pa.RecordBatch], facts: Facts, changed: Counter[str]
-    ) -> Iterator[bytes]:
+    ) -> Iterator[tuple[bytes, bool]]:
+        """Each record, and whether it has images."""
         start = "" if facts.pictures.how == PATHS else self.start
         for batch in batches:
             # Who has no setting for a folder of images needs whole paths.
             named = facts.pictures.names(batch, absolute=bool(self.start))
             for row, names in zip(batch.to_pylist(), named, strict=True):
                 made = self.record(row, [start + name for name in names], facts, changed)
-                yield made if isinstance(made, bytes) else encoded(made, row, facts)
+                yield made if isinstance(made, bytes) else encoded(made, row, facts), bool(names)
 
 
 def encoded(record: dict[str, Any], row: dict[str, Any], facts: Facts) -> bytes:
@@ -82,6 +88,22 @@ def encoded(record: dict[str, Any], row: dict[str, Any], facts: Facts) -> bytes:
     if facts.scores.names:
         record = {**record, "scores": scores(row, facts.scores.names)}
     return json.dumps(record, ensure_ascii=False).encode()
+
+
+def _pictured_first(records: Iterator[tuple[bytes, bool]], waiting: IO[bytes]) -> Iterator[bytes]:
+    """The first record with images, then the others in their order; those before it wait in a file.
+
+    `datasets`, and so ms-swift, decides on the columns of JSONL by its first 10 MB, and fails at the first
+    path where all lists until then were empty.
+    """
+    for record, pictured in records:
+        if pictured:
+            yield record
+            break
+        waiting.write(record + b"\n")
+    waiting.seek(0)
+    yield from (line.removesuffix(b"\n") for line in waiting)
+    yield from (record for record, _ in records)
 
 
 def _laid_out(records: Iterator[bytes], *, array: bool) -> Iterator[bytes]:

@@ -16,6 +16,7 @@ def record(row: dict[str, Any], names: list[str], facts: Facts, changed: Counter
         "id": identity(row),
         "messages": messages(row),
         "images": names,
+        "extra": "{}",  # a key that only came after 10 MB would stop `datasets`
         **extra(row),
     }
 
@@ -25,4 +26,5 @@ MESSAGES_LINES = JsonRecords(
     record,
     {"ms-swift": "ROOT_IMAGE_DIR=FOLDER swift sft --dataset FOLDER/data/train.jsonl"},
     array=False,
+    typed=True,
 )

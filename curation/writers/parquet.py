@@ -85,7 +85,6 @@ MESSAGES_PARQUET = Parquet(
     scored=False,
     loading={
         "TRL": _TRL,
-        "ms-swift": "swift sft --dataset FOLDER",
         "LLaMA-Factory": _LLAMA_FACTORY,
     },
 )

@@ -73,7 +73,7 @@ def extra(row: dict[str, Any]) -> dict[str, str]:
     record = parsed(row["record"])
     more = {name: item for name, item in record.items() if name not in TURN_AND_IMAGE_KEYS}
     held = record.get("extra")
-    if held is not None:
+    if held not in (None, "{}"):
         inner = parsed(held.encode("utf-8", "replace")) if isinstance(held, str) else held
         more = {**(inner if isinstance(inner, dict) and inner else {"extra": held}), **more}
     return {"extra": json.dumps(more, ensure_ascii=False)} if more else {}

@@ -38,8 +38,9 @@ class WebDataset:
     scored: ClassVar[bool] = False
     loading: ClassVar[dict[str, str]] = {
         "webdataset": 'dataset = webdataset.WebDataset("FOLDER/data/train-{000000..LAST}.tar", '
-        'shardshuffle=False).decode("pil").to_tuple("jpg;png;webp", "txt")',
-        "open_clip": '--dataset-type webdataset --train-data "FOLDER/data/train-{000000..LAST}.tar"',
+        'shardshuffle=False).decode("pil").to_tuple("jpg;png;webp", "txt", missing_is_error=False)',
+        "open_clip (with webdataset 0.2.86 or older)": "--dataset-type webdataset "
+        '--train-data "FOLDER/data/train-{000000..LAST}.tar"',
     }
 
     def files(self, split: str, *, alone: bool = True) -> str:
