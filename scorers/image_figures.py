@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from PIL import Image
+
+Pixels = NDArray[np.int16]
+Box: TypeAlias = "tuple[int, int, int, int]"  # left, top, right, bottom
+Margins: TypeAlias = "tuple[int, int, int, int]"  # rows at the top and bottom, columns at the left and right
 
 # Sharpness is measured at this longest side, so that it compares between images of different sizes.
 BLUR_SIDE = 224
@@ -24,10 +28,9 @@ STRONGEST = 0.999
 HASH_SIDE = 32
 # With this gap the box reduction before the hash moves at most 2 of its 64 bits (1,500 images measured).
 HASH_GAP = 6.0
-# What a hash of the inner image leaves out at each side. They are compared with some tolerance anyway.
-CUTS = {"phash_inner": 0.0, "phash_centre": 0.05, "phash_core": 0.1}
+CENTRE, CORE = 0.05, 0.1  # what a hash of the middle leaves out at each side
 INNER_GAP = 2.0
-EDGE = 2  # rows between two borders in each other
+EDGE = 2  # rows between two borders in each other, and that an edge may lie away from where it was found
 
 
 def measure(image: Image.Image) -> dict[str, Any]:
@@ -63,10 +66,12 @@ def measure(image: Image.Image) -> dict[str, Any]:
         phash256: 32 bytes, `imagehash.phash` with 16 x 16 frequencies, taken from the same 32 x 32 pixels;
             its own default of 64 x 64 pixels moves 4 of the 256 bits, and costs as much as the other hashes.
         phash_flip: 8 bytes, `phash` of the mirrored image (left and right exchanged).
-        phash_inner: 8 bytes, `phash` without the border (`inner_box`): one picture has one in any frame.
-        phash256_inner: 32 bytes, likewise with 16 x 16 frequencies.
-        phash_centre: 8 bytes, `phash_inner` less a 20th at each side: the `phash_inner` of a picture cut so.
-        phash_core: 8 bytes, the same less a tenth at each side.
+        phash_inner, phash256_inner: without the border (`inner_box`): one picture has one in any frame.
+        phash_unframed, phash256_unframed: without bars or a frame of one tone, that of all four corners: the
+            `phash` of a picture that was framed, with the margin that it has of its own.
+        phash_centre, phash256_centre: less a 20th at each side: the `phash` of a picture cut so.
+        phash_core, phash256_core: less a tenth at each side.
+        phash_inner_centre, phash256_inner_centre: without the border, and of the rest less a 20th.
 
     Raises:
         ValueError: the image has another mode.
@@ -96,8 +101,7 @@ def measure(image: Image.Image) -> dict[str, Any]:
         # Adding 0.0 turns the -0.0 of a flat image into 0.0.
         "entropy": float(-np.sum(filled * np.log2(filled))) + 0.0,
         "pixels_hash": _pixels_hash(image),
-        **_hashes(grey),
-        **_inner_hashes(grey, small),
+        **_hashes(grey, small),
     }
 
 
@@ -164,27 +168,59 @@ def _border(pixels: NDArray[np.int16]) -> float:
     return 1.0 - (height - top - bottom) * (width - left - right) / (height * width)
 
 
-def _frame(pixels: NDArray[np.int16]) -> tuple[int, int, int, int]:
-    """How many rows are blank at the top and at the bottom, and of the rest columns at the left and right."""
-    top, bottom = _margins(pixels)
+def _frame(pixels: Pixels, tone: int | None = None) -> Margins:
+    """How many rows are blank at the top and at the bottom, and of the rest columns at the left and right.
+
+    Each side is of one tone; of this one, where it is given.
+    """
+    top, bottom = _margins(pixels, tone)
     rest = pixels[top : len(pixels) - bottom]
-    left, right = _margins(rest.T) if rest.size else (0, 0)
+    left, right = _margins(rest.T, tone) if rest.size else (0, 0)
     return top, bottom, left, right
 
 
-def _inner(size: tuple[int, int], pixels: NDArray[np.int16]) -> tuple[int, int, int, int]:
+def _margins(pixels: Pixels, tone: int | None) -> tuple[int, int]:
+    """How many rows at each end are blank: each of one tone, that of the outermost row or `tone`."""
+    least, most = pixels.min(axis=1), pixels.max(axis=1)
+    blank = most - least <= BLANK
+    first, last = (blank & (np.abs(most - (most[end] if tone is None else tone)) <= BLANK) for end in (0, -1))
+    if first.all():
+        return len(blank), 0
+    return int(np.argmin(first)), int(np.argmin(last[::-1]))
+
+
+def _inner(size: tuple[int, int], pixels: Pixels) -> Box:
     """The box inside the frames of `pixels`, in an image of `size` that they are a reduction of."""
-    height, width = map(int, pixels.shape)
-    top, below, left, right = _frame(pixels)
-    if any((top, below, left, right)):
+    height, width = pixels.shape
+    top, below, left, right = frame = _frame(pixels)
+    if any(frame):
         # Where one tone meets the other a few rows are of neither.
-        held = [margin + EDGE if margin else 0 for margin in (top, below, left, right)]
+        held = [margin + EDGE if margin else 0 for margin in frame]
         rest = pixels[held[0] : height - held[1], held[2] : width - held[3]]
         second = _frame(rest) if rest.size else (0, 0, 0, 0)
         top, below, left, right = (
             margin if not more else outer + more
-            for margin, outer, more in zip((top, below, left, right), held, second, strict=True)
+            for margin, outer, more in zip(frame, held, second, strict=True)
         )
+    return _box(size, pixels, (top, below, left, right))
+
+
+def _unframed(size: tuple[int, int], pixels: Pixels) -> Box:
+    """The box inside bars or a frame: the margins of one tone, that of all four corners."""
+    corners = np.sort(pixels[[0, 0, -1, -1], [0, -1, 0, -1]])
+    if corners[3] - corners[0] > BLANK:
+        return 0, 0, *size
+    return _box(size, pixels, _frame(pixels, int(corners[1])))
+
+
+def _box(size: tuple[int, int], pixels: Pixels, margins: Margins) -> Box:
+    """Inside the margins of `pixels`, in an image of `size`; all of it where nothing is left."""
+    height, width = map(int, pixels.shape)
+    top, below, left, right = margins
+    if top + below < height and left + right < width:
+        rows, columns = pixels[:, left : width - right], pixels[top : height - below].T
+        top, below = _to_the_edge(rows, top), _to_the_edge(rows[::-1], below)
+        left, right = _to_the_edge(columns, left), _to_the_edge(columns[::-1], right)
     if top + below >= height or left + right >= width:
         return 0, 0, *size
     across, down = size[0] / width, size[1] / height
@@ -196,14 +232,16 @@ def _inner(size: tuple[int, int], pixels: NDArray[np.int16]) -> tuple[int, int, 
     )
 
 
-def _margins(pixels: NDArray[np.int16]) -> tuple[int, int]:
-    """How many rows at each end are blank: each of one tone, and of that of the outermost row."""
-    least, most = pixels.min(axis=1), pixels.max(axis=1)
-    blank = most - least <= BLANK
-    first, last = (blank & (np.abs(most - most[end]) <= BLANK) for end in (0, -1))
-    if first.all():
-        return len(blank), 0
-    return int(np.argmin(first)), int(np.argmin(last[::-1]))
+def _to_the_edge(rows: Pixels, margin: int) -> int:
+    """Of blank first rows how many there are up to the largest step near their end.
+
+    JPEG and scaling leave rows beside an edge that are no longer blank, a faint picture has some that are.
+    """
+    if not margin:
+        return 0
+    first = max(margin - EDGE, 1)
+    steps = np.abs(np.diff(rows[first - 1 : margin + EDGE + 1], axis=0)).sum(axis=1)
+    return first + int(np.argmax(steps))
 
 
 def _pixels_hash(image: Image.Image) -> bytes:
@@ -212,31 +250,43 @@ def _pixels_hash(image: Image.Image) -> bytes:
     return hashlib.sha256(b"%d %d " % image.size + pixels).digest()[:16]
 
 
-def _hashes(grey: Image.Image) -> dict[str, bytes]:
-    import imagehash
+def _hashes(grey: Image.Image, pixels: Pixels) -> dict[str, bytes]:
+    """The hashes of all boxes; `pixels` are a reduction of `grey`."""
     from PIL import Image
 
+    width, height = grey.size
+    whole = (0, 0, width, height)
     small = grey.resize((HASH_SIDE, HASH_SIDE), Image.Resampling.LANCZOS, reducing_gap=HASH_GAP)
     mirrored = small.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    found = {
-        "phash": imagehash.phash(small),
-        "phash256": imagehash.phash(small, hash_size=16, highfreq_factor=HASH_SIDE // 16),
-        "phash_flip": imagehash.phash(mirrored),
+    inner = _inner(grey.size, pixels)
+    boxes = {
+        "inner": inner,
+        "unframed": _unframed(grey.size, pixels),
+        "centre": _middle(whole, CENTRE),
+        "core": _middle(whole, CORE),
+        "inner_centre": _middle(inner, CENTRE),
     }
-    return {name: np.packbits(value.hash).tobytes() for name, value in found.items()}
+    known: dict[tuple[float, ...], dict[str, bytes]] = {whole: _codes(small)}
+    for box in boxes.values():
+        if box not in known:
+            part = grey.resize(small.size, Image.Resampling.LANCZOS, box=box, reducing_gap=INNER_GAP)
+            known[box] = _codes(part)
+    found = {f"phash{bits}": code for bits, code in known[whole].items()}
+    for name, box in boxes.items():
+        found |= {f"phash{bits}_{name}": code for bits, code in known[box].items()}
+    return found | {"phash_flip": _codes(mirrored)[""]}
 
 
-def _inner_hashes(grey: Image.Image, pixels: NDArray[np.int16]) -> dict[str, bytes]:
+def _middle(box: Box, cut: float) -> tuple[float, float, float, float]:
+    left, top, right, bottom = box
+    across, down = (right - left) * cut, (bottom - top) * cut
+    return left + across, top + down, right - across, bottom - down
+
+
+def _codes(small: Image.Image) -> dict[str, bytes]:
+    """The hash of 8 x 8 frequencies of a small picture, and that of 16 x 16."""
     import imagehash
-    from PIL import Image
 
-    left, top, right, bottom = _inner(grey.size, pixels)
-    found = {}
-    for name, cut in CUTS.items():
-        across, down = (right - left) * cut, (bottom - top) * cut
-        box = (left + across, top + down, right - across, bottom - down)
-        small = grey.resize((HASH_SIDE, HASH_SIDE), Image.Resampling.LANCZOS, box=box, reducing_gap=INNER_GAP)
-        found[name] = imagehash.phash(small)
-        if not cut:
-            found["phash256_inner"] = imagehash.phash(small, hash_size=16, highfreq_factor=HASH_SIDE // 16)
-    return {name: np.packbits(value.hash).tobytes() for name, value in found.items()}
+    fine = imagehash.phash(small, hash_size=16, highfreq_factor=HASH_SIDE // 16)
+    codes = {"": imagehash.phash(small), "256": fine}
+    return {bits: np.packbits(code.hash).tobytes() for bits, code in codes.items()}

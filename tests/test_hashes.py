@@ -297,6 +297,45 @@ def test_a_framed_picture_and_the_middle_of_one_look_like_the_whole(tmp_path):
     assert {row[:2] for row in look_alikes(workspace, 8)} == {(0, 1), (0, 2), (1, 2)}
 
 
+def on_a_ground(seed, side=64):
+    """A thing on a plain ground, that is a margin of its own: 64 px, as shapes and icons are."""
+    image = Image.new("RGB", (side, side), (90, 140, 200))
+    image.paste(picture(seed, side // 2, side // 3), (side // 8, side // 4))
+    return image
+
+
+@pytest.mark.parametrize("frame", [(0, 10), (10, 0), (10, 10)])
+@pytest.mark.parametrize("colour", ["black", "white", (120, 36, 44)])
+def test_what_a_frame_holds_has_the_hash_of_the_whole_with_its_own_margin(frame, colour):
+    for seed in range(4):
+        image = on_a_ground(seed)
+        framed = measure(jpeg(ImageOps.expand(image, frame, colour), 92))
+        assert apart(measure(image)["phash"], framed["phash_unframed"]) <= 4
+        assert apart(measure(image)["phash256"], framed["phash256_unframed"]) <= 24
+
+
+@pytest.mark.parametrize("frame", [(0, 10), (10, 0), (10, 10)])
+def test_a_small_thing_on_a_ground_is_found_in_a_frame(tmp_path, frame):
+    images = {"thing.png": on_a_ground(1), "other.png": picture(2)}
+    images["framed.jpg"] = jpeg(ImageOps.expand(images["thing.png"], frame, "black"), 92)
+    workspace = ingested(tmp_path, images, [[name] for name in images])
+    assert [row[:2] for row in look_alikes(workspace, 8)] == [(0, 2)]
+
+
+def test_a_page_that_is_cut_within_its_margin_has_the_hash_of_its_middle():
+    page = Image.new("RGB", (400, 300), "white")
+    page.paste(picture(3, 360, 280), (30, 12))
+    cut = measure(page.crop((20, 15, 380, 285)))
+    assert apart(measure(page)["phash_centre"], cut["phash"]) <= 4
+    assert apart(measure(page)["phash256_centre"], cut["phash256"]) <= 40
+
+
+def test_without_a_frame_what_it_holds_is_the_whole():
+    for image in (picture(1), on_a_ground(1).crop((10, 18, 64, 64)), Image.new("RGB", (64, 48), "grey")):
+        figures = measure(image)
+        assert figures["phash_unframed"] == figures["phash"]
+
+
 def test_of_many_images_with_equal_hashes_each_is_paired_with_the_first_and_the_next(tmp_path):
     images = {}
     for n in range(24):

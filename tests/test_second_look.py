@@ -140,6 +140,18 @@ def test_a_page_in_a_frame_has_two_borders() -> None:
     assert inner_box(Image.new("RGB", (64, 48), "grey")) == (0, 0, 64, 48)
 
 
+@pytest.mark.parametrize("side", [38, 46, 62])  # a block of JPEG that begins in the border has 2 pixels of it
+@pytest.mark.parametrize("colour", ["black", "white", (120, 36, 44)])
+def test_a_border_is_found_to_the_pixel_though_jpeg_blurs_it(side: int, colour: str) -> None:
+    rng = np.random.default_rng(side)
+    coarse = Image.fromarray(rng.integers(0, 256, (7, 9, 3), dtype=np.uint8))
+    framed = ImageOps.expand(coarse.resize((side, side), Image.Resampling.BICUBIC), 10, colour)
+    buffer = io.BytesIO()
+    framed.save(buffer, "JPEG", quality=75)
+    with Image.open(buffer) as opened:
+        assert inner_box(opened.convert("RGB")) == (10, 10, side + 10, side + 10)
+
+
 # --- texts -------------------------------------------------------------------------------------------------
 
 

@@ -94,7 +94,7 @@ class Figures:
     source: DistinctImages
 
     name: ClassVar[str] = "images"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     writes: ClassVar[pa.Schema] = IMAGES
 
     def params(self) -> dict[str, Any]:

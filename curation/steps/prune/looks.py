@@ -56,7 +56,7 @@ class Suspect(ABC):
     by_text: bool  # whether samples with other texts differ
 
     name: ClassVar[str]
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     alike: ClassVar[str] = "images"
 
     @property
@@ -193,7 +193,7 @@ class LookAgain:
     source: SuspectImages
     name: str
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     writes: ClassVar[pa.Schema] = LOOKS
 
     def params(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from clustering.runs import begins_run, place_in_run, runs
-from curation.steps.prune.perceptual import Shown, bytes_of, numbered
+from curation.steps.prune.perceptual import VIEWS, Shown, bytes_of, numbered
 from curation.storage.ids import positions
 from curation.storage.rows import gather, located
 from schemas.columns import IMAGE_REF
@@ -20,7 +20,7 @@ from schemas.stages import Pool
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
-FINE_HASHES, FINE = ("phash256", "phash256_inner"), 24  # bits of 256
+FINE = 24  # bits of 256
 CLOSEST = 2  # others that each sample or picture is looked at with in any case, where no text tells
 EPS = 0.08  # where nothing can be measured: of texts, and of vectors
 PAIR_COLUMNS = ("left", "right", "flipped")  # of tables with a row a pair of pictures
@@ -141,26 +141,38 @@ class ImagePairs:
     def worth_a_look(self, pool: Pool, pairs: SamplePairs, *, by_text: bool) -> ImagePairs:
         """Without those whose finer hashes part, where samples have no text that tells them apart.
 
-        Of copies that are not cut 95 % have hashes of 256 bits within FINE, of the whole or of the inside;
-        of the other pictures that look alike in 64 bits, most have not. Of those that are cut hardly any
-        have: they are among the CLOSEST of either picture, which are looked at in any case.
+        Of copies 95 % have hashes of 256 bits within FINE by some view; of the other pictures that look
+        alike in 64 bits, most have not. What is among the CLOSEST of either picture is looked at in any case.
         """
         has_text = pool.read("checked", ["words_hash"])["words_hash"].is_valid().to_numpy()
         told = has_text[pairs.left[self.pair]] & by_text
-        images = pool.read("images", list(FINE_HASHES))
-        codes = [bytes_of(images[name], 32) for name in FINE_HASHES]
-        bits = np.min(
-            [np.bitwise_count(each[self.left] ^ each[self.right]).sum(axis=1) for each in codes], axis=0
-        )
+        bits = self._fine_bits(pool)
         near = told | self.flipped | pairs.closest[self.pair] | (bits <= FINE)
         alone = np.flatnonzero(~told & ~self.flipped)
         near[alone] |= closest_of(self.left[alone], self.right[alone], bits[alone], CLOSEST)
         return ImagePairs(self.pair[near], self.left[near], self.right[near], self.flipped[near])
 
+    def _fine_bits(self, pool: Pool) -> NDArray[np.uint16]:
+        """(n,) How many of 256 bits two pictures differ in: by the view in which they are nearest."""
+        views = {(_fine(one), _fine(other)) for one, other in (("phash", "phash"), *VIEWS)}
+        names = sorted({name for view in views for name in view})
+        images = pool.read("images", names)
+        codes = {name: bytes_of(images[name], 32) for name in names}
+        bits = np.full(len(self.left), 256, np.uint16)
+        for one, other in views | {view[::-1] for view in views}:
+            apart = codes[one][self.left] ^ codes[other][self.right]
+            np.minimum(bits, np.bitwise_count(apart).sum(axis=1, dtype=np.uint16), out=bits)
+        return bits
+
     @property
     def numbers(self) -> Ints:
         """(n,) one for each pair of pictures."""
         return pair_numbers(self.left, self.right, self.flipped)
+
+
+def _fine(name: str) -> str:
+    """The hash of 256 bits of the same view as one of 64."""
+    return name.replace("phash", "phash256")
 
 
 def closest_of(left: Ints, right: Ints, distance: NDArray[Any], most: int) -> Flags:

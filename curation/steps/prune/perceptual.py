@@ -29,11 +29,15 @@ LOOK_ALIKES = pa.schema(
     ]
 )
 HASHES = {64: "phash", 256: "phash256"}
-# Hashes of 64 bits that are held against each other besides: a picture in a frame, and one cut at its sides.
+# Hashes of 64 bits that are held against each other besides: of pictures in two frames, of one that was
+# framed and may have a margin of its own, of one that was cut at its sides, of one cut and one framed.
 VIEWS = (
     ("phash_inner", "phash_inner"),
-    ("phash_inner", "phash_centre"),
-    ("phash_inner", "phash_core"),
+    ("phash", "phash_unframed"),
+    ("phash", "phash_inner"),
+    ("phash", "phash_centre"),
+    ("phash", "phash_core"),
+    ("phash", "phash_inner_centre"),
 )
 TELLING = ("phash", "contrast", "border", "error")
 # As `curation.steps.select.filters.DEFAULTS`: under it an image is one tone, its hash that of rounding
@@ -57,9 +61,9 @@ class LookAlikes:
     such as many questions about one, are no pairs here. Where `by_text`, each tuple counts once with each
     text, and only tuples with one text (case, space and punctuation aside) are pairs.
 
-    Images are near by the hash of the whole, by that inside their borders, or where one inside its border is
-    near the middle of the other (VIEWS); `bits` is the least of these. Mirrored pictures have a hash of 64
-    bits only: `flipped` pairs are those within `radius` * 64 / `bits` by it that are not near as they are.
+    Images are near by the hash of the whole, by that inside their borders, or where one is near what the
+    other's frame holds, or its middle (VIEWS); `bits` is the least of these. Mirrored pictures have a hash of
+    64 bits only: `flipped` pairs are those within `radius` * 64 / `bits` by it that are not near as they are.
     """
 
     radius: int  # bits
@@ -69,7 +73,7 @@ class LookAlikes:
     textless: int | None = None  # bits for samples without a text, of which nothing else tells; None: radius
 
     name: ClassVar[str] = "look_alikes"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     reads: ClassVar[tuple[str, ...]] = ("checked", "image_places", "images")
     writes: ClassVar[dict[str, pa.Schema]] = {"look_alikes": LOOK_ALIKES}
 
@@ -203,6 +207,8 @@ def _near(
 
 def _with_text(codes: Codes, text: Ints) -> Codes:
     """(t, k, bytes) codes, each with its text (t,) mixed to 64 bits: of other texts they are far apart."""
+    if (text == text[:1]).all():
+        return codes  # tables are of no use where half of each code is equal
     bits = mixed(text.astype(np.uint64)).view(np.uint8).reshape(len(text), 1, 8)
     return np.concatenate([codes, np.broadcast_to(bits, (*codes.shape[:2], 8))], axis=2)
 
