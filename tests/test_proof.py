@@ -67,20 +67,9 @@ def test_a_mixture_of_right_answers_trains_better_and_it_is_seen(made: Workspace
 
 
 def test_the_table_is_printed_with_what_it_says(made: Workspace) -> None:
-    words = [
-        "-C",
-        str(made.base),
-        "proof",
-        "random+right=1",
-        "--budget",
-        "40%",
-        "--seeds",
-        "2",
-        "--view",
-        "plain",
-    ]
-    off = ["--no-default-filters", "--no-semantic", "--capability", "none", "--quiet"]
-    done = CliRunner().invoke(cli, [*words, *off])
+    words = "proof random+right=1 --budget 40% --seeds 2"
+    off = "--no-default-filters --no-semantic --capability none --quiet"
+    done = CliRunner().invoke(cli, ["-C", str(made.base), *words.split(), *off.split()])
     assert done.exit_code == 0, done.output
     assert "ridge, encoder: " in done.stdout
     assert "random+right=1 trains better than random over everything" in done.stdout
