@@ -173,6 +173,11 @@ def pairs(made: Made) -> list[list[str]]:
     return [[sample.pictures[0], answers(sample)] for sample in found]
 
 
+def titles(made: Made) -> list[list[str]]:
+    """The same with captions on one line."""
+    return [[image, " ".join(caption.split())] for image, caption in pairs(made)]
+
+
 def tars(made: Made) -> str:
     """The pattern in braces that the card names."""
     folder = made.export("webdataset")
@@ -253,19 +258,31 @@ def test_datasets_opens_exports_from_disk_as_files_as_a_folder_and_as_a_stream(
         check_rows(seen["opened"][one], made, made.export(name), original=name in BYTES)
 
 
-def test_datasets_finds_pictures_by_path_and_splits_by_name(made: Made, tmp_path: Path) -> None:
-    by_path, split = made.export("parquet", images="paths"), {"shuffle": 1, "split": "train=0.7,val=0.3"}
-    halves = [made.export(name, **split) for name in ("hf", "messages.jsonl")]
-    asked = [f"whole={by_path}", f"splits_from_disk={halves[0]}", *(f"splits={half}" for half in halves)]
-    seen = consumed("datasets-2.16", "open_datasets", *asked, scratch=tmp_path)["opened"]
-    check_rows(seen[asked[0]], made, by_path, original=False)
-    for one, half in zip(asked[1:], [halves[0], *halves], strict=True):
+def test_datasets_finds_pictures_by_path(made: Made, tmp_path: Path) -> None:
+    by_path, clip = made.export("parquet", images="paths"), made.export("open_clip")
+    asked = [f"whole={by_path}", f"whole={clip}"]
+    rows, titled = (
+        consumed("datasets-2.16", "open_datasets", one, scratch=tmp_path)["opened"][one] for one in asked
+    )
+    check_rows(rows, made, by_path, original=False)
+    seen = [[picture(row["filepath"]), row["title"]] for row in titled]
+    assert seen == titles(made)
+
+
+def test_datasets_finds_splits_by_name(made: Made, tmp_path: Path) -> None:
+    asked = {"shuffle": 1, "split": "train=0.7,val=0.3"}
+    disk, lines = (made.export(name, **asked) for name in ("hf", "messages.jsonl"))
+    ways = {f"splits_from_disk={disk}": disk, f"splits={disk}": disk, f"splits={lines}": lines}
+    seen = consumed("datasets-2.16", "open_datasets", *ways, scratch=tmp_path)["opened"]
+    for one, folder in ways.items():
         assert seen[one].keys() == {"train", "val"}
-        train, val = ([row["id"] for row in seen[one][name]] for name in ("train", "val"))
-        assert sorted(train + val) == sorted(made.kept)
-        assert train + val != [name for name in made.kept if name in train] + val  # shuffled
-        for row in [*seen[one]["train"], *seen[one]["val"]]:
-            pictures = [picture(str(half / path)) for path in row["paths"]] + row["pictures"]
+        rows = [*seen[one]["train"], *seen[one]["val"]]
+        assert len(rows) == len(made.kept)
+        assert {row["id"] for row in rows} == made.kept.keys()
+        train = [row["id"] for row in seen[one]["train"]]
+        assert train != [name for name in made.kept if name in train]  # shuffled
+        for row in rows:
+            pictures = [picture(str(folder / path)) for path in row["paths"]] + row["pictures"]
             assert pictures == made.kept[row["id"]].pictures
 
 
@@ -328,9 +345,9 @@ def test_webdataset_reads_the_tars(made: Made, tmp_path: Path) -> None:
 
 
 def test_open_clip_reads_its_csv_and_the_tars(made: Made, tmp_path: Path) -> None:
-    data = made.export("open_clip") / "data" / "train.csv"
+    data = made.export("open_clip") / "data" / "train.tsv"
     seen = consumed("open_clip", "read_pairs", data, tars(made), scratch=tmp_path)
-    assert seen["csv"] == [[image, " ".join(title.split())] for image, title in pairs(made)]
+    assert seen["csv"] == titles(made)
     counted = Counter(map(tuple, seen["tars"]))
     assert counted.keys() == set(map(tuple, pairs(made)))
 

@@ -29,7 +29,7 @@ _HEX = re.compile(r"[0-9a-fA-F]{32}")
 
 @dataclass(frozen=True)
 class OpenClip:
-    """Pairs in `data/train.csv`, tab-separated: `filepath` and `title`, which are the answers.
+    """Pairs in `data/train.tsv`: `filepath` and `title`, which are the answers.
 
     open_clip opens paths as they stand, so they are absolute. Samples without an image or with several are
     no pairs, and a title such as "None" is none; they are left out, and counted.
@@ -39,20 +39,20 @@ class OpenClip:
     images: ClassVar[tuple[str, ...]] = (LINK, COPY, PATHS)
     scored: ClassVar[bool] = False
     loading: ClassVar[dict[str, str]] = {
-        "open_clip": "--dataset-type csv --train-data FOLDER/data/train.csv "
+        "open_clip": "--dataset-type csv --train-data FOLDER/data/train.tsv "
         "--csv-img-key filepath --csv-caption-key title"
     }
 
     def files(self, split: str, *, alone: bool = True) -> str:
-        """`load_dataset` would look for commas."""
+        """`load_dataset` finds it; the card, which counts samples, would promise more than there are pairs."""
         return ""
 
     def write(self, out: Path, splits: Splits, facts: Facts) -> dict[str, Any]:
-        """Write data/SPLIT.csv under `out`, and images/ as `facts.pictures` says."""
+        """Write data/SPLIT.tsv under `out`, and images/ as `facts.pictures` says."""
         (out / "data").mkdir(exist_ok=True)
         changed: Counter[str] = Counter()
         for split, batches in splits.items():
-            with (out / "data" / f"{split}.csv").open("w", encoding="utf-8", newline="") as file:
+            with (out / "data" / f"{split}.tsv").open("w", encoding="utf-8", newline="") as file:
                 lines = csv.writer(file, delimiter="\t", lineterminator="\n")
                 lines.writerow(["filepath", "title", *facts.scores.names])
                 for batch in batches:

@@ -61,18 +61,23 @@ WAYS: dict[str, Callable[[Path], Any]] = {
 
 def row(seen: dict[str, Any], raw: list[Any]) -> dict[str, Any]:
     """A row without what differs from run to run; `raw` are its images undecoded."""
+    found = seen.get("images") or []
     images = [image["bytes"] for image in raw if isinstance(image, dict)]
     return {
-        **{name: seen[name] for name in ("id", "conversations", "messages") if name in seen},
-        "pictures": [picture(image) for image in seen["images"] if not isinstance(image, str)],
-        "paths": [image for image in seen["images"] if isinstance(image, str)],
+        **{
+            name: seen[name]
+            for name in ("id", "conversations", "messages", "filepath", "title")
+            if name in seen
+        },
+        "pictures": [picture(image) for image in found if not isinstance(image, str)],
+        "paths": [image for image in found if isinstance(image, str)],
         "contents": [content(data) for data in images if data is not None],
     }
 
 
 def rows(dataset: Any) -> list[dict[str, Any]]:
     """All rows, images decoded by `datasets` itself, and as they lie in its files."""
-    feature = dataset.features["images"] if dataset.features else None
+    feature = dataset.features.get("images") if dataset.features else None
     if "Image" not in str(feature):
         return [row(seen, []) for seen in dataset]
     plain = dataset.cast_column("images", datasets.Sequence(datasets.Image(decode=False)))
