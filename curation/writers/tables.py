@@ -44,7 +44,7 @@ class OpenClip:
     }
 
     def files(self, split: str, *, alone: bool = True) -> str:
-        """`load_dataset` finds it; the card, which counts samples, would promise more than there are pairs."""
+        """`load_dataset` finds it; the card counts samples, and would promise more than there are pairs."""
         return ""
 
     def write(self, out: Path, splits: Splits, facts: Facts) -> dict[str, Any]:
