@@ -160,6 +160,12 @@ def _kept(made: Made) -> list[dict[str, Any]]:
     return kept
 
 
+def _records(out: Path) -> list[dict[str, Any]]:
+    """Of a LLaVA export: first those of one image or none."""
+    files = ("train.json", "train.several_images.json")
+    return [record for name in files for record in json.loads((out / "data" / name).read_text())]
+
+
 def _files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -270,12 +276,15 @@ def test_parquet_can_be_curated_again(made, tmp_path):
 def test_llava_records_leave_byte_for_byte_as_they_came(made, tmp_path):
     counts = made.workspace.export(tmp_path / "out", format="llava")
     data = (tmp_path / "out" / "data" / "train.json").read_bytes()
-    kept = [row["record"] for row in _kept(made) if row["dataset"] == "mix"]
+    kept = [row["record"] for row in _kept(made) if row["dataset"] == "mix" and row["n_images"] < 2]
     assert data.startswith(b"[\n" + b",\n".join(kept) + b",\n")
+    further = (tmp_path / "out" / "data" / "train.several_images.json").read_bytes()
+    apart = [row["record"] for row in _kept(made) if row["n_images"] > 1]
+    assert further == b"[\n" + b",\n".join(apart) + b"\n]\n"
     assert set(kept) <= set(made.raw)
     assert len(kept) > 10
-    several = sum(row["n_images"] > 1 for row in _kept(made))
-    assert counts["changed"] == {"converted": counts["n_kept"] - len(kept), "several_images": several}
+    converted = counts["n_kept"] - len(kept) - len(apart)
+    assert counts["changed"] == {"converted": converted, "several_images": len(apart)}
 
 
 @pytest.mark.parametrize("images", ["link", "copy", "paths"])
@@ -285,7 +294,7 @@ def test_every_path_of_a_record_leads_to_the_picture_that_was_ingested(images, m
         workspace = _copy(made, tmp_path / "work", overrides={"select.where": "dataset <> 'web'"})
         workspace.select("80%", "random")
     counts = workspace.export(tmp_path / "out", format="llava", images=images)
-    records = json.loads((tmp_path / "out" / "data" / "train.json").read_text())
+    records = _records(tmp_path / "out")
     assert len(records) == counts["n_kept"]
     assert {type(record["id"]) for record in records} == {int, str}
     roots = (
@@ -295,7 +304,7 @@ def test_every_path_of_a_record_leads_to_the_picture_that_was_ingested(images, m
     )
     store = workspace.store
     keep = store.read("selection", ["keep"])["keep"]
-    rows = store.read("samples").filter(keep).to_pylist()
+    rows = sorted(store.read("samples").filter(keep).to_pylist(), key=lambda row: row["n_images"] > 1)
     for record, row in zip(records, rows, strict=True):
         named = record.get("image", [])
         found = [

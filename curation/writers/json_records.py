@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -39,6 +40,7 @@ class JsonRecords:
         start: what stands before the names of images in records.
         beside: writes what else belongs into the folder.
         typed: the first record with images leaves first, as an empty list tells `datasets` no type.
+        apart: records of several images go to a file of their own, SPLIT.several_images, but for raw ones.
     """
 
     name: str
@@ -48,6 +50,7 @@ class JsonRecords:
     start: str = "images/"
     beside: Callable[[Path, Sequence[str]], None] = nothing
     typed: bool = False
+    apart: bool = False
 
     images: ClassVar[tuple[str, ...]] = (LINK, COPY, PATHS)
     scored: ClassVar[bool] = False
@@ -63,24 +66,29 @@ class JsonRecords:
             path = out / self.files(split)
             path.parent.mkdir(exist_ok=True)
             records = self._records(batches, facts, changed)
-            with path.open("wb") as file, TemporaryFile(dir=out) as waiting:
-                ordered = _pictured_first(records, waiting) if self.typed else (line for line, _ in records)
-                for line in _laid_out(ordered, array=self.array):
-                    file.write(line)
+            with ExitStack() as stack:
+                ordered = records
+                if self.typed:
+                    ordered = _pictured_first(records, stack.enter_context(TemporaryFile(dir=out)))
+                main = stack.enter_context(_Laid(path, array=self.array))
+                other = stack.enter_context(_Laid(_beside(path), array=self.array, late=True))
+                for record, n_images in ordered:
+                    away = self.apart and n_images > 1 and not facts.raw
+                    (other if away else main).add(record)
         self.beside(out, list(splits))
         return {"changed": dict(sorted(changed.items()))}
 
     def _records(
         self, batches: Iterator[pa.RecordBatch], facts: Facts, changed: Counter[str]
-    ) -> Iterator[tuple[bytes, bool]]:
-        """Each record, and whether it has images."""
+    ) -> Iterator[tuple[bytes, int]]:
+        """Each record, and how many images it has."""
         start = "" if facts.pictures.how == PATHS else self.start
         for batch in batches:
             # Who has no setting for a folder of images needs whole paths.
             named = facts.pictures.names(batch, absolute=bool(self.start))
             for row, names in zip(batch.to_pylist(), named, strict=True):
                 made = self.record(row, [start + name for name in names], facts, changed)
-                yield made if isinstance(made, bytes) else encoded(made, row, facts), bool(names)
+                yield made if isinstance(made, bytes) else encoded(made, row, facts), len(names)
 
 
 def encoded(record: dict[str, Any], row: dict[str, Any], facts: Facts) -> bytes:
@@ -90,29 +98,49 @@ def encoded(record: dict[str, Any], row: dict[str, Any], facts: Facts) -> bytes:
     return json.dumps(record, ensure_ascii=False).encode()
 
 
-def _pictured_first(records: Iterator[tuple[bytes, bool]], waiting: IO[bytes]) -> Iterator[bytes]:
+def _pictured_first(records: Iterator[tuple[bytes, int]], waiting: IO[bytes]) -> Iterator[tuple[bytes, int]]:
     """The first record with images, then the others in their order; those before it wait in a file.
 
     `datasets`, and so ms-swift, decides on the columns of JSONL by its first 10 MB, and fails at the first
     path where all lists until then were empty.
     """
-    for record, pictured in records:
-        if pictured:
-            yield record
+    for record, n_images in records:
+        if n_images:
+            yield record, n_images
             break
         waiting.write(record + b"\n")
     waiting.seek(0)
-    yield from (line.removesuffix(b"\n") for line in waiting)
-    yield from (record for record, _ in records)
+    yield from ((line.removesuffix(b"\n"), 0) for line in waiting)
+    yield from records
 
 
-def _laid_out(records: Iterator[bytes], *, array: bool) -> Iterator[bytes]:
-    if not array:
-        # Of an array that is printed over several lines: a line break in JSON stands between tokens only.
-        yield from (record.translate(_ONE_LINE) + b"\n" for record in records)
-        return
-    before = b"[\n"
-    for record in records:
-        yield before + record
-        before = b",\n"
-    yield b"[]\n" if before == b"[\n" else b"\n]\n"
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.stem}.several_images{path.suffix}")
+
+
+class _Laid:
+    """A file of records: an array, or one a line. If `late`, it is made with its first record."""
+
+    def __init__(self, path: Path, *, array: bool, late: bool = False) -> None:
+        self.path, self.array, self.empty = path, array, True
+        self.file: IO[bytes] | None = None if late else path.open("wb")
+
+    def add(self, record: bytes) -> None:
+        """Append one."""
+        if self.file is None:
+            self.file = self.path.open("wb")
+        if self.array:
+            self.file.write((b"[\n" if self.empty else b",\n") + record)
+        else:
+            # Of an array that is printed over several lines: a line break in JSON is between tokens only.
+            self.file.write(record.translate(_ONE_LINE) + b"\n")
+        self.empty = False
+
+    def __enter__(self) -> _Laid:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.file is not None:
+            if self.array:
+                self.file.write(b"[]\n" if self.empty else b"\n]\n")
+            self.file.close()

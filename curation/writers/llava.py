@@ -25,7 +25,8 @@ def record(
     LLaVA's LazySupervisedDataset joins whatever stands under `image` to a folder, and knows two roles: it
     crashes on an `image` of null, "" or a list, and on a system turn (llava/train/train.py, `__getitem__`
     and `preprocess`). So an empty `image` goes, a list of one is unwrapped, and what the system says stands
-    before the first question. A list of several stays: LLaVA-NeXT and InternVL take it.
+    before the first question. A list of several stays: LLaVA-NeXT and InternVL take it, and in `llava` such
+    records have a file of their own.
     """
     own = None if row["repaired"] else llava_record(row["record"])
     if len(names) > 1:
@@ -81,6 +82,7 @@ LLAVA = JsonRecords(
     record,
     {"LLaVA, LLaVA-NeXT": "--data_path FOLDER/data/train.json --image_folder FOLDER/images"},
     start="",
+    apart=True,
 )
 LLAVA_LINES = JsonRecords(
     "llava.jsonl",
