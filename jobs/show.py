@@ -291,6 +291,7 @@ CHANGED = {
     "image_empty": "records without an image, whose empty 'image' would crash LLaVA: left out",
     "image_renamed": "records whose images have other names here",
     "image_unwrapped": "records with a list of one image, which would crash LLaVA: the image itself",
+    "image_listed": "records whose image comes after the first question: a list of one, which InternVL keeps",
     "several_images": "records of several images, which LLaVA-NeXT and InternVL take, and LLaVA-1.5 does not",
     "system_folded": "system turns, which would crash LLaVA: before the first question",
     "no_title": "samples whose text, such as None, open_clip takes for missing: left out",

@@ -241,7 +241,7 @@ def test_equal_exports_are_equal_to_the_byte(format, made, tmp_path):
             {name: data for name, data in files.items() if "json" not in name} for files in (first, second)
         )
         places = [str(tmp_path / name).encode() for name in "ab"]
-        first["data/train.csv"] = first["data/train.csv"].replace(*places)
+        first["data/train.tsv"] = first["data/train.tsv"].replace(*places)
     assert first == second
 
 

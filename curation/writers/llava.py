@@ -41,6 +41,22 @@ def record(
     return _mended(own, names, raw=facts.raw)
 
 
+def placed(
+    row: dict[str, Any], names: list[str], facts: Facts, changed: Counter[str]
+) -> bytes | dict[str, Any]:
+    """The same for InternVL, which puts a lone image that the first question does not name in front of it.
+
+    The tag that stands later is trained as text then; the image of a list of one stays where its tag is
+    (internvl_chat/internvl/train/internvl_chat_finetune.py, `multi_modal_get_item` and its twin for several).
+    """
+    made = record(row, names, facts, changed)
+    asked = next((turn["text"] for turn in row["turns"] if turn["role"] == "user"), "")
+    if facts.raw or len(names) != 1 or "<image>" in asked:
+        return made
+    changed["image_listed"] += 1
+    return {**(parsed(made) if isinstance(made, bytes) else made), "image": names}
+
+
 def _changes(own: dict[str, Any], names: list[str], *, raw: bool) -> list[str]:
     """What has to be changed about a record of LLaVA."""
     found = []
@@ -86,7 +102,7 @@ LLAVA = JsonRecords(
 )
 LLAVA_LINES = JsonRecords(
     "llava.jsonl",
-    record,
+    placed,
     {
         "InternVL (--meta_path)": '{"curated": {"root": "FOLDER/images/", '
         '"annotation": "FOLDER/data/train.jsonl", "data_augment": false, "repeat_time": 1}}',
