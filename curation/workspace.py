@@ -17,6 +17,7 @@ from curation.commands.explain import explain
 from curation.commands.export import Asked, export
 from curation.commands.filters import filters
 from curation.commands.groups import groups
+from curation.commands.mix import mix
 from curation.commands.plan import estimate
 from curation.commands.proof import proof
 from curation.commands.status import bad_records, status
@@ -130,6 +131,17 @@ class Workspace(Pipeline):
             views: `encoder`, `plain`.
         """
         return proof(self, strategies, n_seeds=n_seeds, students=students, views=views)
+
+    def search_mix(
+        self,
+        *,
+        n: int = 16,
+        n_seeds: int = 8,
+        targets: Sequence[str] = (),
+        out: Path | str | None = None,
+    ) -> dict[str, Any]:
+        """Shares of the sources that train best: see `curation.commands.mix`."""
+        return mix(self, n=n, n_seeds=n_seeds, targets=targets, out=out)
 
     def tables(self) -> dict[str, Any]:
         """Rows and columns of every table: see `curation.commands.tables`."""

@@ -38,3 +38,16 @@ def _verdicts(scores: Tree) -> Iterator[str]:
             yield f"{name} trains {'better' if low > 0 else 'worse'} than {baseline}"
     if all(low <= 0 <= high for low, high in (scores[name]["gain_interval"] for name in others)):
         yield f"none of them differs from {baseline} by more than chance"
+
+
+def mixed(found: Tree) -> Iterator[str]:
+    """The shares, and whether they are better than those of the pool."""
+    for number, (name, share) in enumerate(sorted(found["shares"].items(), key=lambda item: -item[1])):
+        yield line("" if number else "shares", f"{share:6.1%}  {name}")
+    marks = ", ".join(f"{name} {mark:.1%}" for name, mark in found["of_full"].items())
+    yield line("of full", marks)
+    low, high = found["gain_interval"]
+    sure = "better than" if low > 0 else "worse than" if high < 0 else "not to be told from"
+    yield line("gain", f"{found['gain']:+.1%} ({low:+.1%} to {high:+.1%}): {sure} proportional shares")
+    if found["out"]:
+        yield line("use", f"curate select --budget {found['budget']} --mix @{found['out']}")

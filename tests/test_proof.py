@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from curation.proof.questions import held_out, questions_of
 from curation.proof.students import STUDENTS
 from curation.workspace import Workspace
 from jobs.cli import cli
-from schemas.errors import BudgetError
+from schemas.errors import BudgetError, ConfigError
 
 COLOURS = {"red": (220, 30, 30), "green": (20, 180, 40), "blue": (30, 40, 220), "yellow": (230, 220, 20)}
 N = 800
@@ -136,3 +137,21 @@ def test_students_learn_a_rule_and_are_the_same_for_a_seed(name: str) -> None:
     cosine = (said * y[500:]).sum(1) / np.linalg.norm(said, axis=1)
     assert cosine.mean() > 0.95
     assert (said == STUDENTS[name](x[:500], y[:500], x[500:], 3)).all()
+
+
+def test_a_search_finds_that_right_answers_teach_more(made: Workspace, tmp_path: Path) -> None:
+    words = f"mix --for right --budget 40% --n 12 --seeds 2 --out {tmp_path / 'mix.json'}"
+    off = "--no-default-filters --no-semantic --capability none --quiet"
+    done = CliRunner().invoke(cli, ["-C", str(made.base), *words.split(), *off.split()])
+    assert done.exit_code == 0, done.output
+    shares = json.loads((tmp_path / "mix.json").read_text())
+    assert shares["right"] > 0.5
+    assert sum(shares.values()) == pytest.approx(1, abs=0.001)
+    assert f"--mix @{tmp_path / 'mix.json'}" in done.stdout
+
+
+def test_a_target_that_tells_nothing_is_named_with_those_that_do(made: Workspace) -> None:
+    with pytest.raises(
+        ConfigError, match="--for nosuch: students cannot be told apart there; they can in right"
+    ):
+        made.search_mix(n=3, n_seeds=2, targets=["nosuch"])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -66,95 +67,94 @@ def proof(
         NothingLeft: no source can tell students apart.
     """
     start = time.monotonic()
+    with prepared(workspace, views, clean) as bench:
+        picks = _picks(bench, names, n_seeds)
+        found = []
+        total = len(views) * len(students) * (len(picks) + 1) * n_seeds
+        with workspace.progress.bar("train students", total, "students") as bar:
+            for view in bench.views:
+                for student in students:
+                    taught = Taught(bench, view, student, lambda: bar.advance(1))
+                    found.append(taught.table(picks, n_seeds))
+        return {
+            "budget": workspace.config.select.budget,
+            "n_held_out": int(bench.away.sum()),
+            "n_seeds": n_seeds,
+            "tables": found,
+            "picked": {name: _described(bench.questions, rows, kinds) for name, rows in picks.items()},
+            "seconds": round(time.monotonic() - start, 2),
+        }
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A pool with a part held out: what there is to choose from, and what is asked."""
+
+    workspace: Pipeline
+    questions: Questions
+    away: NDArray[np.bool_]  # (n,) samples that are held out
+    exam: Exam
+    trial: Exam  # of other questions: what is decided beforehand is decided by it
+    views: list[View]
+
+    @property
+    def everything(self) -> Ints:
+        """Samples to learn from."""
+        return np.flatnonzero(~self.away)
+
+    def chosen(self, settings: Mapping[str, Any]) -> Ints:
+        """The samples that are selected under further `settings`, of those that are not held out."""
+        store = self.workspace.store
+        stage = select_stage(self.workspace.with_settings(settings).config)
+        table, _ = stage.table(store)
+        here = ~_series(self.away)
+        candidates = table.filter(table["reason"].is_null() & here)
+        candidates = with_columns(store, candidates, stage.needs)
+        n_readable = int((table["error"].is_null() & here).sum())
+        choice = choose(stage.wish, store, candidates, n_readable)
+        return candidates["position"].to_numpy()[choice.decision.order].astype(np.int64)
+
+
+@contextmanager
+def prepared(
+    workspace: Pipeline, views: Sequence[str], clean: NDArray[np.bool_] | None = None
+) -> Iterator[Bench]:
+    """The pool as a bench, with its chain run as far as needed and its lock held.
+
+    Raises:
+        BudgetError: no budget is named.
+    """
     if workspace.config.select.budget is None:
         raise BudgetError("say how much to keep: --budget 30%")
     workspace.run("prune")
     stages = [stage for stage in chain(workspace.context, "select") if stage.name != "selection"]
-    store = workspace.store
+    store, seed = workspace.store, workspace.config.run.seed
     with locked(store.root, "curate proof"), store.snapshot():
         workspace.compute(stages)
-        return _proof(workspace, names, n_seeds, students, views, clean, kinds) | {
-            "seconds": round(time.monotonic() - start, 2)
-        }
-
-
-def _proof(
-    workspace: Pipeline,
-    names: Sequence[str],
-    n_seeds: int,
-    students: Sequence[str],
-    views: Sequence[str],
-    clean: NDArray[np.bool_] | None,
-    kinds: NDArray[np.str_] | None,
-) -> dict[str, Any]:
-    store, progress, seed = workspace.store, workspace.progress, workspace.config.run.seed
-    questions = questions_of(store)
-    sure = np.ones(len(questions.group), bool) if clean is None else clean
-    away = held_out(questions, store, TEST + DEVELOP, seed)
-    asked = away & held_out(questions, store, TEST, seed) & sure
-    tried = away & ~held_out(questions, store, TEST, seed) & sure
-    picks = _picks(workspace, names, away, n_seeds)
-    seen = _views(workspace, questions, views)
-    exams = exam_of(questions, asked, seed), exam_of(questions, tried, seed + 1)
-    found = []
-    runs = [(view, student) for view in seen for student in students]
-    with progress.bar("train students", len(runs) * (len(picks) + 1) * n_seeds, "students") as bar:
-        for view, student in runs:
-            table = _Table(questions, view, student, exams, n_seeds, lambda: bar.advance(1))
-            found.append(table.of(picks, np.flatnonzero(~away)))
-    return {
-        "budget": workspace.config.select.budget,
-        "n_held_out": int(away.sum()),
-        "n_seeds": n_seeds,
-        "tables": found,
-        "picked": {name: _described(questions, rows, kinds) for name, rows in picks.items()},
-    }
+        questions = questions_of(store)
+        sure = np.ones(len(questions.group), bool) if clean is None else clean
+        away = held_out(questions, store, TEST + DEVELOP, seed)
+        asked = held_out(questions, store, TEST, seed)
+        exam = exam_of(questions, asked & sure, seed)
+        trial = exam_of(questions, away & ~asked & sure, seed + 1)
+        yield Bench(workspace, questions, away, exam, trial, _views(workspace, questions, views))
 
 
 @dataclass(frozen=True)
-class _Table:
-    """One kind of student with one view: all selections, over all seeds."""
+class Taught:
+    """One kind of student with one view."""
 
-    questions: Questions
+    bench: Bench
     view: View
     student: str
-    exams: tuple[Exam, Exam]
-    n_seeds: int
-    advance: Any
+    advance: Callable[[], None]
 
-    def of(self, picks: Mapping[str, list[Ints]], everything: Ints) -> dict[str, Any]:
-        exam, trial = self.exams
-        whole = [self._marks(everything, seed) for seed in range(self.n_seeds)]
-        full = np.stack([marks for marks, _ in whole])
-        tasks = telling_tasks(trial, np.mean([marks for _, marks in whole], axis=0))
-        tasks = tasks[np.isin(tasks, exam.task)]
-        if not len(tasks):
-            raise NothingLeft(
-                f"no source tells students apart: {self.student} that learned from everything is at chance, "
-                "or knows all, in each of them; more records, or another --student or --view, may"
-            )
-        marks = {
-            name: np.stack([self._marks(rows, seed)[0] for seed, rows in enumerate(each)])
-            for name, each in picks.items()
-        }
-        found = scores(marks, full, exam, tasks, baseline=RAW)
-        of_tasks = {
-            self.questions.tasks[task]: round(float(full[:, exam.task == task].mean()), 4) for task in tasks
-        }
-        return {
-            "view": self.view.name,
-            "student": self.student,
-            "n_questions": int(np.isin(exam.task, tasks).sum()),
-            "full": of_tasks,
-            "scores": {name: asdict(score) for name, score in found.items()},
-        }
-
-    def _marks(self, rows: Ints, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def marks(self, rows: Ints, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """What a student that learned from the samples `rows` gets in the exam, and in the trial."""
-        learned = np.zeros(len(self.questions.group), bool)
+        questions, exam, trial = self.bench.questions, self.bench.exam, self.bench.trial
+        learned = np.zeros(len(questions.group), bool)
         learned[rows] = True
-        pairs = np.flatnonzero(learned[self.questions.sample])
-        exam, trial = self.exams
+        pairs = np.flatnonzero(learned[questions.sample])
         items = np.concatenate([exam.items, trial.items])
         x, y = self.view.x, self.view.y
         said = STUDENTS[self.student](x[pairs], y[pairs], x[items], seed)
@@ -162,38 +162,60 @@ class _Table:
         n = len(exam.items)
         return exam.marks(said[:n], y), trial.marks(said[n:], y)
 
+    def tasks(self, of_trial: NDArray[np.float32]) -> Ints:
+        """Sources that can tell students apart, by what those that learned from everything get in the trial.
 
-def _picks(
-    workspace: Pipeline, names: Sequence[str], away: NDArray[np.bool_], n_seeds: int
-) -> dict[str, list[Ints]]:
+        Raises:
+            NothingLeft: there is none.
+        """
+        found = telling_tasks(self.bench.trial, of_trial)
+        found = found[np.isin(found, self.bench.exam.task)]
+        if not len(found):
+            raise NothingLeft(
+                f"no source tells students apart: {self.student} that learned from everything is at chance, "
+                "or knows all, in each of them; more records, or another --student or --view, may"
+            )
+        return found
+
+    def table(self, picks: Mapping[str, list[Ints]], n_seeds: int) -> dict[str, Any]:
+        """All selections, over all seeds."""
+        exam, names = self.bench.exam, self.bench.questions.tasks
+        whole = [self.marks(self.bench.everything, seed) for seed in range(n_seeds)]
+        full = np.stack([marks for marks, _ in whole])
+        tasks = self.tasks(np.mean([marks for _, marks in whole], axis=0))
+        marks = {
+            name: np.stack([self.marks(rows, seed)[0] for seed, rows in enumerate(each)])
+            for name, each in picks.items()
+        }
+        found = scores(marks, full, exam, tasks, baseline=RAW)
+        return {
+            "view": self.view.name,
+            "student": self.student,
+            "n_questions": int(np.isin(exam.task, tasks).sum()),
+            "full": {names[task]: round(float(full[:, exam.task == task].mean()), 4) for task in tasks},
+            "scores": {name: asdict(score) for name, score in found.items()},
+        }
+
+
+def _picks(bench: Bench, names: Sequence[str], n_seeds: int) -> dict[str, list[Ints]]:
     """Of each selection its samples, a seed at a time."""
+    workspace = bench.workspace
     settings = workspace.config.select
     own = f"{settings.strategy}+{settings.mix}" if settings.mix else settings.strategy
     wanted = dict.fromkeys(["random", *(names or [own])])
-    found: dict[str, list[Ints]] = {RAW: []}
+    raw = _readable(workspace.store).filter(~_series(bench.away))
+    n = Budget.parse(str(settings.budget)).samples(len(raw))
+    place = raw["position"].to_numpy().astype(np.int64)
+    found = {RAW: [place[drawn(raw, seed)][:n] for seed in range(n_seeds)]}
     with workspace.progress.bar("choose", len(wanted) * n_seeds, "selections") as bar:
         for name in wanted:
+            strategy, _, mix = name.partition("+")
+            asked = {"select.strategy": strategy, **({"select.mix": mix} if mix else {})}
+            found[name] = []
             for seed in range(n_seeds):
-                found.setdefault(name, []).append(_chosen(workspace, name, away, seed))
+                found[name].append(bench.chosen({**asked, "run.seed": seed}))
                 bar.advance(1)
-    raw = _readable(workspace.store).filter(~_series(away))
-    for seed in range(n_seeds):
-        n = Budget.parse(str(workspace.config.select.budget)).samples(len(raw))
-        found[RAW].append(raw["position"].to_numpy()[drawn(raw, seed)][:n].astype(np.int64))
     return found
-
-
-def _chosen(workspace: Pipeline, name: str, away: NDArray[np.bool_], seed: int) -> Ints:
-    strategy, _, mix = name.partition("+")
-    asked = {"select.strategy": strategy, "run.seed": seed, **({"select.mix": mix} if mix else {})}
-    stage = select_stage(workspace.with_settings(asked).config)
-    table, _ = stage.table(workspace.store)
-    here = ~_series(away)
-    candidates = table.filter(table["reason"].is_null() & here)
-    candidates = with_columns(workspace.store, candidates, stage.needs)
-    n_readable = int((table["error"].is_null() & here).sum())
-    choice = choose(stage.wish, workspace.store, candidates, n_readable)
-    return candidates["position"].to_numpy()[choice.decision.order].astype(np.int64)
 
 
 def _readable(store: Store) -> pl.DataFrame:

@@ -155,7 +155,7 @@ def source_of(name: str, dataset: Dataset, base: Location, progress: Progress | 
     try:
         found = _inputs(dataset.path, base, progress or Silent())
     except ReadError as error:
-        raise ReadError(f"dataset {name}: {error}; correct its path in curate.toml") from None
+        raise ReadError(f"dataset {name}: {error}; correct its path") from None
     kinds = [_kind(dataset.format, each, keys) for each in found.paths]
     for each, kind in zip(found.paths, kinds, strict=True):
         if kind.name != kinds[0].name:

@@ -7,7 +7,7 @@ import click
 from jobs.flags import command
 from jobs.options import RESOURCES, SELECT, SPEAKING
 from jobs.session import Session
-from jobs.show_proof import proved
+from jobs.show_proof import mixed, proved
 
 
 @command(*SELECT, *RESOURCES, *SPEAKING)
@@ -54,3 +54,26 @@ def proof(
     session.show(
         session.workspace().proof(*strategies, n_seeds=seeds, students=students, views=views), proved
     )
+
+
+@command(*SELECT, *RESOURCES, *SPEAKING)
+@click.option(
+    "--n", default=16, show_default=True, type=click.IntRange(min=3), help="Mixtures to begin with."
+)
+@click.option("--seeds", default=8, show_default=True, type=click.IntRange(min=2), help="Of the comparison.")
+@click.option("--for", "targets", multiple=True, metavar="SOURCE", help="Whose questions count; repeats.")
+@click.option("--out", metavar="FILE", help="Where to write the shares, for --mix @FILE.")
+@click.pass_obj
+def mix(session: Session, n: int, seeds: int, targets: tuple[str, ...], out: str | None) -> None:
+    """Search the shares of the sources that train best.
+
+    Small students learn from many mixtures; the better half stays, and learns from more. What is left is
+    held against proportional shares on questions that took no part in the search, with its uncertainty.
+
+    \b
+    Example:
+        curate mix --budget 30% --out mix.json
+        curate select --budget 30% --mix @mix.json
+    """
+    found = session.workspace().search_mix(n=n, n_seeds=seeds, targets=targets, out=out)
+    session.show(found, mixed)
