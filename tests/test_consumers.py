@@ -19,7 +19,7 @@ from curation.generate.pool import write_pool
 from curation.progress import Silent
 from curation.workspace import Workspace
 from curation.writers.kept import Kept
-from tests.consumers.environments import Unavailable, consume
+from tests.consumers.environments import PACKAGES, Unavailable, consume, environment
 from tests.consumers.rules import Record, Seen, internvl, llava, llava_next, qwen_vl
 from tests.consumers.seen import content, picture
 
@@ -419,3 +419,14 @@ def test_lists_name_the_kept_samples(made: Made) -> None:
     subset = np.load(made.export("datacomp") / "data" / "train.npy")
     # datacomp's resharder looks uids up by bisection
     assert [f"{first:016x}{second:016x}" for first, second in subset.tolist()] == sorted(uids)
+
+
+def test_an_environment_that_pip_cannot_make_says_which_package_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", "")
+    with pytest.raises(Unavailable, match=rf"pip cannot install {PACKAGES['trl'][0]}: ERROR: .*trl"):
+        environment("trl")
+    assert [path.suffix for path in (tmp_path / "curate-consumers").iterdir()] == [".lock"]

@@ -62,7 +62,7 @@ def environment(name: str) -> Path:
     wanted = PACKAGES[name]
     made_of = json.dumps([sys.version_info[:2], sys.platform, os.uname().machine, wanted])
     folder = _cache() / f"{name}-{hashlib.sha256(made_of.encode()).hexdigest()[:16]}"
-    with _alone(folder.with_suffix(folder.suffix + ".lock")):
+    with _alone(folder.with_name(f"{folder.name}.lock")):
         if not folder.is_dir():
             _install(wanted, folder)
     return folder
@@ -115,6 +115,7 @@ def _alone(lock: Path) -> Iterator[None]:
 def _install(wanted: tuple[str, ...], folder: Path) -> None:
     partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix="partial-"))
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--no-input"]
+    command += ["--timeout", "30", "--retries", "1"]  # without a network the tests are to be skipped soon
     try:
         done = subprocess.run(
             [*command, "--target", str(partial), *wanted],
