@@ -107,9 +107,7 @@ def table(session: Session, name: str | None, out: str | None) -> None:
         curate table pruned --out pruned.csv
     """
     if (name is None) != (out is None):
-        raise click.UsageError(
-            "a table is written by its name and --out FILE; without both they are listed"
-        )
+        raise click.UsageError("a table is written by its name and --out FILE; without both they are listed")
     workspace = session.workspace()
     if name is None or out is None:
         session.show(workspace.tables(), show.tables)
