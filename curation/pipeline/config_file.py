@@ -48,14 +48,7 @@ def write_config(
             raise ConfigError(
                 f"{CONFIG_FILE} has a dataset {name!r} already; choose another: curate init NAME={data}"
             )
-        try:
-            if not is_url(str(data)):  # which is looked at where it is copied
-                inputs(Path(data).expanduser())
-        except ReadError as error:
-            raise ConfigError(str(error)) from None
-    for root in images:
-        if not is_url(str(root)) and not Path(root).expanduser().is_dir():
-            raise ConfigError(f"--images {root}: there is no such folder")
+    _demand_there(datasets, images)
     if model is not None:
         _set_model(tree, model)
     for name, data in datasets.items():
@@ -69,6 +62,19 @@ def write_config(
             added["images"] = [relative(root, folder) for root in images]
         held[name] = added
     put(path, tomlkit.dumps(tree).encode())
+
+
+def _demand_there(datasets: Mapping[str, str | Path], images: Sequence[str | Path]) -> None:
+    """Refuse paths that do not exist. What is at a URL is looked at where it is copied."""
+    for data in datasets.values():
+        try:
+            if not is_url(str(data)):
+                inputs(Path(data).expanduser())
+        except ReadError as error:
+            raise ConfigError(str(error)) from None
+    for root in images:
+        if not is_url(str(root)) and not Path(root).expanduser().is_dir():
+            raise ConfigError(f"--images {root}: there is no such folder")
 
 
 def set_keys(folder: Location, section: str, values: Mapping[str, Any]) -> None:
