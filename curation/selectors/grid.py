@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 from clustering.vectors import joint
 from curation.selectors.order import demand
 from curation.storage.rows import vectors
+from schemas.errors import ConfigError
 from schemas.grid import on_grid
 
 if TYPE_CHECKING:
     import polars as pl
 
 IMAGE, TEXT = "image_vector", "text_vector"
+# What rows are compared by, where a strategy lets its user say so, and the columns of that.
+COVERS = {"joint": (IMAGE, TEXT), "image": (IMAGE,), "text": (TEXT,)}
 
 
 def vectors_of(table: pl.DataFrame, columns: Sequence[str]) -> list[NDArray[np.float32]]:
@@ -39,3 +42,21 @@ def joint_vectors(table: pl.DataFrame) -> NDArray[np.float32]:
     """Image and text of each row side by side, equally weighted, as they are clustered; on the grid."""
     image, text = vectors_of(table, (IMAGE, TEXT))
     return on_grid(joint(image, text))
+
+
+def covered(table: pl.DataFrame, cover: str) -> NDArray[np.float32]:
+    """The vectors of a cover, on the grid: (n, d), or (n, 2d) if joint; zeros where a row has none."""
+    if cover == "joint":
+        return joint_vectors(table)
+    return on_grid(vectors_of(table, COVERS[cover])[0])
+
+
+def cover_named(name: str, argument: str | None, default: str) -> str:
+    """The cover of the spec `NAME` or `NAME:COVER`.
+
+    Raises:
+        ConfigError: there is no such cover.
+    """
+    if (argument or default) not in COVERS:
+        raise ConfigError(f"{name} compares {', '.join(COVERS)}, not {argument!r}")
+    return argument or default
