@@ -22,8 +22,8 @@ from schemas.budget import Budget
 from schemas.config import Config
 from schemas.stages import STEPS
 
-CLUSTERED = ("adapt", "visnec", "coincide", "dbp")  # strategies that share the budget between clusters
-DRAWN = ("adapt", "mmssr", "ccs")  # that draw lots inside their strata
+CLUSTERED = ("adapt", "visnec", "coincide", "dbp", "datatailor")  # strategies that look at clusters
+DRAWN = ("adapt", "mmssr", "ccs", "tive")  # that draw lots inside their strata
 
 
 def counts(store: Store, config: Config, until: str) -> dict[str, Any]:
