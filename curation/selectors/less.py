@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 INFLUENCE = "influence"
 SPACES = ("embedding", "gradient")
+AIMED = ("less", "icons")  # strategies with a target
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class Less(Deciding):
     name: ClassVar[str] = "less"
 
     @classmethod
-    def parse(cls, argument: str | None) -> Less:
-        """The selector of the spec `less:DATASET` or `less:DATASET@gradient`.
+    def parse(cls, argument: str | None) -> Self:
+        """The selector of the spec `NAME:DATASET` or `NAME:DATASET@gradient`.
 
         Raises:
             ConfigError: no dataset is named, or there are no such vectors.
@@ -44,9 +45,11 @@ class Less(Deciding):
         target, at, space = (argument or "").partition("@")
         made = cls(target.strip(), space if at else "embedding")
         if not made.target:
-            raise ConfigError("less needs a dataset of the pool as its target: --target NAME, or less:NAME")
+            raise ConfigError(
+                f"{cls.name} needs a dataset of the pool as its target: --target NAME, or {cls.name}:NAME"
+            )
         if made.space not in SPACES:
-            raise ConfigError(f"less compares by {' or '.join(SPACES)}, not by {space!r}")
+            raise ConfigError(f"{cls.name} compares by {' or '.join(SPACES)}, not by {space!r}")
         return made
 
     @property
@@ -66,27 +69,36 @@ def spec_with(strategy: str, target: str | None) -> str:
         ConfigError: the strategy has no target.
     """
     name, at, space = strategy.partition("@")
-    if target is None or name == f"less:{target}":
+    aimed, colon, _ = name.partition(":")
+    if target is None or (aimed in AIMED and name == f"{aimed}:{target}"):
         return strategy
-    if name.startswith("less:"):
+    if aimed in AIMED and colon:
         raise ConfigError(f"--target {target} and --strategy {strategy} name two targets; leave out one")
-    if name not in ("adapt", "less"):  # the default, where none is named
-        raise ConfigError(f"--target is for --strategy less, not for {strategy}")
-    return f"less:{target}" + (f"@{space}" if at and name == "less" else "")
+    if name not in ("adapt", *AIMED):  # the default, where none is named
+        raise ConfigError(f"--target is for --strategy {' or '.join(AIMED)}, not for {strategy}")
+    aimed = name if name in AIMED else "less"
+    return f"{aimed}:{target}" + (f"@{space}" if at and name in AIMED else "")
 
 
 def influence(
     rows: NDArray[np.float32], targets: NDArray[np.float32], tasks: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Mean cosine to the targets of a task, the highest over tasks: (n, d), (t, d), (t,) -> (n,).
+    """Mean cosine to the targets of a task, the highest over tasks: (n, d), (t, d), (t,) -> (n,)."""
+    best: NDArray[np.float64] = influences(rows, targets, tasks).max(axis=1, initial=-np.inf)
+    return best
+
+
+def influences(
+    rows: NDArray[np.float32], targets: NDArray[np.float32], tasks: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Mean cosine to the targets of each task: (n, d), (t, d), (t,) -> (n, number of tasks), by task.
 
     Rows are on the grid: a product with a sum of targets is exact, and the mean divides it once.
     """
-    best = np.full(len(rows), -np.inf)
+    found = []
     for task in np.unique(tasks).tolist():
         held = targets[tasks == task]
         total = held.sum(axis=0, dtype=np.float64)
-        for start in range(0, len(rows), 4096):
-            part = slice(start, start + 4096)
-            best[part] = np.maximum(best[part], rows[part].astype(np.float64) @ total / len(held))
-    return best
+        parts = [rows[start : start + 4096] @ total / len(held) for start in range(0, len(rows), 4096)]
+        found.append(np.concatenate([np.zeros(0), *parts]))
+    return np.stack(found, axis=1) if found else np.zeros((len(rows), 0))
