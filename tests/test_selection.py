@@ -44,13 +44,19 @@ SPECS = {
     "facility": ["facility", "facility:image,text", "facility:text@stochastic"],
     "quality-diversity": ["quality-diversity:score", "quality-diversity:-alignment@0.9"],
     "less": ["less:val", "less:val@gradient"],
+    "icons": ["icons:val", "icons:val@gradient"],
+    "tive": ["tive", "tive:0"],
+    "prism": ["prism", "prism:joint"],
+    "datatailor": ["datatailor", "datatailor:score"],
+    "scalselect": ["scalselect", "scalselect:image"],
 }
 ALL_SPECS = [spec for specs in SPECS.values() for spec in specs]
 # Whose quotas or steps depend on the whole budget: a smaller one is no prefix.
 WHOLE = ("adapt:score@spread", "adapt:alignment@density", "mmssr", "visnec", "coincide", "dbp", "quality-")
+WHOLE += ("tive", "datatailor")
 PREFIX_SPECS = [spec for spec in ALL_SPECS if not spec.startswith(WHOLE) and "stochastic" not in spec]
 CHANCE_SPECS = ["random", "gated", "random-per-source", "random-per-cluster", "adapt", "mmssr", "ccs:score"]
-CHANCE_SPECS += ["facility:text@stochastic"]
+CHANCE_SPECS += ["facility:text@stochastic", "tive"]
 
 ROOT = Path(__file__).resolve().parents[1]
 DIM = 8
@@ -91,6 +97,14 @@ def table(n=97, clusters=7):
         "influence:val@gradient": [
             None if row % 9 == 0 else numbers("aim", row // 2).normal() for row in rows
         ],
+        "influences:val@embedding": _influences(n, lost=0),
+        "influences:val@gradient": _influences(n, lost=9),
+        "gradient_norm": [None if row % 9 == 0 else 1 + numbers("norm", row).random() for row in rows],
+        "task_similarity@gradient": [
+            None if row % 9 == 0 else numbers("alike", row // 2).random() for row in rows
+        ],
+        "n_tokens": [row % 8 * 20 + 3 for row in rows],
+        "n_turns": [2 + row % 3 for row in rows],
         "centroid_distance": [None if c is None else 0.3 + c / 50 for c in cluster],
         "image_vector": _vectors(
             [np.zeros(DIM) if row % 10 == 3 else unit_row("image", row // 2) for row in rows]
@@ -119,6 +133,15 @@ def table(n=97, clusters=7):
 
 def _vectors(rows):
     return pl.Series(np.array(rows, np.float32).reshape(-1, DIM), dtype=pl.Array(pl.Float32, DIM))
+
+
+def _influences(n, lost):
+    """By task, with ties; NaN for every row that `lost` divides."""
+    rows = [
+        [np.nan] * 3 if lost and row % lost == 0 else numbers("aim", row // 2).integers(0, 9, 3) / 9
+        for row in range(n)
+    ]
+    return pl.Series(np.array(rows).reshape(-1, 3), dtype=pl.Array(pl.Float64, 3))
 
 
 def picked(spec, rows, n, seed=0):

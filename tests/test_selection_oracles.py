@@ -16,13 +16,20 @@ from curation.selectors.adapt import choose
 from curation.selectors.apportion import nearest, whole_shares
 from curation.selectors.coincide import kernel, kernel_sums, matching
 from curation.selectors.cover import Coverage, lazy, stochastic
+from curation.selectors.datatailor import representativeness, uniqueness
 from curation.selectors.decision import decide
 from curation.selectors.entropies import BINS, REACH, entropies
 from curation.selectors.farthest import farthest_first, middle
-from curation.selectors.less import influence, spec_with
+from curation.selectors.grid import joint_vectors
+from curation.selectors.less import influence, influences, spec_with
 from curation.selectors.mmssr import capability
+from curation.selectors.order import groups_of
+from curation.selectors.prism import correlation
+from curation.selectors.scalselect import leverage
+from curation.selectors.scalselect import standardised as standardised_rows
 from curation.selectors.similar import similar
 from curation.selectors.strata import coverage_order, equal_width, percentiles
+from curation.selectors.tive import similarity_to_task, sums_of_tasks
 from schemas.errors import ConfigError
 from schemas.grid import on_grid
 from scorers.taxonomy import CAPABILITY_COLUMNS
@@ -400,7 +407,189 @@ def test_a_target_is_taken_into_the_strategy():
     assert spec_with("less@gradient", "val") == "less:val@gradient"
     assert spec_with("less:val@gradient", "val") == "less:val@gradient"
     assert spec_with("random", None) == "random"
-    with pytest.raises(ConfigError, match="--target is for --strategy less, not for random"):
+    assert spec_with("icons", "val") == "icons:val"
+    assert spec_with("icons@gradient", "val") == "icons:val@gradient"
+    assert spec_with("icons:val@gradient", "val") == "icons:val@gradient"
+    with pytest.raises(ConfigError, match="--target is for --strategy less or icons, not for random"):
         spec_with("random", "val")
     with pytest.raises(ConfigError, match="name two targets"):
         spec_with("less:val2017", "val")
+    with pytest.raises(ConfigError, match="name two targets"):
+        spec_with("icons:other", "val")
+
+
+# --- from newer papers -----------------------------------------------------------------------------------
+
+
+@settings(max_examples=25, deadline=None)
+@given(seeds, st.integers(3, 40))
+def test_prism_is_the_mean_of_all_correlations(seed, n):
+    rows = rows_of(seed, n, d=24)
+    rows[1] = 0
+    held = np.delete(np.arange(n), 1)
+    full = np.corrcoef(rows[held].astype(np.float64) - rows[held].mean(axis=0, dtype=np.float64))
+    found = correlation(rows)
+    assert np.isnan(found[1])
+    # Rows are rounded to the grid before they are compared.
+    np.testing.assert_allclose(found[held], full.mean(axis=1), atol=2e-3)
+    # The last rows are copies of the first.
+    assert all(found[row] == found[n - n // 5 + row] for row in range(n // 5) if row != 1)
+
+
+def test_prism_prefers_what_is_unlike_the_rest():
+    rng = np.random.default_rng(0)
+    # A narrow cone, nine tenths of it one kind of picture.
+    kinds = rng.normal(size=(2, 32))
+    rows = on_grid(unit(8.0 + kinds[(np.arange(50) >= 45).astype(int)] + 0.5 * rng.normal(size=(50, 32))))
+    assert set(np.argsort(correlation(rows))[:5].tolist()) == set(range(45, 50))
+
+
+@settings(max_examples=25, deadline=None)
+@given(seeds, st.integers(4, 40))
+def test_scalselect_is_the_leverage_by_singular_values(seed, n):
+    rows = rows_of(seed, n, d=12)
+    rows[1] = 0
+    held = np.delete(np.arange(n), 1)
+    scaled = standardised_rows(rows, np.arange(n) != 1)
+    plain = rows[held].astype(np.float64)
+    plain = (plain - plain.mean(axis=0)) / plain.std(axis=0)
+    plain /= np.linalg.norm(plain, axis=1, keepdims=True)
+    np.testing.assert_allclose(scaled[held], plain, atol=2**-11)
+    left, sigma, _ = np.linalg.svd(scaled[held].astype(np.float64), full_matrices=False)
+    k = int(np.flatnonzero(np.cumsum(sigma**2) >= 0.9 * (sigma**2).sum() * (1 - 1e-12))[0]) + 1
+    found = leverage(rows)
+    assert np.isnan(found[1])
+    assert found[held].sum() == pytest.approx(k, abs=1e-4)
+    if k == len(sigma) or sigma[k - 1] - sigma[k] > 1e-3:
+        np.testing.assert_allclose(found[held], np.square(left[:, :k]).sum(axis=1), atol=1e-5)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seeds, st.integers(1, 60), st.integers(1, 5))
+def test_icons_counts_the_votes_of_tasks_and_breaks_ties_by_rank(seed, n, tasks):
+    rng = np.random.default_rng(seed)
+    influence_ = rng.integers(0, 12, (n, tasks)) / 12
+    lost = rng.random(n) < 0.1
+    influence_[lost] = np.nan
+    rows = table(n).with_columns(
+        pl.Series("influences:val@gradient", influence_, dtype=pl.Array(pl.Float64, tasks))
+    )
+    held = influence_[~lost]
+
+    def worth(row):
+        if lost[row]:
+            return (-1.0, 0.0)
+        votes = sum(influence_[row, task] >= np.quantile(held[:, task], 0.8) for task in range(tasks))
+        rank = sum(int((held[:, task] <= influence_[row, task]).sum()) for task in range(tasks))
+        return (float(votes), float(rank))
+
+    def place(row):
+        return tuple(-x for x in worth(row)), rows["content_hash"][row], rows["uid"][row]
+
+    expected = sorted(range(n), key=place)
+    assert selector("icons:val@gradient").select(rows, n, 0).tolist() == expected
+
+
+def test_influences_of_several_tasks_are_the_columns_of_which_less_takes_the_highest():
+    rows, targets = rows_of(0, 30), rows_of(1, 9)
+    tasks = np.array([0, 0, 0, 0, 1, 1, 2, 2, 2])
+    each = influences(rows, targets, tasks)
+    assert each.shape == (30, 3)
+    assert each.max(axis=1).tolist() == influence(rows, targets, tasks).tolist()
+
+
+@settings(max_examples=25, deadline=None)
+@given(seeds, st.integers(1, 40), st.integers(1, 7))
+def test_similarity_to_the_task_is_the_mean_of_all_cosines_whatever_the_blocks(seed, n, size):
+    rows = rows_of(seed, n)
+    rows[0] = 0
+    tasks = np.random.default_rng(seed).integers(0, 3, n)
+    tasks[: min(3, n)] = np.arange(min(3, n))
+    parts = [(slice(at, min(at + size, n)), rows[at : at + size]) for at in range(0, n, size)]
+    sums, counts = sums_of_tasks(parts, tasks)
+    found = np.concatenate([similarity_to_task(own, tasks[part], sums, counts) for part, own in parts])
+    assert np.isnan(found[0])
+    for row in range(1, n):
+        others = [other for other in range(1, n) if tasks[other] == tasks[row]]
+        expected = np.mean([float(rows[row].astype(float) @ rows[other].astype(float)) for other in others])
+        assert found[row] == pytest.approx(expected, abs=1e-12)
+
+
+def test_tive_shares_by_norms_and_draws_the_alike_more_often():
+    n = 600
+    source = ["a"] * 300 + ["b"] * 300
+    alike = np.tile([0.1, 0.4], n // 2)
+    rows = table(n).with_columns(
+        pl.Series("source", source),
+        pl.Series("gradient_norm", [3.0] * 300 + [1.0] * 300),
+        pl.Series("task_similarity@gradient", alike),
+    )
+    chances = {}
+    for weight in (0, 10):
+        drawn = np.concatenate([selector(f"tive:{weight}").select(rows, 40, seed) for seed in range(40)])
+        assert (drawn < 300).sum() == 30 * 40  # three of four, by the norms
+        chances[weight] = (drawn % 2).mean()
+    assert chances[0] == pytest.approx(0.5, abs=0.06)
+    # The odds of a first draw are exp(10 * 0.3) = 20 to 1; few are taken, so later draws are much like it.
+    assert chances[10] == pytest.approx(20 / 21, abs=0.03)
+    # What a task cannot give goes to the others, and nothing is taken twice.
+    most = selector("tive").select(rows, 500, 0)
+    assert len(set(most.tolist())) == 500
+    assert (most < 300).sum() == 300
+
+
+def plain_datatailor(rows, vectors):
+    """The formulas, one row after the other."""
+    tokens = rows["n_tokens"].to_numpy()
+    info = np.log1p(tokens) / np.log1p(tokens).max()
+    facts = list(zip(rows["source"], rows["cluster"], strict=True))
+    centres = {
+        key: unit(np.sum([vectors[i] for i in range(len(rows)) if facts[i] == key], axis=0)[None])[0]
+        for key in set(facts)
+    }
+    figures = np.zeros((len(rows), 3))
+    for i, own in enumerate(facts):
+        same = [j for j in range(len(rows)) if facts[j] == own]
+        away = np.array([[np.linalg.norm(vectors[a] - vectors[b]) for b in same] for a in same])
+        mine = away[same.index(i)]
+        others = [key for key in centres if key[0] == own[0] and key != own]
+        near = [np.exp(float(centres[own] @ centres[key])) for key in others]
+        figures[i] = (
+            info[i],
+            (mine * info[same]).sum() / away.sum(axis=1).mean() if away.any() else 0.0,
+            (np.mean(near) if near else 1.0) * info[i],
+        )
+    return figures
+
+
+def test_datatailor_is_the_mean_of_three_ranks():
+    rows = table(90)
+    canonical = rows.sort("content_hash", "uid")
+    vectors = joint_vectors(canonical).astype(np.float64)
+    figures = plain_datatailor(canonical, vectors)
+    sources, _ = groups_of([canonical["source"]])
+    groups, parts = groups_of([canonical["source"], canonical["cluster"]])
+    info = np.rint(figures[:, 0] * 2**20) / 2**20
+    np.testing.assert_allclose(
+        uniqueness(joint_vectors(canonical), groups, info), figures[:, 1], rtol=1e-3, atol=1e-3
+    )
+    typical = representativeness(joint_vectors(canonical), groups, groups_of([parts["source"]])[0])
+    np.testing.assert_allclose(typical[groups] * info, figures[:, 2], rtol=1e-3, atol=1e-3)
+    found = decide(selector("datatailor"), canonical, 90, 0)
+    assert found.score is not None
+    exact = np.stack(
+        [info, uniqueness(joint_vectors(canonical), groups, info), typical[groups] * info], axis=1
+    )
+    for row in range(90):
+        own = np.flatnonzero(sources == sources[row])
+        ranks = [(exact[own, column] <= exact[row, column]).mean() for column in range(3)]
+        rounds = canonical["n_turns"][row] / 2
+        expected = (rounds * ranks[0] + ranks[1] + ranks[2]) / (rounds + 2)
+        assert found.score[row] == pytest.approx(expected, abs=1e-12)
+    # Sources give in proportion to their size, the best first.
+    picks = selector("datatailor").select(canonical, 30, 0)
+    for source in np.unique(sources).tolist():
+        own = np.flatnonzero(sources == source)
+        got = picks[sources[picks] == source]
+        assert abs(len(got) - len(own) / 3) < 1
+        assert found.score[got].min() >= np.delete(found.score[own], np.searchsorted(own, np.sort(got))).max()

@@ -15,14 +15,19 @@ from curation.selectors.adapt import Adapt
 from curation.selectors.ccs import CoverageCentric
 from curation.selectors.coincide import Coincide
 from curation.selectors.d2 import D2
+from curation.selectors.datatailor import DataTailor
 from curation.selectors.dbp import DensityBased
 from curation.selectors.facility import Facility, QualityDiversity
 from curation.selectors.farthest import KCenter, MaxMin
 from curation.selectors.gated import Gated
+from curation.selectors.icons import Icons
 from curation.selectors.less import Less
 from curation.selectors.mmssr import Mmssr
 from curation.selectors.per_cluster import RandomPerCluster, RandomPerSource, TopPerCluster
+from curation.selectors.prism import Prism
 from curation.selectors.random_ import Random
+from curation.selectors.scalselect import ScalSelect
+from curation.selectors.tive import Tive
 from curation.selectors.top import Top
 from curation.selectors.visnec import VisNec
 from curation.selectors.weighted import Weighted
@@ -51,6 +56,11 @@ SELECTORS: dict[str, Callable[[str | None], Selector]] = {
     "facility": Facility.parse,
     "quality-diversity": QualityDiversity.parse,
     "less": Less.parse,
+    "icons": Icons.parse,
+    "tive": Tive.parse,
+    "prism": Prism.parse,
+    "datatailor": DataTailor.parse,
+    "scalselect": ScalSelect.parse,
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,8 +13,10 @@ from clustering.vectors import joint
 from curation.selectors.d2 import NEAR
 from curation.selectors.dbp import APART
 from curation.selectors.grid import IMAGE, TEXT
-from curation.selectors.less import INFLUENCE, influence
+from curation.selectors.icons import INFLUENCES
+from curation.selectors.less import INFLUENCE, influences
 from curation.selectors.order import groups_of
+from curation.selectors.tive import ALIKE, NORM, similarity_to_task, sums_of_tasks
 from curation.storage.ids import positions
 from curation.storage.rows import vectors
 from curation.storage.store import Store
@@ -86,20 +88,44 @@ def _rows(pool: Pool, table: str, column: str, wanted: NDArray[np.int64]) -> NDA
     """Vectors at ascending positions of the pool. A shard at a time: nothing else of the pool is held."""
     width = pool.schema(table).field(column).type.list_size
     out = np.zeros((len(wanted), width), np.float32)
+    for part, rows in _blocks(pool, table, column, wanted):
+        out[part] = rows
+    return out
+
+
+def _blocks(
+    pool: Pool, table: str, column: str, wanted: NDArray[np.int64]
+) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """The same a shard at a time, each with its places among `wanted`."""
     start = 0
     for shard in pool.iterate(table, [column]):
-        low, high = np.searchsorted(wanted, [start, start + len(shard)])
+        low, high = np.searchsorted(wanted, [start, start + len(shard)]).tolist()
         if high > low:
-            out[low:high] = vectors(shard[column])[wanted[low:high] - start]
+            yield slice(low, high), vectors(shard[column])[wanted[low:high] - start]
         start += len(shard)
-    return out
 
 
 def _influence(pool: Pool, candidates: pl.DataFrame, name: str) -> pl.Series:
     """The influence of each row on the dataset that `name` names, null for a row without a vector."""
     import polars as pl
 
-    dataset, _, space = name.removeprefix(f"{INFLUENCE}:").partition("@")
+    values = _on_tasks(pool, candidates, name).max(axis=1, initial=-np.inf)
+    return pl.Series(name, np.where(np.isfinite(values), values, np.nan)).fill_nan(None)
+
+
+def _influences(pool: Pool, candidates: pl.DataFrame, name: str) -> pl.Series:
+    """The influence of each row on every task of the dataset that `name` names, NaN without a vector."""
+    import polars as pl
+
+    values = _on_tasks(pool, candidates, name)
+    return pl.Series(name, values, dtype=pl.Array(pl.Float64, values.shape[1]))
+
+
+def _on_tasks(pool: Pool, candidates: pl.DataFrame, name: str) -> NDArray[np.float64]:
+    """(n, t) the mean cosines to the sources of a dataset, NaN for a row without a vector."""
+    import polars as pl
+
+    dataset, _, space = name.partition(":")[2].partition("@")
     facts = pl.from_arrow(pool.read("checked", ["dataset", "source", "error"]))
     assert isinstance(facts, pl.DataFrame)
     among = ((facts["dataset"] == dataset) & facts["error"].is_null()).to_numpy()
@@ -111,14 +137,43 @@ def _influence(pool: Pool, candidates: pl.DataFrame, name: str) -> pl.Series:
     wanted = candidates["position"].to_numpy()
     rows, aims = (_space(pool, space, places) for places in (wanted, targets))
     held = aims.any(axis=1)
-    values = influence(rows, aims[held], tasks[held])
-    return pl.Series(name, np.where(rows.any(axis=1) & np.isfinite(values), values, np.nan)).fill_nan(None)
+    found = influences(rows, aims[held], tasks[held])
+    found[~np.asarray(rows.any(axis=1))] = np.nan
+    return found
 
 
 def _space(pool: Pool, space: str, places: NDArray[np.int64]) -> NDArray[np.float32]:
     if space == "gradient":
         return on_grid(_rows(pool, "gradients", "vector", places))
     return on_grid(joint(*(_rows(pool, "vectors", side, places) for side in ("image", "text"))))
+
+
+def _norm(pool: Pool, candidates: pl.DataFrame, _: str) -> pl.Series:
+    """The norm of each row's gradient, null where it has none."""
+    import polars as pl
+
+    norms = pl.from_arrow(pool.read("gradients", [NORM])[NORM])
+    assert isinstance(norms, pl.Series)
+    return norms[candidates["position"].to_numpy()]
+
+
+def _task_similarity(pool: Pool, candidates: pl.DataFrame, _: str) -> pl.Series:
+    """The mean cosine of each row's gradient to those of its source. Two passes, a shard at a time."""
+    import polars as pl
+
+    wanted = candidates["position"].to_numpy()
+    sources = pl.from_arrow(pool.read("checked", ["source"])["source"])
+    assert isinstance(sources, pl.Series)
+    tasks = groups_of([sources[wanted]])[0]
+
+    def blocks() -> Iterator[tuple[slice, NDArray[np.float32]]]:
+        return ((part, on_grid(rows)) for part, rows in _blocks(pool, "gradients", "vector", wanted))
+
+    sums, counts = sums_of_tasks(blocks(), tasks)
+    found = np.full(len(wanted), np.nan)
+    for part, rows in blocks():
+        found[part] = similarity_to_task(rows, tasks[part], sums, counts)
+    return pl.Series(ALIKE, found).fill_nan(None)
 
 
 def _neighbours(pool: Pool, candidates: pl.DataFrame, _: str) -> pl.Series:
@@ -171,6 +226,9 @@ MADE: dict[str, tuple[tuple[str, ...], Made]] = {
     IMAGE: (("vectors",), _vectors),
     TEXT: (("vectors",), _vectors),
     INFLUENCE: (("vectors",), _influence),
+    INFLUENCES: (("vectors",), _influences),
+    NORM: (("gradients",), _norm),
+    ALIKE: (("gradients",), _task_similarity),
     NEAR: (("neighbours",), _neighbours),
     APART: (("centroids", "nearest"), _apart),
 }
