@@ -44,8 +44,8 @@ class WebDataset:
     }
 
     def files(self, split: str, *, alone: bool = True) -> str:
-        """The pattern of a split's files."""
-        return f"data/{split}-*.tar"
+        """`load_dataset` reads them only where all samples have the same members, and finds them itself."""
+        return ""
 
     def write(self, out: Path, splits: Splits, facts: Facts) -> dict[str, Any]:
         """Write data/SPLIT-NNNNNN.tar under `out`, and data/sizes.json, by which open_clip knows how many."""
