@@ -224,7 +224,7 @@ def test_a_tar_holds_the_images_as_they_came_and_its_members_lie_together(tmp_pa
 
 def test_open_clip_takes_pairs_alone_and_the_others_are_counted(tmp_path: Path) -> None:
     told = turned(folder_of(tmp_path, MIXED, 4), tmp_path / "out", "open_clip")
-    lines = [line.split("\t") for line in (tmp_path / "out" / "data" / "train.csv").read_text().splitlines()]
+    lines = [line.split("\t") for line in (tmp_path / "out" / "data" / "train.tsv").read_text().splitlines()]
     assert lines[0] == ["filepath", "title"]
     assert [title for _, title in lines[1:]] == ["The 0th.", "The 3th.", "One. Two <b>."]
     assert [Path(path).read_bytes() for path, _ in lines[1:]] == [png(0), png(0), png(3)]
@@ -236,7 +236,7 @@ def test_titles_that_pandas_would_lose_are_left_out_and_counted(tmp_path: Path) 
     records[1]["conversations"][1]["value"] = "None"
     told = turned(folder_of(tmp_path, records, 1), tmp_path / "out", "open_clip")
     assert told["changed"] == {"no_title": 1}
-    read = pd.read_csv(tmp_path / "out" / "data" / "train.csv", sep="\t")
+    read = pd.read_csv(tmp_path / "out" / "data" / "train.tsv", sep="\t")
     assert read["title"].tolist() == ["The 0th.", "The 2th."]
 
 
@@ -369,7 +369,7 @@ def kept(workspace: Workspace) -> list[Row]:
 def test_two_folders_of_images_never_mix(format: str, images: str, pool: Workspace, tmp_path: Path) -> None:
     pool.export(tmp_path / "out", format=format, images=images)
     if format == "open_clip":
-        lines = (tmp_path / "out" / "data" / "train.csv").read_text().splitlines()[1:]
+        lines = (tmp_path / "out" / "data" / "train.tsv").read_text().splitlines()[1:]
         shown = [[line.split("\t")[0]] for line in lines]
         expected = [row for row in kept(pool) if row["n_images"] == 1]
     else:

@@ -30,7 +30,7 @@ from curation.progress import Silent
 from curation.readers.images import BadImage, ImageRoots
 from curation.readers.images import Place as Found
 from curation.readers.llama_factory import LlamaFactory, entry_of_file
-from curation.readers.sources import Source, SpanOfFile, given_roots, roots_of_export, source_of
+from curation.readers.sources import Source, SpanOfFile, roots_of, source_of
 from curation.steps.ingest import repairs
 from curation.steps.ingest.records import bad_structure, image_roots
 from curation.storage.files import is_url
@@ -86,8 +86,7 @@ def validate(
     # What lies at a URL is copied to where it is read.
     with TemporaryDirectory() if is_url(data) else nullcontext(".") as base:
         found = source_of(NAME, dataset, Path(base), said)
-        at_url = () if found.origin is None else (found.origin,)
-        roots = given_roots(dataset, Path(base)) or roots_of_export(found.folder) or at_url
+        roots = roots_of(found, dataset, Path(base))
         pictures = Pictures(decode, config.images.max_pixels)
         return Check(found, roots, config, judges, pictures, Tally(limit)).run(said)
 

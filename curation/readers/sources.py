@@ -87,10 +87,10 @@ def roots_of_export(folder: Path) -> tuple[str, ...]:
 def image_roots(name: str, dataset: Dataset, base: Location) -> tuple[str, ...]:
     """The absolute folders, and URLs, in which a dataset's image paths are looked up, in this order."""
     source = source_of(name, dataset, base)
-    return _roots(source, dataset, base) or (str(source.folder),)
+    return roots_of(source, dataset, base) or (str(source.folder),)
 
 
-def _roots(source: Source, dataset: Dataset, base: Location) -> tuple[str, ...]:
+def roots_of(source: Source, dataset: Dataset, base: Location) -> tuple[str, ...]:
     """The same; none where paths are looked up beside the data."""
     at_url = () if source.origin is None else (source.origin,)
     return given_roots(dataset, base) or roots_of_export(source.folder) or at_url
@@ -109,7 +109,7 @@ def find_spans(config: Config, root: Location, base: Location, progress: Progres
     found: list[FoundSpan] = []
     for name, dataset in config.datasets.items():
         source = source_of(name, dataset, base, progress)
-        roots = _roots(source, dataset, base)
+        roots = roots_of(source, dataset, base)
         for file in source.files:
             entry = _index(source.reader, file, config.run.shard_rows, cache, progress)
             fresh[str(file)] = entry
