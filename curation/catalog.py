@@ -157,6 +157,9 @@ TABLES: dict[str, Table] = {table.name: table for table in (
     Table("gradients", "a sample",
           "`vector`: the sketch of its gradient, of unit length; `gradient_norm`, `gradient_reason`",
           flag="--vectors gradient"),
+    Table("activations", "a sample",
+          "`vector`: the sketch of its activations, of unit length; `bridging`, `neuron`, `hidden_entropy`, "
+          "`activation_reason`", flag="--vectors activation"),
     Table("file_vectors", "a sample",
           "`vector`: its row of the file, of unit length; `vector_reason`", flag="--vectors file:PATH"),
     Table("centroids", "a centre", "`centroid`", whole_pool=True),

@@ -193,7 +193,7 @@ class Cluster(Section):
     vectors: str = setting(
         "embedding",
         "--vectors NAME",
-        "What is clustered: embedding, gradient (of --vlm), or file:PATH (npy or Parquet, by id).",
+        "What is clustered: embedding, gradient or activation (of --vlm), or file:PATH (npy, Parquet).",
     )
     k: Literal["auto", "root"] | Annotated[int, Field(ge=1)] = setting(
         "root",

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 IMAGE, TEXT = "image_vector", "text_vector"
+# Of the table `activations`.
+ACTIVATION, BRIDGING, NEURON, ENTROPY = "activation_vector", "bridging", "neuron", "hidden_entropy"
 # What rows are compared by, where a strategy lets its user say so, and the columns of that.
 COVERS = {"joint": (IMAGE, TEXT), "image": (IMAGE,), "text": (TEXT,)}
 

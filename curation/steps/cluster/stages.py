@@ -8,6 +8,7 @@ from curation.readers.sources import resolved
 from curation.steps.cluster.centroids import BoundClusters, FitClusters, NearestCentroids
 from curation.steps.cluster.source import ClusterVectors
 from curation.steps.context import Context
+from curation.steps.embed.activations import activation_stage
 from curation.steps.embed.file_vectors import FileVectors
 from curation.steps.embed.gradients import gradient_stage
 from curation.steps.embed.vector_file import find
@@ -54,6 +55,11 @@ def _gradient(context: Context) -> tuple[list[Stage], ClusterVectors]:
     return [stage], ClusterVectors("gradients", ("vector",), dim, "gradients", "gradient_reason")
 
 
+def _activation(context: Context) -> tuple[list[Stage], ClusterVectors]:
+    stage = activation_stage(context.config)
+    return [stage], ClusterVectors("activations", ("vector",), stage.dims, "activations", "activation_reason")
+
+
 def _from_file(context: Context, path: str) -> tuple[list[Stage], ClusterVectors]:
     found = find(resolved(context.base, path))
     source = ClusterVectors("file_vectors", ("vector",), found.dim, "file_vectors", "vector_reason")
@@ -63,4 +69,5 @@ def _from_file(context: Context, path: str) -> tuple[list[Stage], ClusterVectors
 SOURCES: dict[str, Callable[[Context], tuple[list[Stage], ClusterVectors]]] = {
     "embedding": _embedding,
     "gradient": _gradient,
+    "activation": _activation,
 }
