@@ -36,7 +36,7 @@ SPECS = {
     "ccs": ["ccs:score", "ccs:-alignment@0.2", "ccs@0.2"],
     "gated": ["gated", "gated:score@0.2", "gated:-score"],
     "visnec": ["visnec"],
-    "coincide": ["coincide", "coincide:0.5"],
+    "coincide": ["coincide", "coincide:0.5", "coincide@activation"],
     "d2": ["d2:score", "d2:-alignment@0.4", "d2"],
     "dbp": ["dbp", "dbp:0.5"],
     "kcenter": ["kcenter"],
@@ -46,6 +46,7 @@ SPECS = {
     "less": ["less:val", "less:val@gradient"],
     "icons": ["icons:val", "icons:val@gradient"],
     "tive": ["tive", "tive:0"],
+    "magic": ["magic"],
     "prism": ["prism", "prism:joint"],
     "datatailor": ["datatailor", "datatailor:score"],
     "scalselect": ["scalselect", "scalselect:image"],
@@ -103,6 +104,11 @@ def table(n=97, clusters=7):
         "task_similarity@gradient": [
             None if row % 9 == 0 else numbers("alike", row // 2).random() for row in rows
         ],
+        "activation_vector": _vectors(
+            [np.zeros(DIM) if row % 9 == 0 else unit_row("activation", row // 2) for row in range(n)]
+        ),
+        "bridging": [None if row % 7 == 0 else numbers("bridging", row // 2).random() for row in rows],
+        "neuron": [None if row % 9 == 0 else row * row % 5 for row in rows],
         "n_tokens": [row % 8 * 20 + 3 for row in rows],
         "n_turns": [2 + row % 3 for row in rows],
         "centroid_distance": [None if c is None else 0.3 + c / 50 for c in cluster],

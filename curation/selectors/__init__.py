@@ -22,6 +22,7 @@ from curation.selectors.farthest import KCenter, MaxMin
 from curation.selectors.gated import Gated
 from curation.selectors.icons import Icons
 from curation.selectors.less import Less
+from curation.selectors.magic import Magic
 from curation.selectors.mmssr import Mmssr
 from curation.selectors.per_cluster import RandomPerCluster, RandomPerSource, TopPerCluster
 from curation.selectors.prism import Prism
@@ -58,6 +59,7 @@ SELECTORS: dict[str, Callable[[str | None], Selector]] = {
     "less": Less.parse,
     "icons": Icons.parse,
     "tive": Tive.parse,
+    "magic": Magic.parse,
     "prism": Prism.parse,
     "datatailor": DataTailor.parse,
     "scalselect": ScalSelect.parse,

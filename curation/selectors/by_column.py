@@ -11,12 +11,13 @@ from scorers.judgement import COLUMNS as JUDGED
 if TYPE_CHECKING:
     import polars as pl
 
+NECESSITY = "visual_necessity"
 # How good a sample is, the surest first: what a model says of it that was asked, what its images add to the
 # answer, and what needs no further model. Capabilities say what a sample is about, and a head's highest
 # value may be the worst: they are never taken unasked.
 BEST = (
     *JUDGED[:3],
-    "visual_necessity",
+    NECESSITY,
     "image_grounding",
     "phrase_grounding",
     "synthetic_quality",

@@ -16,15 +16,17 @@ from numpy.typing import NDArray
 from clustering.vectors import unit
 from curation.selectors.apportion import apportion
 from curation.selectors.decision import Deciding, Decision
-from curation.selectors.grid import IMAGE, TEXT, joint_vectors
+from curation.selectors.grid import ACTIVATION, IMAGE, TEXT, joint_vectors, vectors_of
 from curation.selectors.order import TIES, demand, groups_of, in_rounds, pick_order
 from curation.selectors.per_cluster import CLUSTER, labels
 from curation.selectors.spec import knob, positive
+from schemas.errors import ConfigError
 from schemas.grid import on_grid
 
 if TYPE_CHECKING:
     import polars as pl
 
+SPACES = {"embedding": (IMAGE, TEXT), "activation": (ACTIVATION,)}
 COPY = 0.9  # centres that are nearer than this are taken for one
 CHUNK = 2048
 # Kernels are rounded to this, so that float64 adds up 2^22 of them without rounding.
@@ -33,26 +35,35 @@ KERNEL_GRID = 2.0**30
 
 @dataclass(frozen=True)
 class Coincide(Deciding):
-    """See the module. Vectors are the joint ones of image and text; the published code has a VLM's layers.
+    """See the module. Vectors are the joint ones of image and text, or `activation` ones of a VLM's layers.
 
+    The published code takes S from the texts' half of the activations; these are sketched, and taken whole.
     Ties go to the smaller (content_hash, uid); the seed has no influence. Time: the sum over clusters of
     size^2 * d multiplications; memory: a few rows of kernels, never a cluster's square.
     """
 
     temperature: float = 0.1
+    space: str = "embedding"
 
     name: ClassVar[str] = "coincide"
-    needs: ClassVar[tuple[str, ...]] = (IMAGE, TEXT)
 
     @classmethod
     def parse(cls, argument: str | None) -> Coincide:
-        """The selector of the spec `coincide` or `coincide:TEMPERATURE`.
+        """The selector of the spec `coincide`, `coincide:TEMPERATURE` or `coincide@activation`.
 
         Raises:
-            ConfigError: the temperature is no positive number.
+            ConfigError: the temperature is no positive number, or there are no such vectors.
         """
+        number, at, space = (argument or "").partition("@")
         wanted = f"coincide takes a temperature, such as coincide:0.1, not {argument!r}"
-        return cls(knob(argument, 0.1, positive, wanted))
+        made = cls(knob(number or None, 0.1, positive, wanted), space if at else "embedding")
+        if made.space not in SPACES:
+            raise ConfigError(f"coincide compares by {' or '.join(SPACES)}, not by {space!r}")
+        return made
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return SPACES[self.space]
 
     def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:
         demand(table, (*TIES, CLUSTER, *self.needs))
@@ -60,7 +71,7 @@ class Coincide(Deciding):
         k = min(n, len(table))
         if not k:
             return Decision(canonical[:0])
-        rows = joint_vectors(table)[canonical]
+        rows = self._rows(table)[canonical]
         groups, values = groups_of([table[CLUSTER][canonical]])
         sizes = np.bincount(groups)
         members = np.split(np.argsort(groups, kind="stable"), np.cumsum(sizes)[:-1])
@@ -80,6 +91,11 @@ class Coincide(Deciding):
         names = labels(CLUSTER, values)
         why = [f"transferability {s:.4f}, density {d:.4f}" for s, d in zip(reach, density, strict=True)]
         return Decision(canonical[order], None, stratum, names, ["mean discrepancy"] * len(names), why)
+
+    def _rows(self, table: pl.DataFrame) -> NDArray[np.float32]:
+        if self.space == "embedding":
+            return joint_vectors(table)
+        return on_grid(vectors_of(table, self.needs)[0])
 
 
 def transferability(sums: NDArray[np.float64]) -> NDArray[np.float64]:

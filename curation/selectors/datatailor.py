@@ -1,7 +1,8 @@
 """`datatailor`: informative, unique and representative, by ranks inside each source (arXiv 2412.06293).
 
 - Informativeness: the paper takes the entropy of the singular values of a sample's hidden states. It is at
-  most the logarithm of the number of tokens; without a VLM that bound is taken, or a column that is named.
+  most the logarithm of the number of tokens, and that bound is taken unless a column is named:
+  `datatailor:hidden_entropy` is the paper's.
 - Uniqueness: inside a cluster of a source, the sum over its rows of distance * informativeness, over the
   cluster's mean distance.
 - Representativeness: the mean of exp(cosine) of the own cluster's centre to the others of the source, times

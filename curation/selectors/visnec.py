@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from curation.selectors.apportion import apportion
+from curation.selectors.by_column import NECESSITY
 from curation.selectors.decision import Deciding, Decision
 from curation.selectors.order import TIES, demand, first_of_each, groups_of, numbers, pick_order
 from curation.selectors.per_cluster import CLUSTER, labels
@@ -15,8 +16,6 @@ from curation.selectors.spec import Plain
 
 if TYPE_CHECKING:
     import polars as pl
-
-NECESSITY = "visual_necessity"
 
 
 @dataclass(frozen=True)

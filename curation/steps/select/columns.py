@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from clustering.vectors import joint
 from curation.selectors.d2 import NEAR
 from curation.selectors.dbp import APART
-from curation.selectors.grid import IMAGE, TEXT
+from curation.selectors.grid import ACTIVATION, BRIDGING, ENTROPY, IMAGE, NEURON, TEXT
 from curation.selectors.icons import INFLUENCES
 from curation.selectors.less import INFLUENCE, influences
 from curation.selectors.order import groups_of
@@ -30,6 +30,12 @@ if TYPE_CHECKING:
     Made = Callable[[Pool, pl.DataFrame, str], pl.Series]
 
 NEAREST_CENTRES = 20
+# What makes the tables that not every run makes.
+HOW = {
+    "gradients": "--vectors gradient --vlm MODEL",
+    "activations": "--vectors activation --vlm MODEL",
+    "neighbours": "--semantic",
+}
 
 
 def derived(names: Sequence[str]) -> tuple[str, ...]:
@@ -54,7 +60,7 @@ def demand_made(store: Store, names: Sequence[str], made: Sequence[str]) -> None
     """
     for table in tables_of(names):
         if table not in made and store.find(table) is None:
-            how = {"gradients": "--vectors gradient --vlm MODEL", "neighbours": "--semantic"}.get(table, "")
+            how = HOW.get(table, "")
             raise ConfigError(f"this strategy needs the table {table}, which is not there; {how} makes it")
 
 
@@ -148,13 +154,22 @@ def _space(pool: Pool, space: str, places: NDArray[np.int64]) -> NDArray[np.floa
     return on_grid(joint(*(_rows(pool, "vectors", side, places) for side in ("image", "text"))))
 
 
-def _norm(pool: Pool, candidates: pl.DataFrame, _: str) -> pl.Series:
-    """The norm of each row's gradient, null where it has none."""
+def _figure(pool: Pool, candidates: pl.DataFrame, name: str) -> pl.Series:
+    """A figure that stands beside gradients or activations, null where a row has none."""
     import polars as pl
 
-    norms = pl.from_arrow(pool.read("gradients", [NORM])[NORM])
-    assert isinstance(norms, pl.Series)
-    return norms[candidates["position"].to_numpy()]
+    (table,) = MADE[name][0]
+    found = pl.from_arrow(pool.read(table, [name])[name])
+    assert isinstance(found, pl.Series)
+    return found[candidates["position"].to_numpy()]
+
+
+def _activation(pool: Pool, candidates: pl.DataFrame, name: str) -> pl.Series:
+    """The activations of each row, zeros where it has none."""
+    import polars as pl
+
+    out = _rows(pool, "activations", "vector", candidates["position"].to_numpy())
+    return pl.Series(name, out, dtype=pl.Array(pl.Float32, out.shape[1]))
 
 
 def _task_similarity(pool: Pool, candidates: pl.DataFrame, _: str) -> pl.Series:
@@ -227,8 +242,12 @@ MADE: dict[str, tuple[tuple[str, ...], Made]] = {
     TEXT: (("vectors",), _vectors),
     INFLUENCE: (("vectors",), _influence),
     INFLUENCES: (("vectors",), _influences),
-    NORM: (("gradients",), _norm),
+    NORM: (("gradients",), _figure),
     ALIKE: (("gradients",), _task_similarity),
+    ACTIVATION: (("activations",), _activation),
+    BRIDGING: (("activations",), _figure),
+    NEURON: (("activations",), _figure),
+    ENTROPY: (("activations",), _figure),
     NEAR: (("neighbours",), _neighbours),
     APART: (("centroids", "nearest"), _apart),
 }
