@@ -240,8 +240,8 @@ def test_equal_exports_are_equal_to_the_byte(format, made, tmp_path):
         first, second = (
             {name: data for name, data in files.items() if "json" not in name} for files in (first, second)
         )
-        places = [str(tmp_path / name).encode() for name in "ab"]
-        first["data/train.tsv"] = first["data/train.tsv"].replace(*places)
+        a, b = (str(tmp_path / name).encode() for name in "ab")
+        first["data/train.tsv"] = first["data/train.tsv"].replace(a, b)
     assert first == second
 
 
@@ -402,7 +402,8 @@ def test_an_interrupted_export_goes_on_where_it_stopped(made, tmp_path):
 
 @pytest.mark.parametrize("format", ["hf", "parquet", "webdataset"])
 def test_finished_shards_are_not_written_again(format, made, tmp_path, monkeypatch):
-    monkeypatch.setitem(WRITERS, format, replace(WRITERS[format], shard_bytes=1))
+    chosen: Any = WRITERS[format]
+    monkeypatch.setitem(WRITERS, format, replace(chosen, shard_bytes=1))
     store = made.workspace.store
     facts = Facts(Pictures(tmp_path / "on", BYTES, {}), Kept(store).schema(), "0" * 32, "on")
     small = [part for batch in Kept(store).batches() for part in split(batch, limit=4000)]

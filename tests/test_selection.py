@@ -53,7 +53,15 @@ SPECS = {
 }
 ALL_SPECS = [spec for specs in SPECS.values() for spec in specs]
 # Whose quotas or steps depend on the whole budget: a smaller one is no prefix.
-WHOLE = ("adapt:score@spread", "adapt:alignment@density", "mmssr", "visnec", "coincide", "dbp", "quality-")
+WHOLE: tuple[str, ...] = (
+    "adapt:score@spread",
+    "adapt:alignment@density",
+    "mmssr",
+    "visnec",
+    "coincide",
+    "dbp",
+    "quality-",
+)
 WHOLE += ("tive", "datatailor")
 PREFIX_SPECS = [spec for spec in ALL_SPECS if not spec.startswith(WHOLE) and "stochastic" not in spec]
 CHANCE_SPECS = ["random", "gated", "random-per-source", "random-per-cluster", "adapt", "mmssr", "ccs:score"]

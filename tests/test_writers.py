@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -236,8 +236,8 @@ def test_titles_that_pandas_would_lose_are_left_out_and_counted(tmp_path: Path) 
     records[1]["conversations"][1]["value"] = "None"
     told = turned(folder_of(tmp_path, records, 1), tmp_path / "out", "open_clip")
     assert told["changed"] == {"no_title": 1}
-    read = pd.read_csv(tmp_path / "out" / "data" / "train.tsv", sep="\t")
-    assert read["title"].tolist() == ["The 0th.", "The 2th."]
+    read = pl.read_csv(tmp_path / "out" / "data" / "train.tsv", separator="\t")
+    assert read["title"].to_list() == ["The 0th.", "The 2th."]
 
 
 def test_trl_s_messages_are_parts_in_the_order_of_the_text(tmp_path: Path) -> None:
