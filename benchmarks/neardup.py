@@ -7,7 +7,7 @@ vectors. Then pools of clustered vectors of which a fifth are planted near-copie
 [0.95, 1]): clusters are made first, in another process, and everything from there to the decision is measured
 in one of its own. There are as many clusters as makes them about 1,000 rows large on average in the larger
 pools, so that growth is that of n. On the smallest pool faiss (exact range search) and semhash's index are
-asked the same, where they are installed.
+asked the same; semhash is installed into a folder of its own.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from benchmarks.environments import PACKAGES, Unavailable, variables, versions
 from benchmarks.kmeans import rows_like_embeddings
 from benchmarks.report import alternate, parser, show
 from benchmarks.stages import figures_of, in_own_process
@@ -55,7 +56,7 @@ FLOOR = 0.9  # of the neighbours that are remembered, as by default
 SHARD = 4096
 PLANTED = 0.2  # share of the pool
 PANEL = 1024
-HASHES = ("content_hash", "shown_hash", "images_hash", "text_hash")
+HASHES = ("content_hash", "shown_hash", "images_hash", "text_hash", "words_hash", "telling_hash")
 
 
 # --- vectors ---------------------------------------------------------------------------------------------
@@ -180,7 +181,7 @@ def write_pool(folder: Path, rows: Rows) -> None:
         batch = pa.record_batch([uid, vector_array(part, there)], schema=wide)
         refs["file_vectors"].append(store.commit("file_vectors", key, wide, [batch]))
         empty = pa.nulls(len(part), pa.binary(16))
-        facts = [uid, uid, uid, empty, empty, pa.array(np.ones(len(part), np.int32))]
+        facts = [uid, uid, uid, *[empty] * 4, pa.array(np.ones(len(part), np.int32))]
         facts.append(pa.nulls(len(part), pa.string()))
         refs["checked"].append(store.commit("checked", key, narrow, [pa.record_batch(facts, schema=narrow)]))
     for table, shards in refs.items():
@@ -193,9 +194,9 @@ def run_pool(folder: Path, part: str, k: int, d: int) -> dict[str, float]:
     source = ClusterVectors("file_vectors", ("vector",), d, "checked", "error")
     likeness = Likeness("vectors", source)
     how = Pruning(
-        identity="shown_hash", by_bytes="content_hash", by_text=True, eps=EPS, text_eps=EPS,
+        identity="shown_hash", by_bytes="content_hash", by_text=True, eps=EPS, text_eps=EPS, redundant=None,
         linkage="leader", keep="first", to=None,
-        semantic=True, by_hash=False, unflipped=False, bits=64, most=64, floor=FLOOR, seed=0,
+        semantic=True, by_hash=False, by_look=False, unflipped=False, bits=64, most=64, floor=FLOOR, seed=0,
     )  # fmt: skip
     stages = {
         "cluster": [
@@ -271,14 +272,15 @@ def by_semhash(rows: Rows) -> set[tuple[int, int]]:
 OTHERS: dict[str, Callable[[Rows], set[tuple[int, int]]]] = {"faiss": by_faiss, "semhash": by_semhash}
 
 
-def others(n: int, d: int) -> dict[str, float]:
+def others(n: int, d: int, skipped: dict[str, str]) -> dict[str, float]:
     """Time, memory and recall of others on a pool that they manage, each in a process of its own."""
     figures: dict[str, float] = {}
     for name in OTHERS:
         try:
-            found = in_own_process("benchmarks.neardup", {"other": name, "rows": n, "dim": d})
-        except subprocess.CalledProcessError:
-            sys.stderr.write(f"{name} is not measured: it does not run here\n")
+            environment = variables(name) if name in PACKAGES else None
+            found = in_own_process("benchmarks.neardup", {"other": name, "rows": n, "dim": d}, environment)
+        except (Unavailable, subprocess.CalledProcessError) as error:
+            skipped[name] = str(error)
             continue
         figures |= {f"{name}_{n}x{d}.{key}": value for key, value in found.items()}
     return figures
@@ -319,16 +321,18 @@ def main() -> None:
     if given.other:
         sys.stdout.write(json.dumps(run_other(given.other, given.rows, given.dim)))
         return
+    skipped: dict[str, str] = {}
     if given.quick:
-        figures = one_cluster(4000, 256, 3) | pool(20_000, 256, 100) | others(10_000, 256)
+        figures = one_cluster(4000, 256, 3) | pool(20_000, 256, 100) | others(10_000, 256, skipped)
     else:
         figures = one_cluster(12_000, 512, given.repeat)
-        figures |= pool(50_000, 512, 160) | others(50_000, 512)
+        figures |= pool(50_000, 512, 160) | others(50_000, 512, skipped)
         figures |= pool(250_000, 512, 250)
         figures |= pool(1_000_000, 512, 1000)
         growth = [figures[f"pool_{n}x512.k{k}.seconds"] for n, k in ((250_000, 250), (1_000_000, 1000))]
         figures["growth_250k_to_1m"] = growth[1] / growth[0]
-    show("neardup", figures, ["numpy", "faiss-cpu"], as_json=given.json)
+    packages = ["numpy", "faiss-cpu", *versions(["semhash"])]
+    show("neardup", figures, packages, as_json=given.json, skipped=skipped)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 SHARED = Path(os.environ.get("CURATE_SHARED", Path(__file__).parents[2] / "shared" / "data"))
 
@@ -51,13 +51,31 @@ def machine() -> str:
     return f"{model}, {os.cpu_count()} cores"
 
 
-def show(name: str, figures: dict[str, float], packages: Sequence[str], *, as_json: bool) -> None:
-    """A table, or with `as_json` the object that DESIGN §10 fixes."""
+def show(
+    name: str,
+    figures: dict[str, float],
+    packages: Sequence[str],
+    *,
+    as_json: bool,
+    skipped: Mapping[str, str] | None = None,
+) -> None:
+    """A table, or with `as_json` the object that DESIGN §10 fixes; `skipped` says why peers have no figures.
+
+    A package is `NAME`, or `NAME==VERSION` where it is not one of those that run here.
+    """
+    skipped = skipped or {}
     if as_json:
-        versions = {package: version(package) for package in packages}
+        versions = {package.partition("==")[0]: _version(package) for package in packages}
         tree = {"name": name, "machine": machine(), "versions": versions, "figures": figures}
-        sys.stdout.write(json.dumps(tree) + "\n")
+        sys.stdout.write(json.dumps({**tree, "skipped": dict(skipped)}) + "\n")
         return
     sys.stdout.write(f"{name} on {machine()}\n")
     for figure, value in figures.items():
         sys.stdout.write(f"  {figure:<52} {value:>12,.3f}\n")
+    for peer, reason in skipped.items():
+        sys.stdout.write(f"  {peer} is not measured: {reason}\n")
+
+
+def _version(package: str) -> str:
+    name, _, fixed = package.partition("==")
+    return fixed or version(name)

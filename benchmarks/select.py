@@ -1,15 +1,14 @@
 """Seconds, memory and objective of the selectors, against plain pandas, apricot-select and submodlib.
 
 Every case runs in a process of its own, so that its peak of memory is its own. The alternatives,
-apricot-select and submodlib-py, are asked for the largest pool they manage in a minute; what is not
-installed is named.
+apricot-select and submodlib-py, are asked for the largest pool they manage in a minute; they are installed
+into folders of their own, and what cannot be is named.
 
     python -m benchmarks.select [--quick] [--json]
 """
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import resource
 import statistics
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.environments import Unavailable, variables, versions
 from benchmarks.report import parser, show
 
 if TYPE_CHECKING:
@@ -262,9 +262,9 @@ CASES: dict[str, Callable[[int], dict[str, float]]] = {
     "submodlib_facility": submodlib_facility,
     "submodlib_maxmin": submodlib_maxmin,
 }
-# What each alternative is compared with, and the package that it needs.
+# What each alternative is compared with, and the peer that it needs.
 AGAINST = {
-    "plain_kcenter": ("kcenter", "numpy"),
+    "plain_kcenter": ("kcenter", None),
     "apricot_facility": ("facility", "apricot"),
     "submodlib_facility": ("facility", "submodlib"),
     "submodlib_maxmin": ("kcenter", "submodlib"),
@@ -272,11 +272,15 @@ AGAINST = {
 SIZES = (1_000, 2_000, 4_000, 8_000, 16_000, 32_000)
 
 
-def run(case: str, n: int, timeout: float | None = None) -> dict[str, float]:
+def run(
+    case: str, n: int, timeout: float | None = None, environment: dict[str, str] | None = None
+) -> dict[str, float]:
     """The figures of one case in a process of its own, with its peak of memory; empty where it fails."""
     command = [sys.executable, "-m", "benchmarks.select", "--case", case, "--n", str(n)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=timeout)
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=timeout, env=environment
+        )
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         sys.stderr.write(f"{case} at {n:,} rows: {str(error)[-200:]}\n{(error.stderr or '')[-500:]}\n")
         return {}
@@ -285,14 +289,16 @@ def run(case: str, n: int, timeout: float | None = None) -> dict[str, float]:
 
 
 def against(alternative: str, *, quick: bool) -> dict[str, float]:
-    """Both at the largest size that the alternative manages in a minute."""
-    ours, package = AGAINST[alternative]
-    if importlib.util.find_spec(package) is None:
-        sys.stderr.write(f"{alternative}: {package} is not installed, so nothing is compared with it\n")
-        return {}
+    """Both at the largest size that the alternative manages in a minute.
+
+    Raises:
+        Unavailable: the alternative cannot be installed.
+    """
+    ours, peer = AGAINST[alternative]
+    environment = variables(peer) if peer else None
     best: tuple[int, dict[str, float]] = (0, {})
     for n in SIZES[:2] if quick else SIZES:
-        found = run(alternative, n, timeout=4 * SECONDS)
+        found = run(alternative, n, timeout=4 * SECONDS, environment=environment)
         if not found:
             break
         best = (n, found)
@@ -340,9 +346,14 @@ def main() -> None:
         figures[f"{case}.growth_250k_to_1M"] = large / small
     rows = 100_000 // scale
     figures["pandas_mmssr.ratio"] = run("pandas_mmssr", rows)["seconds"] / run("mmssr", rows)["seconds"]
+    skipped: dict[str, str] = {}
     for alternative in AGAINST:
-        figures |= against(alternative, quick=given.quick)
-    show("select", figures, ["numpy", "polars"], as_json=given.json)
+        try:
+            figures |= against(alternative, quick=given.quick)
+        except Unavailable as error:
+            skipped[alternative] = str(error)
+    packages = ["numpy", "polars", *versions(["apricot", "submodlib"])]
+    show("select", figures, packages, as_json=given.json, skipped=skipped)
 
 
 if __name__ == "__main__":

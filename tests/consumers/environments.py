@@ -53,13 +53,13 @@ class Unavailable(Exception):
     """An environment cannot be made here; the sentence says why."""
 
 
-def environment(name: str) -> Path:
-    """The folder with the packages of `name`, made if it is not there.
+def environment(name: str, wanted: tuple[str, ...] | None = None) -> Path:
+    """The folder with the packages `wanted` (those of `name`), made if it is not there.
 
     Raises:
         Unavailable: pip cannot get one of them, or it does not fit this Python.
     """
-    wanted = PACKAGES[name]
+    wanted = wanted or PACKAGES[name]
     made_of = json.dumps([sys.version_info[:2], sys.platform, os.uname().machine, wanted])
     folder = _cache() / f"{name}-{hashlib.sha256(made_of.encode()).hexdigest()[:16]}"
     with _alone(folder.with_name(f"{folder.name}.lock")):
