@@ -219,7 +219,7 @@ def test_a_selection_by_what_was_asked_and_an_export_of_it(work: Path, tmp_path:
     assert found["n_capability_scored"] == found["n_read"] - found["n_quarantined"]
     assert found["capability_null"] == found["judgement_null"] == {"quarantined": found["n_quarantined"]}
     run(work, ["export", "--out", str(tmp_path / "subset"), "--format", "parquet", "--shard-rows", "32"])
-    exported = pq.read_table(next((tmp_path / "subset").rglob("*.parquet")))
+    exported = pq.read_table(next((tmp_path / "subset" / "data").glob("*.parquet")))
     assert set(exported.column_names) >= {"cap_humanities", "style_yes_no", "judge_clarity"}
     store = Workspace(work).store
     best = sorted(filter(None, store.read("capability")["cap_humanities"].to_pylist()))[-1]
@@ -280,7 +280,7 @@ def test_scores_of_an_earlier_pool_are_seen_by_nobody(work: Path, clustered: Pat
     shards = ["--shard-rows", "32", "--capability", "none"]
     run(work, ["select", "--budget", "20%", *shards])
     run(work, ["export", "--out", str(tmp_path / "subset"), "--format", "parquet", *shards])
-    exported = pq.read_table(next((tmp_path / "subset").rglob("*.parquet")))
+    exported = pq.read_table(next((tmp_path / "subset" / "data").glob("*.parquet")))
     assert "cap_humanities" not in exported.column_names
     assert run(work, ["verify", "--json"])["problems"] == []
     line = ["-C", str(work), "select", "--budget", "20%", "--strategy", "top:cap_humanities", *shards]
