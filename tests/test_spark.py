@@ -106,7 +106,12 @@ class Contract:
 def contract(tmp_path_factory: pytest.TempPathFactory) -> Contract:
     folder = tmp_path_factory.mktemp("contract")
     write_pool(folder / "pool", SMALL_POOL, seed=3)
-    settings = {"chain": with_models(folder), "clusters": with_vectors_of_a_file(folder)}
+    inside = {**SMALL_SHARDS, "cluster.vectors": "activation", "vlm.model": "builtin", "run.seed": 1}
+    settings = {
+        "chain": with_models(folder),
+        "clusters": with_vectors_of_a_file(folder),
+        "activations": inside,
+    }
     stages: dict[str, list[Stage]] = {name: [] for name in settings}
     compute = Workspace.compute
     for name, given in settings.items():
@@ -149,6 +154,7 @@ def with_vectors_of_a_file(folder: Path) -> dict[str, Any]:
 RUNS: dict[str, Callable[[Workspace], Any]] = {
     "chain": Workspace.run,
     "clusters": lambda made: made.clusters(quality=True),
+    "activations": lambda made: made.run("cluster"),
 }
 
 
@@ -181,7 +187,7 @@ def test_the_contract_covers_every_stage_there_is(contract: Contract) -> None:
 @pytest.mark.parametrize(
     ("name", "partitions"),
     # A partition for each shard, some of them in one, all in one, and more than there are shards.
-    [("chain", None), ("chain", 2), ("clusters", 1), ("clusters", 8)],
+    [("chain", None), ("chain", 2), ("clusters", 1), ("clusters", 8), ("activations", 3)],
 )
 def test_every_table_is_the_local_engines_bit_for_bit(
     spark: SparkSession, contract: Contract, tmp_path: Path, name: str, partitions: int | None
