@@ -2,7 +2,7 @@
 
     python -m benchmarks [NAME...] [--quick] [--json] [--gate] [--write docs/benchmarks.md]
 
-Without names: all, or with `--quick` those that are timings (under 15 minutes on 2 quiet cores). `--gate`
+Without names: all, or with `--quick` those that are timings. `--gate`
 compares ratios with bounds and fails where one is missed; without names it runs what has bounds. `--write`
 puts the figures into the JSON beside the page, in place of older ones of the same command, and writes the
 page from it; `--from-json` writes the page alone.

@@ -26,10 +26,7 @@ BOUNDS: dict[str, dict[str, Bound]] = {
         "40000x256.k200.time_ratio_vs_faiss": Bound(most=2.0),
         "40000x256.k200.wss_ratio_vs_faiss": Bound(most=1.01),
     },
-    "embed": {
-        "builtin.ratio_vs_plain_loop": Bound(least=1.5),
-        "builtin:tiny.ratio_vs_plain_loop": Bound(least=1.2),
-    },
+    "embed": {"builtin.ratio_vs_plain_loop": Bound(least=1.5)},
 }
 """By benchmark and figure."""
 

@@ -14,7 +14,7 @@ edit. Both sides of a ratio ran in turn on the same data: `time_ratio_vs_X` is o
 `speed_ratio_vs_X` and rates the other way. What must be equal (pairs, objectives, vectors) is asserted before
 anything is timed.
 
-    python -m benchmarks --quick              # the timings, small, in under 15 minutes on 2 cores
+    python -m benchmarks --quick              # the timings, on small pools
     python -m benchmarks peers select         # these, in full
     python -m benchmarks --gate               # what CI asks: ratios within bounds (benchmarks/bounds.py)
 """
