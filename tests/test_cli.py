@@ -80,14 +80,20 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "mixture.json").write_text(json.dumps(records, indent=1))
     (folder / "more.json").write_text(json.dumps(records[:4], indent=1))
     (folder / "pool.json").unlink()
+    sources = sorted({record["source"] for record in records})
+    (folder / "mix.json").write_text(json.dumps(dict.fromkeys(sources, 1)))
     write_labels(folder / "labels.parquet", [record["id"] for record in records])
     for line in (
         "init mixture.json --images . --model builtin:tiny",
         "select --budget 30%",
         "train-scorer --labels labels.parquet",
+        "convert mixture.json tars --format webdataset",
     ):
         result = invoke(folder, line)
         assert result.exit_code == 0, result.output
+    (folder / "shards").mkdir()
+    for number in range(10):
+        shutil.copy(folder / "tars" / "data" / "train-000000.tar", folder / "shards" / f"{number:05d}.tar")
     return folder
 
 
@@ -107,7 +113,7 @@ def workspace(prepared: Path, tmp_path: Path) -> Iterator[Path]:
     shutil.copy(prepared / "curate.toml", tmp_path / "curate.toml")
     yield prepared
     for path in set(prepared.iterdir()) - there:
-        shutil.rmtree(path)
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
     shutil.rmtree(prepared / ".curate")
     shutil.copytree(tmp_path / ".curate", prepared / ".curate")
     shutil.copy(tmp_path / "curate.toml", prepared / "curate.toml")
@@ -173,8 +179,12 @@ def test_the_steps_are_those_of_the_chain() -> None:
 # --- examples ----------------------------------------------------------------------------------------------
 
 
+# What needs an endpoint or a larger pool, exits with 1 as it should, or starts from nothing.
+ELSEWHERE = ("demo", "init", "annotate", "proof", "mix ", "validate")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("line", [e for e in examples() if not e.startswith(("demo", "init", "annotate"))])
+@pytest.mark.parametrize("line", [e for e in examples() if not e.startswith(ELSEWHERE)])
 def test_examples_run(line: str, workspace: Path) -> None:
     result = invoke(workspace, line)
     assert result.exit_code == 0, result.output

@@ -43,6 +43,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
             {"from": "gpt", "value": f"The square is {said}."},
         ]
         records.append({"id": number, "image": f"img/{number}.png", "source": source, "conversations": turns})
+    records[5]["image"] = "img/gone.png"  # in quarantine: nobody learns from it
     (folder / "data.json").write_text(json.dumps(records))
     Workspace.init(folder / "work", {"d": folder / "data.json"}, model="builtin:tiny")
     off = {"select.default_filters": False, "prune.semantic": False}

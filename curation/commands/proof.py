@@ -205,7 +205,8 @@ def _picks(bench: Bench, names: Sequence[str], n_seeds: int) -> dict[str, list[I
     settings = workspace.config.select
     own = f"{settings.strategy}+{settings.mix}" if settings.mix else settings.strategy
     wanted = dict.fromkeys(["random", *(names or [own])])
-    raw = _readable(workspace.store).filter(~_series(bench.away))
+    readable = _readable(workspace.store)
+    raw = readable.filter(_series(~bench.away[readable["position"].to_numpy()]))
     n = Budget.parse(str(settings.budget)).samples(len(raw))
     place = raw["position"].to_numpy().astype(np.int64)
     found = {RAW: [place[drawn(raw, seed)][:n] for seed in range(n_seeds)]}
