@@ -22,9 +22,9 @@ PACKAGES = {
     "submodlib": ("submodlib-py==0.0.3", "numba==0.68.1", "llvmlite==0.50.0"),
 }  # fmt: skip
 NOT_MEASURED = {
-    "fastdup": "pins versions of numpy, Pillow and OpenSSL of its own and sends what it does to its maker",
-    "data-juicer": "its deduplicators are MinHash and image hashes, which the other peers stand for",
-    "clip-retrieval": "its weights are on a model hub, and it takes no model from a folder",
+    "fastdup": "not tried: it pins numpy, Pillow and OpenCV to versions of its own",
+    "data-juicer": "not tried",
+    "clip-retrieval": "not tried: it needs weights from a model hub",
 }
 """Peers that nobody has measured yet, and why."""
 
