@@ -1,7 +1,7 @@
 """The gate: bounds of ratios of the quick set that hold on a noisy machine of two cores.
 
-Both sides of a ratio run in turn on the same machine, so what is slow there is slow for both. The bounds are
-about half of what a quiet machine gives: they catch a kernel that has lost its point, not one a tenth slower.
+Both sides of a ratio run in turn on the same machine, so what is slow there is slow for both. The bounds
+are generous: they catch a kernel that has lost its point, not one a tenth slower.
 """
 
 from __future__ import annotations
