@@ -78,7 +78,10 @@ def _chosen(counts: Tree) -> Iterator[str]:
     among = f"{counts['n_selected']:,} of {counts['n_candidates']:,} candidates"
     yield line("selected", f"{among} for a budget of {counts['budget']}{used}{short}")
     yield from (line("", f"{n:>7,}  in {budget}") for budget, n in counts.get("nested", {}).items())
-    yield line("decided by", f"{counts['strategy']}: {_signals(counts)}")
+    mixed = f" by {counts['mix']}" if counts["mix"] else ""
+    yield line("decided by", f"{counts['strategy']}{mixed}: {_signals(counts)}")
+    if counts["below_chance"]:
+        yield line("", "it trained worse than chance on every pool of benchmarks.quality; try `curate proof`")
     if counts["n_without_score"]:
         yield line("", f"{counts['n_without_score']:,} of the picks have no value there")
 

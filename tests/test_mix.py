@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.selectors import selector
+from curation.selectors import BELOW_CHANCE, selector
 from curation.selectors.apportion import apportion
 from curation.selectors.decision import decide
 from curation.selectors.mixed import Mix, Mixed
@@ -134,3 +134,7 @@ def test_the_gate_leaves_the_lowest_half_to_the_end() -> None:
     assert order["alignment"][40:].to_list() == valued[:20].reverse().to_list()
     assert order["alignment"][:40].null_count() == 20
     assert (order["alignment"][:40].drop_nulls() >= valued[20]).all()
+
+
+def test_what_trained_worse_than_chance_is_a_strategy_that_there_is() -> None:
+    assert {selector(name).name for name in BELOW_CHANCE} == BELOW_CHANCE

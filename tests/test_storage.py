@@ -24,7 +24,7 @@ from curation.storage.lock import STALE, _machine, locked
 from curation.storage.rows import gather
 from curation.storage.store import Store
 from curation.workspace import Workspace
-from schemas.errors import ConfigError, ExportError, WorkspaceError, WorkspaceLocked
+from schemas.errors import ConfigError, WorkspaceError, WorkspaceLocked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -364,9 +364,14 @@ def test_data_on_s3_is_read_and_so_are_images_there(pool: Path, server: Server, 
     assert workspace.ingest()["computed"] == {}
 
 
-def test_an_export_to_a_url_is_refused(local: Workspace) -> None:
-    with pytest.raises(ExportError, match="s3://bucket/subset is a URL"):
-        local.export("s3://bucket/subset")
+def test_an_export_to_a_url_is_that_to_a_folder(local: Workspace, server: Server, tmp_path: Path) -> None:
+    local.export("s3://bucket/subset", format="sharegpt")
+    local.export(tmp_path / "subset", format="sharegpt")
+    files = [path for path in (tmp_path / "subset").rglob("*") if path.is_file()]
+    assert len(files) > 4
+    for path in files:
+        there = locate(f"s3://bucket/subset/{path.relative_to(tmp_path / 'subset').as_posix()}")
+        assert there.read_bytes() == path.read_bytes()
 
 
 def test_init_at_a_url_writes_absolute_paths(

@@ -43,6 +43,7 @@ OVERHEAD = 384 << 20  # that Spark reserves for a JVM of this size beside its he
 NEEDED = (
     "click",
     "imagehash",
+    "msgspec",
     "numpy",
     "pandas",
     "pillow",

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from curation.catalog import score_table
 from curation.pipeline.losses import heavy, of_pruning, of_selection
-from curation.selectors import selector
+from curation.selectors import BELOW_CHANCE, selector
 from curation.selectors.order import TIES
 from curation.steps.chain import looks_at_records
 from curation.steps.prune.pairs import MOST_ODD, looks_of
@@ -158,6 +158,8 @@ def _selected(store: Store, config: Config, found: dict[str, Any]) -> dict[str, 
     return {
         "budget": config.select.budget,
         "strategy": strategy,
+        "mix": store.manifest("selection").stage["params"].get("mix"),
+        "below_chance": selector(strategy).name in BELOW_CHANCE,
         "seed": config.run.seed,
         "n_filtered": reasons["filtered"],
         "n_left_out": reasons["dropped"] + reasons["target"],

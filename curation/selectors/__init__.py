@@ -66,6 +66,11 @@ SELECTORS: dict[str, Callable[[str | None], Selector]] = {
 }
 
 
+# What small students learned from 30 % of P1, P2 and P3 of `benchmarks.quality` by these was less than from
+# samples drawn by chance, on each of the three.
+BELOW_CHANCE = frozenset({"coincide", "prism", "scalselect"})
+
+
 def selector(spec: str) -> Selector:
     """The selector of a spec: `NAME`, `NAME:ARGUMENT` or `NAME@KNOB`, such as `top:alignment`.
 
