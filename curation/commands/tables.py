@@ -44,8 +44,9 @@ def write_table(store: Store, name: str, out: Path | str) -> dict[str, Any]:
     path = Path(out)
     if path.suffix not in SUFFIXES:
         raise ExportError(f"{out}: the name of the file ends in {' or '.join(SUFFIXES)}")
-    if name not in store.tables():
-        raise ExportError(f"there is no table {name!r}; there are {', '.join(sorted(store.tables()))}")
+    known = tables(store)["tables"]
+    if name not in known:
+        raise ExportError(f"there is no table {name!r}; there are {', '.join(sorted(known))}")
     partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.storage.ids import hashed
-from curation.storage.rows import places
+from curation.storage.ids import hashed, positions
+from curation.storage.shown import image_numbers, joined
 from curation.storage.store import Store
 
 Ints = NDArray[np.int64]
@@ -52,7 +52,7 @@ def questions_of(store: Store) -> Questions:
             row += 1
     rows = np.array(sample, np.int64)
     of_sample = np.array([number.get(source, -1) for source in sources], np.int64)
-    offsets, images = _images(store)
+    offsets, images = image_numbers(store)
     group = _groups(store, offsets, images)
     return Questions(rows, question, answer, of_sample[rows], names, (offsets, images), group)
 
@@ -65,33 +65,11 @@ def held_out(questions: Questions, store: Store, share: float, seed: int) -> NDA
     return first[questions.group] < np.uint64(share * float(np.iinfo(np.uint64).max))
 
 
-def _images(store: Store) -> tuple[Ints, Ints]:
-    """Offsets (n + 1,) and the numbers of images in the pool, sample after sample."""
-    sizes = [ref.rows for ref in store.manifest("images").shards]
-    starts = np.concatenate([[0], np.cumsum(sizes)])
-    ends, found = [np.zeros(1, np.int64)], [np.zeros(0, np.int64)]
-    for table in store.iterate("image_places", ["places"]):
-        offsets, shards, rows = places(table["places"].combine_chunks())
-        ends.append(ends[-1][-1] + offsets[1:])
-        found.append((starts[shards] + rows).astype(np.int64))
-    return np.concatenate(ends), np.concatenate(found)
-
-
 def _groups(store: Store, offsets: Ints, images: Ints) -> Ints:
     """(n,) one number for samples that images or copies join, however indirectly."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    n, n_images = len(offsets) - 1, int(images.max(initial=-1)) + 1
+    n = len(offsets) - 1
     owner = np.repeat(np.arange(n), np.diff(offsets))
     uid = store.read("checked", ["uid"])["uid"]
-    place = {value: row for row, value in enumerate(uid.to_pylist())}
-    pruned = store.read("pruned", ["uid", "kept_uid"]) if store.find("pruned") else None
-    copies = [] if pruned is None else pruned["uid"].to_pylist()
-    kept = [] if pruned is None else pruned["kept_uid"].to_pylist()
-    left = np.concatenate([owner, np.array([place[each] for each in copies], np.int64)])
-    right = np.concatenate([n + images, np.array([place[each] for each in kept], np.int64)])
-    joined = coo_array((np.ones(len(left), bool), (left, right)), shape=(n + n_images,) * 2)
-    _, label = connected_components(joined, directed=False)
-    found: Ints = label[:n].astype(np.int64)
-    return found
+    pruned = store.read("pruned", ["uid", "kept_uid"])
+    copies, kept = positions(pruned["uid"], uid), positions(pruned["kept_uid"], uid)
+    return joined(n, np.concatenate([owner, copies]), np.concatenate([n + images, kept]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
@@ -62,3 +62,25 @@ def cover_named(name: str, argument: str | None, default: str) -> str:
     if (argument or default) not in COVERS:
         raise ConfigError(f"{name} compares {', '.join(COVERS)}, not {argument!r}")
     return argument or default
+
+
+class ByCover:
+    """What the selectors share whose spec is `NAME` or `NAME:COVER`."""
+
+    cover: str
+    name: ClassVar[str]
+
+    def __init__(self, cover: str) -> None: ...
+
+    @classmethod
+    def parse(cls, argument: str | None) -> Self:
+        """The selector of the spec.
+
+        Raises:
+            ConfigError: there is no such cover.
+        """
+        return cls(cover_named(cls.name, argument, cls.cover))
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return COVERS[self.cover]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from clustering.vectors import unit
 from curation.selectors.decision import Deciding, Decision
-from curation.selectors.grid import COVERS, cover_named, covered
+from curation.selectors.grid import ByCover, covered
 from curation.selectors.order import TIES, demand, pick_order
 from schemas.grid import on_grid
 
@@ -29,7 +29,7 @@ CHUNK = 4096
 
 
 @dataclass(frozen=True)
-class Prism(Deciding):
+class Prism(ByCover, Deciding):
     """The lowest mean correlation first. Rows without such vectors come last: of them it says nothing.
 
     Ties go to the smaller (content_hash, uid); the seed has no influence; a smaller budget is a prefix.
@@ -39,19 +39,6 @@ class Prism(Deciding):
     cover: str = "image"
 
     name: ClassVar[str] = "prism"
-
-    @classmethod
-    def parse(cls, argument: str | None) -> Prism:
-        """The selector of the spec `prism` or `prism:COVER`.
-
-        Raises:
-            ConfigError: there is no such cover.
-        """
-        return cls(cover_named(cls.name, argument, cls.cover))
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        return COVERS[self.cover]
 
     def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:
         import polars as pl

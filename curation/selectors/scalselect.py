@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from clustering.vectors import unit
 from curation.selectors.decision import Deciding, Decision
-from curation.selectors.grid import COVERS, cover_named, covered
+from curation.selectors.grid import ByCover, covered
 from curation.selectors.order import TIES, demand, pick_order
 from schemas.grid import on_grid
 
@@ -33,7 +33,7 @@ BITS = 30
 
 
 @dataclass(frozen=True)
-class ScalSelect(Deciding):
+class ScalSelect(ByCover, Deciding):
     """The highest leverage first. Rows without such vectors come last.
 
     Ties go to the smaller (content_hash, uid); the seed has no influence; a smaller budget is a prefix.
@@ -43,19 +43,6 @@ class ScalSelect(Deciding):
     cover: str = "joint"
 
     name: ClassVar[str] = "scalselect"
-
-    @classmethod
-    def parse(cls, argument: str | None) -> ScalSelect:
-        """The selector of the spec `scalselect` or `scalselect:COVER`.
-
-        Raises:
-            ConfigError: there is no such cover.
-        """
-        return cls(cover_named(cls.name, argument, cls.cover))
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        return COVERS[self.cover]
 
     def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:
         import polars as pl

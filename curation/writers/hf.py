@@ -50,7 +50,7 @@ class Hf:
                 yield stream.write_table
 
         made = partial(table, schema=schema, facts=facts)
-        n = write_shards(rows, made, opened, partial(_path, folder), self.shard_bytes)
+        n = len(write_shards(rows, made, opened, partial(_path, folder), self.shard_bytes))
         state: dict[str, Any] = {
             "_data_files": [{"filename": _path(folder, number, n).name} for number in range(n)],
             "_fingerprint": key_of([facts.fingerprint, split, facts.scores.names, self.shard_bytes])[:16],

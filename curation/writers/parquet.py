@@ -60,7 +60,7 @@ class Parquet:
         made = partial(table, schema=schema, facts=facts)
         return {
             "n_shards": sum(
-                write_shards(rows, made, opened, partial(_path, out / "data", split), self.shard_bytes)
+                len(write_shards(rows, made, opened, partial(_path, out / "data", split), self.shard_bytes))
                 for split, rows in splits.items()
             )
         }

@@ -21,8 +21,8 @@ def write_shards(
     opened: Callable[[Path], AbstractContextManager[Callable[[Made], object]]],
     path: Callable[[int, int], Path],
     limit: int = SHARD_BYTES,
-) -> int:
-    """Write rows to as many files as it takes, one at least; return how many.
+) -> list[int]:
+    """Write rows to as many files as it takes, one at least; return how many rows each has.
 
     A file is called NUMBER-ROWS.part in its folder until all are there: so an export that goes on knows how
     many rows it need not make.
@@ -43,7 +43,7 @@ def write_shards(
         number = len(done)
         held = next(folder.glob(f".{stem}-{number}-*.part"), None)
         if held is not None:
-            waiting.skip(int(held.stem.rpartition("-")[2]))
+            waiting.skip(_rows_of(held))
             done.append(held)
             continue
         partial, rows = folder / f".{stem}-{number}.writing", 0
@@ -59,7 +59,12 @@ def write_shards(
         done.append(partial.rename(folder / f".{stem}-{number}-{rows}.part"))
     for number, file in enumerate(done):
         file.rename(path(number, len(done)))
-    return len(done)
+    return [_rows_of(file) for file in done]
+
+
+def _rows_of(part: Path) -> int:
+    """What the name of a finished file says."""
+    return int(part.stem.rpartition("-")[2])
 
 
 class _Waiting:

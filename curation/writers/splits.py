@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.storage.ids import hashed
-from curation.storage.rows import places
+from curation.storage.shown import image_numbers, joined
 from curation.storage.store import Store
 from schemas.errors import ExportError
 
@@ -46,7 +46,10 @@ def assign(store: Store, shares: Mapping[str, float], seed: int) -> dict[str, ND
     """
     decided = store.read("selection", ["uid", "keep"])
     keep = decided["keep"].to_numpy()
-    group = _groups(store, keep)
+    offsets, images = image_numbers(store)
+    owner = np.repeat(np.arange(len(keep)), np.diff(offsets))
+    shown = keep[owner]  # what others show joins nothing
+    group = joined(len(keep), owner[shown], len(keep) + images[shown])
     drawn = hashed(decided["uid"], seed)
     first = np.full(len(keep), np.iinfo(np.uint64).max)
     np.minimum.at(first, group, drawn)  # one number a group, whatever the order of its samples
@@ -60,27 +63,4 @@ def assign(store: Store, shares: Mapping[str, float], seed: int) -> dict[str, ND
         mask = np.zeros(len(keep), bool)
         mask[order[start:stop]] = True
         found[name], start = mask, max(start, stop)
-    return found
-
-
-def _groups(store: Store, keep: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """(rows of the pool,) a number that samples share if images join them."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    rows, images, start = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], 0
-    for table in store.iterate("image_places", ["places"]):
-        for batch in table.to_batches():
-            offsets, shards, numbers = places(batch["places"])
-            owners = start + np.repeat(np.arange(len(batch)), np.diff(offsets))
-            mine = keep[owners]
-            rows.append(owners[mine])
-            images.append((shards.astype(np.int64) << 32 | numbers)[mine])
-            start += len(batch)
-    row, (names, image) = np.concatenate(rows), np.unique(np.concatenate(images), return_inverse=True)
-    n = len(keep)
-    size = n + len(names)
-    joined = coo_array((np.ones(len(row), bool), (row, n + image)), shape=(size, size))
-    _, label = connected_components(joined, directed=False)
-    found: NDArray[np.int64] = label[:n].astype(np.int64)
     return found

@@ -53,16 +53,11 @@ class WebDataset:
         sizes: dict[str, int] = {}
         for split, rows in splits.items():
             path = partial(_path, out / "data", split)
-            n = write_shards(rows, made, _opened, path, self.shard_bytes)
-            sizes |= {path(number, n).name: _n_samples(path(number, n)) for number in range(n)}
+            rows_of = write_shards(rows, made, _opened, path, self.shard_bytes)
+            sizes |= {path(number, len(rows_of)).name: n for number, n in enumerate(rows_of)}
         (out / "data" / "sizes.json").write_text(json.dumps(sizes, indent=1) + "\n", encoding="utf-8")
         last = sum(name.startswith("train-") for name in sizes) - 1
         return {"n_shards": len(sizes), "last": f"{last:06d}"}
-
-
-def _n_samples(path: Path) -> int:
-    with tarfile.open(path) as tar:
-        return sum(name.endswith(".json") for name in tar.getnames())
 
 
 def _path(folder: Path, split: str, number: int, _: int) -> Path:
