@@ -24,7 +24,7 @@ def image_numbers(store: Store) -> tuple[Ints, Ints]:
 
 
 def joined(n: int, left: Ints, right: Ints) -> Ints:
-    """(n,) one number for rows that pairs join, however indirectly; `right` may name other things from n on."""
+    """(n,) one number for rows that pairs join, however indirectly; `right` may name other things too."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
