@@ -68,13 +68,14 @@ def install_java() -> str:
         # With JAVA_HOME set, a package would change nothing for Spark and something for the machine.
         if os.environ.get("JAVA_HOME") or os.geteuid() != 0 or shutil.which("apt-get") is None:
             return f"{error}. {SKIPPED}"
-    _apt("update")
-    if _apt("install", PACKAGE) != 0 and _apt("install", NEWER) != 0:
+    apt("update")
+    if apt("install", PACKAGE) != 0 and apt("install", NEWER) != 0:
         return f"apt-get could not install Java: {REMEDY}. {SKIPPED}"
     return f"Java was installed at {find_java()}."
 
 
-def _apt(*words: str) -> int:
+def apt(*words: str) -> int:
+    """Run apt-get, which asks nothing; returns its exit code."""
     command = ["apt-get", "-qq", "-y", "--no-install-recommends", "--no-upgrade", *words]
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     return subprocess.run(command, env=quiet, check=False, stdout=subprocess.DEVNULL).returncode

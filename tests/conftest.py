@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.browser import chromium, visit  # noqa: F401 - fixtures
+
 # There is a worker for each core: further threads would only wait for each other.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
