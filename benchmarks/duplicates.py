@@ -84,7 +84,7 @@ class Pruned:
     @property
     def n(self) -> int:
         """Samples, pruned ones too."""
-        return self.workspace.store.read("samples", ["uid"]).num_rows
+        return len(self.workspace.store.read("samples", ["uid"]))
 
 
 def prune(at: Path, data: Path, images: Sequence[Path], settings: Mapping[str, Any]) -> Pruned:
@@ -105,7 +105,7 @@ def prune(at: Path, data: Path, images: Sequence[Path], settings: Mapping[str, A
 
 def _samples(workspace: Workspace) -> list[Record]:
     """Of every sample its uid and its position: that of its record, or what its image is called."""
-    rows = workspace.store.read("samples", ["uid", "key"]).to_pylist()
+    rows: list[Record] = workspace.store.read("samples", ["uid", "key"]).to_pylist()
     for row in rows:
         row["index"] = int(Path(row["key"].rpartition("#")[2]).stem)
     return rows

@@ -88,6 +88,7 @@ def drawn_pool(folder: Path, limit: int) -> Path:
 def run_stage(planner: Planner, stage: Stage, n: int) -> float:
     """Images per second of the stage, from nothing committed."""
     root = planner.store.root
+    assert isinstance(root, Path)
     for kind in ("shards", "ledger"):
         shutil.rmtree(root / kind / stage.name, ignore_errors=True)
     (root / "tables" / f"{stage.name}.json").unlink(missing_ok=True)

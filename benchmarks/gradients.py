@@ -68,7 +68,8 @@ class Dense:
         for at in range(0, DIMS, BLOCK):
             signs = np.unpackbits(self.bits[at : at + BLOCK], axis=1, count=self.n)
             out[:, at : at + BLOCK] = rows @ (torch.from_numpy(signs).float().mul_(2).sub_(1)).T
-        return out / DIMS**0.5
+        found: torch.Tensor = out / DIMS**0.5
+        return found
 
 
 def one_by_one(vlm: VisionLanguageModel, gradients: Gradients, prompt: Prompt) -> torch.Tensor:

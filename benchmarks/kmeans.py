@@ -18,7 +18,7 @@ import shutil
 import sys
 import tempfile
 import time
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,9 +37,11 @@ from curation.storage.store import Store
 from schemas.columns import UID, vector
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
+
+    from schemas.stages import Stage
 
     Rows = NDArray[np.float32]
 
@@ -98,6 +100,7 @@ def faiss_spherical(rows: Rows, k: int, iterations: int, *, plus_plus: bool = Fa
         min_points_per_centroid=1,
     )
     made.train(rows)
+    assert made.centroids is not None
     found: Rows = made.centroids
     return found
 
@@ -118,7 +121,7 @@ def compare(
     import torch  # noqa: F401  # as after embedding: the fit multiplies with what is there
 
     rows = rows_like_embeddings(n, d)
-    fits = {
+    fits: dict[str, Callable[[], Rows]] = {
         "ours": lambda: ours(rows, k, iterations),
         "faiss": lambda: faiss_spherical(rows, k, iterations),
         "faiss_plus_plus": lambda: faiss_spherical(rows, k, iterations, plus_plus=True),
@@ -134,7 +137,7 @@ def compare(
         fits[name]()
         return time.perf_counter() - start
 
-    seconds = alternate({name: lambda name=name: timed(name) for name in fits}, repeat)  # type: ignore[misc]
+    seconds = alternate({name: partial(timed, name) for name in fits}, repeat)
     figures = {f"{name}.wss": value for name, value in tight.items()}
     figures |= {f"{name}.seconds": value for name, value in seconds.items()}
     for name in list(fits)[1:]:
@@ -175,7 +178,7 @@ def run_pool(folder: Path, k: int, d: int) -> dict[str, float]:
     """Fit and assign in this process; seconds, memory, and a checksum of the result."""
     store = Store(folder)
     source = ClusterVectors("vectors", ("image", "text"), d, "checked", "error", 0.5)
-    stages = [
+    stages: list[Stage] = [
         FitClusters(source, k, 20, 256, 32_768, 0),
         NearestCentroids(source),
         BoundClusters(32_768),
@@ -184,7 +187,7 @@ def run_pool(folder: Path, k: int, d: int) -> dict[str, float]:
     similarity = store.read("clusters", ["similarity"])["similarity"].to_numpy()
     figures["wss"] = float(2 - 2 * similarity.mean(dtype=np.float64))
     manifests = [store.manifest(table) for table in ("centroids", "clusters")]
-    found = [shard.checksum for manifest in manifests if manifest for shard in manifest.shards]
+    found = [shard.checksum for manifest in manifests for shard in manifest.shards]
     digest = hashlib.blake2b("".join(found).encode(), digest_size=6).digest()
     figures["checksum"] = int.from_bytes(digest, "big")
     return figures

@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from schemas.stages import Stage
+
     Rows = NDArray[np.float32]
 
 EPS = 0.05
@@ -73,12 +76,12 @@ def planted(n: int, d: int, seed: int = 0) -> tuple[Rows, NDArray[np.int64], NDA
     rng = np.random.default_rng([seed, n])
     whose, cosine = rng.choice(base, n_copies, replace=False), rng.uniform(0.95, 1.0, n_copies)
     for start in range(0, n_copies, SHARD):
-        part = slice(start, start + SHARD)
-        own = rows[whose[part]].astype(np.float64)
+        span = slice(start, start + SHARD)
+        own = rows[whose[span]].astype(np.float64)
         away = rng.standard_normal(own.shape)
         away -= np.einsum("ij,ij->i", away, own)[:, None] * own
         away /= np.linalg.norm(away, axis=1)[:, None]
-        share = cosine[part, None]
+        share = cosine[span, None]
         rows[base + start : base + start + len(own)] = unit(share * own + np.sqrt(1 - share**2) * away)
     return rows, whose, cosine
 
@@ -133,9 +136,7 @@ def one_cluster(n: int, d: int, repeat: int) -> dict[str, float]:
         return time.perf_counter() - start
 
     figures = {f"{name}.gb": _memory(kernel, rows) for name, kernel in kernels.items()}
-    times = alternate(
-        {name: lambda kernel=kernel: seconds(kernel) for name, kernel in kernels.items()}, repeat
-    )  # type: ignore[misc]
+    times = alternate({name: partial(seconds, kernel) for name, kernel in kernels.items()}, repeat)
     figures |= {f"{name}.seconds": value for name, value in times.items()}
     for name in ("full", "panel"):
         figures[f"speed_ratio_vs_{name}"] = times[name] / times["ours"]
@@ -198,7 +199,7 @@ def run_pool(folder: Path, part: str, k: int, d: int) -> dict[str, float]:
         linkage="leader", keep="first", to=None,
         semantic=True, by_hash=False, by_look=False, unflipped=False, bits=64, most=64, floor=FLOOR, seed=0,
     )  # fmt: skip
-    stages = {
+    parts: dict[str, list[Stage]] = {
         "cluster": [
             FitClusters(source, k, 20, 256, 32_768, 0),
             NearestCentroids(source),
@@ -211,8 +212,8 @@ def run_pool(folder: Path, part: str, k: int, d: int) -> dict[str, float]:
             FindNeighbours(likeness, FLOOR, 64),
             Prune(how),
         ],
-    }[part]
-    return figures_of(store, stages)
+    }
+    return figures_of(store, parts[part])
 
 
 def pool(n: int, d: int, k: int) -> dict[str, float]:
@@ -252,7 +253,7 @@ def by_faiss(rows: Rows) -> set[tuple[int, int]]:
     pairs = set()
     for start in range(0, len(rows), SHARD):
         ends, _, found = index.range_search(rows[start : start + SHARD], 1 - EPS)
-        left = np.repeat(np.arange(len(ends) - 1), np.diff(ends.astype(np.int64))) + start
+        left = np.repeat(np.arange(len(ends) - 1), (ends[1:] - ends[:-1]).astype(np.int64)) + start
         pairs |= {(i, j) for i, j in zip(left.tolist(), found.tolist(), strict=True) if i < j}
     return pairs
 

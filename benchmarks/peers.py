@@ -52,7 +52,8 @@ def write_texts(at: Path, n: int) -> None:
     texts = random.Random(0).sample(list(distinct.values()), min(n, len(distinct)))
     copied: dict[int, tuple[str, int]] = {}
     originals = range(len(texts))
-    for kind, change in {"exact": str, "case": _shouted, "twins": _one_number_more}.items():
+    changes: dict[str, Callable[[str], str]] = {"exact": str, "case": _shouted, "twins": _one_number_more}
+    for kind, change in changes.items():
         fit = [at for at in originals if change(texts[at]) != texts[at] or kind == "exact"]
         for of in fit[: len(texts) // EACH]:
             copied[len(texts)] = (kind, of)
@@ -106,7 +107,7 @@ def curate(at: Path) -> set[int]:
 def semhash(at: Path) -> set[int]:
     """By semhash, exact matches and cosines of at least 0.9."""
     import numpy as np
-    from semhash import SemHash  # type: ignore[import-not-found]  # in an environment of its own
+    from semhash import SemHash  # in an environment of its own
 
     from curation.models.encoder import load_encoder
 

@@ -35,7 +35,7 @@ def write_twins(folder: Path, n: int, seed: int) -> None:
             suffix = rng.choice((".png", ".jpg"))
             for image, answer in zip(family.images, family.answers, strict=True):
                 name = f"{len(records['equal']):06d}{suffix}"
-                image.save(folder / "images" / name, **({} if suffix == ".png" else {"quality": 90}))
+                image.save(folder / "images" / name, quality=90)  # which a PNG passes over
                 records["equal"].append(record(kind, name, *family.shared))
                 records["differ"].append(record(kind, name, family.question, answer))
     for texts, rows in records.items():

@@ -32,7 +32,7 @@ def arguments(description: str | None) -> argparse.Namespace:
     return parser(description).parse_args()
 
 
-def alternate(runs: dict[str, Callable[[], float]], repeat: int) -> dict[str, float]:
+def alternate(runs: Mapping[str, Callable[[], float]], repeat: int) -> dict[str, float]:
     """Run all of them in turn `repeat` times; the median figure of each."""
     figures: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(repeat):

@@ -176,7 +176,8 @@ def pandas_mmssr(n: int) -> dict[str, float]:
     frame = rated(n).drop("uid", "content_hash").to_pandas()
     frame["style"] = frame[list(STYLE_COLUMNS)].to_numpy().argmax(axis=1)
     start = time.monotonic()
-    left, chosen, budget = frame, [], n * 3 // 10
+    chosen: list[int] = []
+    left, budget = frame, n * 3 // 10
     while len(chosen) < budget:
         quota = max((budget - len(chosen)) // len(CAPABILITY_COLUMNS), 1)
         for name in CAPABILITY_COLUMNS:
@@ -282,7 +283,9 @@ def run(
             command, capture_output=True, text=True, check=True, timeout=timeout, env=environment
         )
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-        sys.stderr.write(f"{case} at {n:,} rows: {str(error)[-200:]}\n{(error.stderr or '')[-500:]}\n")
+        said = error.stderr or ""
+        text = said if isinstance(said, str) else said.decode(errors="replace")  # bytes once it timed out
+        sys.stderr.write(f"{case} at {n:,} rows: {str(error)[-200:]}\n{text[-500:]}\n")
         return {}
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found

@@ -182,7 +182,7 @@ def plain_udfs(model: Model) -> tuple[Any, Any]:
 def pandas_udfs(model: Model) -> tuple[Any, Any]:
     """A batch at a time."""
     import pandas as pd
-    from pyspark.sql.functions import pandas_udf
+    from pyspark.sql.functions import pandas_udf  # type: ignore[attr-defined]
 
     def decode(contents: pd.Series) -> pd.Series:
         return pd.Series([decoded(model, content) for content in contents])
