@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from curation.commands import frames
 from curation.commands.annotate import annotate
 from curation.commands.clusters import clusters
 from curation.commands.compare import compare
@@ -31,6 +32,9 @@ from curation.progress import Silent
 from curation.storage.files import Location, locate
 from curation.storage.lock import locked
 from schemas.protocols import Progress
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 class Workspace(Pipeline):
@@ -187,6 +191,14 @@ class Workspace(Pipeline):
     def errors(self, limit: int = 100) -> dict[str, Any]:
         """The first records in quarantine, and how many there are by code."""
         return bad_records(self, limit)
+
+    def samples(self) -> pl.LazyFrame:
+        """Every record: what it says and shows, and what became of it; see `curation.commands.frames`."""
+        return frames.samples(self.store)
+
+    def scores(self) -> pl.LazyFrame:
+        """Every record: what it measures, and what became of it; see `curation.commands.frames`."""
+        return frames.scores(self.store)
 
     def filters(self) -> dict[str, Any]:
         """What was measured of the default filters: see `curation.commands.filters`."""
