@@ -206,13 +206,14 @@ class ImageRoots:
         return f"{shown} and {len(self.roots) - 4} more" if len(self.roots) > 4 else shown
 
 
-def decode(data: bytes, *, max_pixels: int) -> Image.Image:
+def decode(data: bytes, *, max_pixels: int, least_side: int | None = None) -> Image.Image:
     """The image in `data`, every pixel decoded; of an animation or a stack of pages the first.
 
     The mode is the file's own (palette and transparency stay, see `to_rgb`), and so is the orientation: EXIF
     rotation is not applied, as LLaVA's loaders do not apply it either and boxes in answers refer to the
     stored pixels. The size is checked in the header, before a pixel is decoded. Pillow's own limit is a
     global that belongs to the caller's process; it stays as it is, and an image beyond it is too large here.
+    With `least_side` a JPEG may come smaller, with no side below that; all its bytes are read all the same.
 
     Raises:
         BadImage: ZERO_BYTE_IMAGE, NOT_AN_IMAGE, TRUNCATED_IMAGE or IMAGE_TOO_LARGE.
@@ -239,6 +240,8 @@ def decode(data: bytes, *, max_pixels: int) -> Image.Image:
     if image.format == "PNG" and b"IEND" not in data:
         # Pillow shows a PNG whose last rows are missing in the file without a word if zlib has an end.
         raise BadImage(TRUNCATED_IMAGE, "the PNG has no end")
+    if least_side is not None:
+        image.draft(image.mode, (least_side, least_side))
     try:
         image.load()
     except _PILLOW as error:
