@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 import click
 
 from jobs.session import Session
-from jobs.spelling import declared, flag_of
+from schemas.flags import PARSED, declared, flag_of, keys_of
 
 # Flags that change how a command speaks, not what it computes: fields of the session.
 MODES = {
@@ -55,9 +55,7 @@ def made(name: str) -> tuple[click.Option, ...]:
     if name in MODES:
         flag, text = MODES[name]
         return (_option(name, [flag], _speak, is_flag=True, help=text),)
-    if "." in name:
-        return (_of_setting(name),)
-    return tuple(_of_setting(key) for key in declared() if key.startswith(f"{name}."))
+    return tuple(_of_setting(key) for key in keys_of(name))
 
 
 def _of_setting(key: str) -> click.Option:
@@ -101,28 +99,3 @@ def _speak(session: Session, name: str, value: bool) -> None:
 def _override(session: Session, key: str, value: Any) -> None:
     if value is not None and value != ():
         session.overrides[key] = PARSED[key](value) if key in PARSED else value
-
-
-def pairs(values: Sequence[str]) -> dict[str, str]:
-    """`KEY=VALUE` as a dict."""
-    wrong = [value for value in values if "=" not in value]
-    if wrong:
-        raise click.BadParameter(f"{wrong[0]!r} is no KEY=VALUE")
-    return dict(value.split("=", 1) for value in values)
-
-
-def heads(values: Sequence[str]) -> dict[str, dict[str, str]]:
-    """`NAME=FILE` and `NAME@text=FILE` as the tables of [score.heads].
-
-    >>> heads(["nsfw=a.safetensors", "toxic@text=b.safetensors"])
-    {'nsfw': {'path': 'a.safetensors', 'on': 'image'}, 'toxic': {'path': 'b.safetensors', 'on': 'text'}}
-    """
-    found = {}
-    for name, path in pairs(values).items():
-        name, _, on = name.partition("@")
-        found[name] = {"path": path, "on": on or "image"}
-    return found
-
-
-# Settings that are tables, and what makes one of the values of a flag that repeats.
-PARSED: dict[str, Callable[[Any], object]] = {"run.spark_conf": pairs, "score.heads": heads}

@@ -1,30 +1,12 @@
-"""Which flag sets which setting of curate.toml, and how settings are spelled as flags."""
+"""How settings are spelled as flags."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
-
-@cache
-def declared() -> dict[str, Any]:
-    """Every setting that has a flag, as pydantic's field, by dotted key in the order of curate.toml."""
-    from schemas.config import Config
-
-    return {
-        f"{section}.{name}": field
-        for section, part in Config.model_fields.items()
-        for name, field in getattr(part.annotation, "model_fields", {}).items()
-        if field.json_schema_extra
-    }
-
-
-def flag_of(key: str) -> tuple[str, str | None]:
-    """The flag of a setting, and what it takes: `--eps E` as ("--eps", "E")."""
-    flag, _, metavar = declared()[key].json_schema_extra["flag"].partition(" ")
-    return flag, metavar or None
+from schemas.flags import flag_of
 
 
 def spelled(overrides: Mapping[str, Any]) -> str:

@@ -23,8 +23,8 @@ from curation.commands.plan import history
 from curation.generate.pool import write_pool
 from curation.steps.chain import STAGES
 from jobs.cli import cli
-from jobs.spelling import declared, flag_of
 from schemas.config import Config
+from schemas.flags import declared, flag_of
 from schemas.stages import STEPS
 from scorers.taxonomy import CAPABILITY_COLUMNS, STYLE_COLUMNS
 

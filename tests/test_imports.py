@@ -46,8 +46,8 @@ LATE = {
     "jobs/commands/writing.py": {"curation.commands.convert", "schemas.settings"},
     "jobs/commands/validate.py": {"curation.commands.validate", "schemas.settings"},
     "jobs/commands/looking.py": {"curation.workspace"},
-    "jobs/session.py": {"curation.workspace", "jobs.spark"},
-    "jobs/spelling.py": {"schemas.config"},
+    "jobs/session.py": {"curation.storage.files", "curation.workspace", "jobs.spark"},
+    "schemas/flags.py": {"schemas.config"},
     "jobs/submission.py": {"curation.storage.files", "curation.workspace", "schemas.config"},
 }
 SAMPLE, BUDGET = "A sample from reader to export", "`--budget` from the command line to the sampler"

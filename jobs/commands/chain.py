@@ -6,8 +6,9 @@ import click
 
 from jobs import show
 from jobs.flags import command
-from jobs.options import CLUSTER, EMBED, INGEST, PRUNE, RUNNING, SCORE, SELECT, SPEAKING, UNTIL
+from jobs.options import RUNNING, SPEAKING, UNTIL
 from jobs.session import Session
+from schemas.flags import TAKES
 
 
 @command(*SPEAKING)
@@ -77,7 +78,7 @@ def init(
     session.show(found, show.initialised)
 
 
-@command(*INGEST, *RUNNING)
+@command(*TAKES["ingest"], *RUNNING)
 @click.pass_obj
 def ingest(session: Session) -> None:
     """Read and check every record and image.
@@ -92,7 +93,7 @@ def ingest(session: Session) -> None:
     session.run("ingest")
 
 
-@command(*EMBED, *RUNNING)
+@command(*TAKES["embed"], *RUNNING)
 @click.pass_obj
 def embed(session: Session) -> None:
     """Embed each distinct image and text once.
@@ -105,7 +106,7 @@ def embed(session: Session) -> None:
     session.run("embed")
 
 
-@command(*SCORE, *RUNNING)
+@command(*TAKES["score"], *RUNNING)
 @click.pass_obj
 def score(session: Session) -> None:
     """Score alignment, hygiene and synthetic quality.
@@ -120,7 +121,7 @@ def score(session: Session) -> None:
     session.run("score")
 
 
-@command(*CLUSTER, *RUNNING)
+@command(*TAKES["cluster"], *RUNNING)
 @click.pass_obj
 def cluster(session: Session) -> None:
     """Group the samples into skill clusters.
@@ -133,7 +134,7 @@ def cluster(session: Session) -> None:
     session.run("cluster")
 
 
-@command(*PRUNE, *RUNNING)
+@command(*TAKES["prune"], *RUNNING)
 @click.pass_obj
 def prune(session: Session) -> None:
     """Find exact and near-duplicates.
@@ -148,7 +149,7 @@ def prune(session: Session) -> None:
     session.run("prune")
 
 
-@command(*SELECT, *RUNNING)
+@command(*TAKES["select"], *RUNNING)
 @click.pass_obj
 def select(session: Session) -> None:
     """Choose a subset of exactly the budget.
@@ -164,7 +165,7 @@ def select(session: Session) -> None:
     session.run("select")
 
 
-@command(*SELECT, *RUNNING)
+@command(*TAKES["run"], *RUNNING)
 @UNTIL
 @click.pass_obj
 def run(session: Session, until: str) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 import click
 
 from jobs.flags import command
-from jobs.options import RESOURCES, SELECT, SPEAKING
+from jobs.options import SPEAKING
 from jobs.session import Session
 from jobs.text import line, table
+from schemas.flags import TAKES
 
 
-@command(*SELECT, *RESOURCES, *SPEAKING)
+@command(*TAKES["compare"], *SPEAKING)
 @click.argument("names", nargs=-1, metavar="[A B...]")
 @click.option(
     "--random",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from jobs.flags import command
-from jobs.options import CLUSTER, EMBED, RESOURCES, RUNNING, SPEAKING
+from jobs.options import RUNNING, SPEAKING
 from jobs.session import Session
 from jobs.show_labels import labelled, requests, trained
+from schemas.flags import TAKES
 
 
-@command(*CLUSTER, *RUNNING)
+@command(*TAKES["annotate"], *RUNNING)
 @click.option(
     "--sample", "n", required=True, type=click.IntRange(min=1), metavar="N", help="How many samples to label."
 )
@@ -34,7 +35,7 @@ def annotate(session: Session, n: int, out: str | None) -> None:
         session.show(session.workspace().annotate(n, out), labelled)
 
 
-@command(*EMBED, *RESOURCES, *SPEAKING, name="train-scorer")
+@command(*TAKES["train-scorer"], *SPEAKING, name="train-scorer")
 @click.option(
     "--labels", metavar="FILE", help="Parquet or JSONL with uid or id and cap_* or style_* columns."
 )

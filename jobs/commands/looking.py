@@ -6,14 +6,15 @@ import click
 
 from jobs import show, show_clusters
 from jobs.flags import command
-from jobs.options import CLUSTER, DECONTAMINATE, EMBED, RESOURCES, SELECT, SPEAKING
+from jobs.options import SPEAKING
 from jobs.session import Session
 from jobs.show_filters import measured
 from jobs.show_leaks import leaks
 from schemas.errors import WorkspaceError
+from schemas.flags import TAKES
 
 
-@command(*SELECT, *SPEAKING)
+@command(*TAKES["status"], *SPEAKING)
 @click.option("--errors", is_flag=True, help="List the records in quarantine instead.")
 @click.option("--filters", is_flag=True, help="List the groups that alignment was measured in instead.")
 @click.option(
@@ -113,7 +114,7 @@ def models(session: Session, pattern: str) -> None:
     session.show(Workspace.models(pattern), show.models)
 
 
-@command(*CLUSTER, *RESOURCES, *SPEAKING)
+@command(*TAKES["clusters"], *SPEAKING)
 @click.option("--quality", is_flag=True, help="Also WSS, silhouette and stability: three more fits.")
 @click.option(
     "--against", multiple=True, metavar="COLUMN", help="Purity and ARI against a column, as source; repeats."
@@ -143,7 +144,7 @@ def clusters(session: Session, against: tuple[str, ...], limit: int, *, quality:
     session.show(found, show_clusters.clusters)
 
 
-@command(*DECONTAMINATE, *EMBED, *RESOURCES, *SPEAKING)
+@command(*TAKES["decontaminate"], *SPEAKING)
 @click.option(
     "--limit", default=20, show_default=True, type=click.IntRange(min=0), help="How many pairs to list."
 )

@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from jobs.flags import command
-from jobs.options import RESOURCES, SELECT, SPEAKING
+from jobs.options import SPEAKING
 from jobs.session import Session
 from jobs.show_proof import mixed, proved
+from schemas.flags import TAKES
 
 
-@command(*SELECT, *RESOURCES, *SPEAKING)
+@command(*TAKES["proof"], *SPEAKING)
 @click.argument("strategies", nargs=-1, metavar="[STRATEGY[+MIX]]...")
 @click.option("--seeds", default=8, show_default=True, type=click.IntRange(min=2), help="Of each selection.")
 @click.option(
@@ -56,7 +57,7 @@ def proof(
     )
 
 
-@command(*SELECT, *RESOURCES, *SPEAKING)
+@command(*TAKES["mix"], *SPEAKING)
 @click.option(
     "--n", default=16, show_default=True, type=click.IntRange(min=3), help="Mixtures to begin with."
 )

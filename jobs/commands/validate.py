@@ -5,14 +5,16 @@ from __future__ import annotations
 import click
 
 from jobs.flags import command
+from jobs.options import SPEAKING
 from jobs.session import Session
 from jobs.show_validated import validated
 from schemas.errors import Unfit
+from schemas.flags import TAKES
 
 FIRST = 3
 
 
-@command("read", "images", "embed.model", "as_json", "quiet", "debug")
+@command(*TAKES["validate"], *SPEAKING)
 @click.argument("data")
 @click.option(
     "--format", "format_", default="auto", show_default=True, metavar="NAME", help="Format of DATA."

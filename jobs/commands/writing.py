@@ -8,8 +8,9 @@ import click
 
 from jobs import show
 from jobs.flags import command
-from jobs.options import RESOURCES, SELECT, SPEAKING
+from jobs.options import SPEAKING
 from jobs.session import Session
+from schemas.flags import TAKES
 
 IMAGES = click.option(
     "--images",
@@ -23,7 +24,7 @@ EXPORTS = (
 )
 
 
-@command(*SELECT, *RESOURCES, *SPEAKING)
+@command(*TAKES["export"], *SPEAKING)
 @click.option("--out", required=True, metavar="DIR", help="Where to write: a new folder, or a URL.")
 @click.option("--format", "format_", default="hf", show_default=True, metavar="NAME", help=EXPORTS)
 @IMAGES
@@ -51,7 +52,7 @@ def export(session: Session, /, out: str, format_: str, **asked: Any) -> None:
     session.show(found, show.exported)
 
 
-@command("images", "read", *SPEAKING)
+@command(*TAKES["convert"], *SPEAKING)
 @click.argument("data")
 @click.argument("out")
 @click.option("--format", "format_", required=True, metavar="NAME", help=EXPORTS)
