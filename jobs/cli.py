@@ -12,8 +12,9 @@ import click
 
 from jobs.commands import COMMANDS
 from jobs.session import Session
-from jobs.spelling import flag_of
+from jobs.terminal import put_error
 from schemas.errors import CurateError
+from schemas.flags import flag_of
 
 INTERRUPTED = "stopped. Finished shards are kept; the same command continues where it stopped."
 
@@ -36,7 +37,7 @@ class Boundary(click.Group):
             sentence = _sentence(error)
             for key in ctx.ensure_object(Session).overrides:
                 sentence = sentence.replace(f"{key}:", f"{flag_of(key)[0]}:")
-            click.echo(f"curate: {sentence}", err=True)
+            put_error(f"curate: {sentence}")
             sys.exit(1)
         except KeyboardInterrupt:
             _show_traceback(ctx)
@@ -56,7 +57,8 @@ def _show_traceback(ctx: click.Context) -> None:
     if ctx.ensure_object(Session).debug:
         import traceback
 
-        click.echo(traceback.format_exc(), err=True, nl=False)
+        for line in traceback.format_exc().splitlines():
+            put_error(line)
 
 
 def main(step: str | None = None) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,10 +16,14 @@ from curation.progress import default
 from jobs.show import plan, result
 from jobs.show_losses import nothing_left
 from jobs.spelling import spelled
-from schemas.errors import NothingLeft
+from jobs.terminal import put
+from schemas.errors import NothingLeft, no_workspace
 from schemas.protocols import Progress
+from schemas.visible import in_json, visible
 
 if TYPE_CHECKING:
+    import logging
+
     from curation.workspace import Workspace
 
 
@@ -42,6 +48,12 @@ class Session:
         Raises:
             WorkspaceError: there is none.
         """
+        from curation.storage.files import CONFIG_FILE, URL
+
+        # Before the imports below, which take a second.
+        if not URL.match(self.folder) and not (Path(self.folder) / CONFIG_FILE).is_file():
+            raise no_workspace(Path(self.folder).resolve())
+
         from curation.workspace import Workspace
         from jobs.spark import spark_engine
 
@@ -53,7 +65,9 @@ class Session:
         """Warnings to stderr; with --debug everything that curate itself says."""
         import logging
 
-        logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+        handler = logging.StreamHandler()
+        handler.addFilter(_visible)
+        logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", handlers=[handler])
         for name in ("schemas", "scorers", "clustering", "curation", "jobs"):
             logging.getLogger(name).setLevel(logging.DEBUG if self.debug else logging.WARNING)
 
@@ -77,6 +91,16 @@ class Session:
     def show(self, tree: dict[str, Any], text: Callable[[dict[str, Any]], Iterable[str]]) -> None:
         """Print `tree` as one JSON object, or the lines that `text` makes of it."""
         if self.as_json:
-            click.echo(json.dumps(tree, ensure_ascii=False, default=str))
+            click.echo(in_json(json.dumps(tree, ensure_ascii=not _speaks_unicode(), default=str)))
         else:
-            click.echo("\n".join(text(tree)))
+            put(text(tree))
+
+
+def _visible(record: logging.LogRecord) -> bool:
+    """Make a message hold nothing that a terminal would obey."""
+    record.msg, record.args = visible(record.getMessage()), None
+    return True
+
+
+def _speaks_unicode() -> bool:
+    return (sys.stdout.encoding or "utf-8").lower().startswith("utf")

@@ -7,6 +7,7 @@ from typing import Any
 
 from jobs.text import line, table
 
+SPARE = (7, 6, 3, 2, 8)  # columns, those that say least by themselves first
 BAR = 30  # characters of the longest bar of the curve
 
 
@@ -17,7 +18,8 @@ def clusters(found: dict[str, Any]) -> Iterator[str]:
     shown = [place for place, name in enumerate(head) if scored or name not in ("capability", "style")]
     rows = [_row(cluster) for cluster in found["clusters"]]
     cells = [[row[place] for place in shown] for row in rows]
-    yield from table([head[place] for place in shown], cells, right=(0, 1, 2, 3))
+    spare = [shown.index(place) for place in SPARE if place in shown]
+    yield from table([head[place] for place in shown], cells, right=(0, 1, 2, 3), spare=spare)
     yield ""
     yield line(
         "clusters", f"{found['n_clusters']:,} of {found['n_samples']:,} samples, by {found['vectors']}"

@@ -32,6 +32,14 @@ class WorkspaceError(CurateError):
     """There is no workspace here, or it is damaged."""
 
 
+def no_workspace(where: object) -> WorkspaceError:
+    """The error of a folder without curate.toml."""
+    return WorkspaceError(
+        f"there is no curate.toml in {where}; start with `curate init DATA --images DIR`, "
+        "or change to the folder where you did"
+    )
+
+
 class WorkspaceLocked(WorkspaceError):
     """Another process writes to this workspace."""
 

@@ -28,7 +28,7 @@ from curation.storage.files import CONFIG_FILE, FOLDER, Location, Remote, locate
 from curation.storage.lock import locked
 from curation.storage.store import Store
 from schemas.config import Config, load, parse_bytes
-from schemas.errors import ConfigError, ReadError, TooManyErrors, WorkspaceError
+from schemas.errors import ConfigError, ReadError, TooManyErrors, no_workspace
 from schemas.protocols import Progress
 from schemas.stages import STEPS, Stage
 
@@ -58,10 +58,7 @@ class Pipeline:
         self.path = path = locate(self.path)
         if not (path / CONFIG_FILE).exists():
             where = path if isinstance(path, Remote) else path.resolve()
-            raise WorkspaceError(
-                f"there is no {CONFIG_FILE} in {where}; start with `curate init DATA --images DIR`, "
-                "or change to the folder where you did"
-            )
+            raise no_workspace(where)
 
     @property
     def base(self) -> Location:
