@@ -1,4 +1,4 @@
-"""Write docs/cli.md from `--help` and the tables of docs/data-model.md from the catalog; --check compares."""
+"""Write docs/cli.md from `--help`, docs/api.md and the tables of docs/data-model.md; --check compares."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import click
 import pyarrow as pa
 
 from curation.catalog import SCORES, TABLES, WHOLE_POOL, Table
+from curation.selectors import SELECTORS
 from jobs.cli import cli
 
 DOCS = Path(__file__).parent
@@ -23,6 +24,42 @@ Written by `make docs` from the commands' own `--help`; do not edit. Flags win o
 """
 WIDTH = 100
 NEITHER = "\N{EN DASH}"
+# The page of the Python API: mkdocstrings puts docstrings in place of the lines that begin with `:::`.
+API = """\
+# Python
+
+Written by `make docs`; do not edit. A `Workspace` is what the command line works on: every command is a method that
+returns plain data, as `--json` prints it. Settings go by dotted name: `Workspace("work", {"embed.model": "builtin"})`.
+
+## The workspace
+
+::: curation.workspace.Workspace
+    options:
+      inherited_members: [run, with_settings]
+
+## Without a workspace
+
+::: curation.trainers.check
+
+::: curation.generate.pool.write_pool
+
+## Errors
+
+::: schemas.errors
+
+## What can be added
+
+Each is a Protocol; [contributing](../CONTRIBUTING.md) says how to add one, here or in a package of your own.
+
+::: schemas.protocols
+
+::: schemas.columns.figure
+
+## Selectors
+
+A selector is a pure function of a table of candidates, a number and a seed. Formulas are in
+[concepts](concepts/index.md).
+"""
 
 
 def command_line() -> str:
@@ -37,6 +74,16 @@ def _section(title: str, command: click.Command, name: str | None) -> str:
     context = click.Context(command, info_name=name or "curate", parent=parent, terminal_width=WIDTH)
     context.help_option_names = ["-h", "--help"]
     return f"## {title}\n\n```text\n{command.get_help(context)}\n```\n"
+
+
+def api() -> str:
+    """The text of docs/api.md."""
+    return API + "".join(f"\n### {name}\n\n{_class(parse.__self__)}" for name, parse in SELECTORS.items())
+
+
+def _class(kind: type) -> str:
+    options = "    options: {show_root_heading: false, show_root_toc_entry: false, members: false}"
+    return f"::: {kind.__module__}.{kind.__name__}\n{options}\n"
 
 
 def data_model() -> str:
@@ -83,7 +130,8 @@ def _whole_pool() -> Iterator[str]:
 def main(arguments: list[str]) -> int:
     """Write the pages, or compare them."""
     stale = 0
-    for name, text in {"cli.md": command_line(), "data-model.md": data_model()}.items():
+    written = {"cli.md": command_line(), "api.md": api(), "data-model.md": data_model()}
+    for name, text in written.items():
         page = DOCS / name
         held = page.read_text(encoding="utf-8") if page.exists() else ""
         if "--check" not in arguments:
