@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
@@ -40,6 +41,7 @@ TAKES: dict[str, tuple[str, ...]] = {
     "compare": (*SELECT, *RESOURCES),
     "proof": (*SELECT, *RESOURCES),
     "mix": (*SELECT, *RESOURCES),
+    "search": ("embed.model", "run.device"),
     "decontaminate": (*DECONTAMINATE, *EMBED, *RESOURCES),
     "annotate": (*CLUSTER, *RESOURCES),
     "train-scorer": (*EMBED, *RESOURCES),
@@ -121,7 +123,7 @@ def _unknown(command: str, name: str, known: Sequence[str]) -> str:
     sentence = f"{method}() has no keyword {name!r}"
     # As curate.toml calls it.
     alike = [keyword_of(key) for key in declared() if key.rpartition(".")[2] == name]
-    alike = [other for other in alike if other in known] or get_close_matches(name, known, 3)
+    alike = [other for other in alike if other in known] or get_close_matches(name, known, 2, 0.7)
     if alike:
         return f"{sentence}; did you mean {' or '.join(alike)}?"
     takers = [other for other in TAKES if name in keywords(other)]
@@ -132,12 +134,24 @@ def _unknown(command: str, name: str, known: Sequence[str]) -> str:
 
 def _plain(key: str, value: Any) -> Any:
     """A value as curate.toml would hold it."""
-    kind = get_origin(declared()[key].annotation)
     if key in PARSED:
         return PARSED[key](value)
-    if kind is tuple and isinstance(value, str):
-        return (value,)
-    return tuple(value) if isinstance(value, list) else value
+    if get_origin(declared()[key].annotation) is tuple:
+        return tuple(map(_spelled, several(value)))
+    return _spelled(value)
+
+
+def _spelled(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def several(value: Any) -> tuple[Any, ...]:
+    """What stands where several may: one text or path is one of them, and is never read letter by letter.
+
+    >>> several("img"), several(["a", "b"])
+    (('img',), ('a', 'b'))
+    """
+    return (value,) if isinstance(value, str | bytes | os.PathLike) else tuple(value)
 
 
 def pairs(values: Sequence[str] | Mapping[str, str] | str) -> dict[str, str]:
