@@ -28,12 +28,12 @@ from benchmarks.report import SHARED
 
 FOLDER = Path(__file__).parent
 TIMINGS = (
-    "chain", "embed", "endpoint", "gradients", "grounding", "ingest", "kmeans", "neardup", "peers", "select",
+    "chain", "embed", "endpoint", "gradients", "grounding", "ingest", "kmeans", "neardup", "peers", "search", "select",
     "spark",
 )  # fmt: skip
 ACCURACY = ("capability", "clusters", "copies", "defects", "duplicates", "models", "ocr", "scorers")
 NAMES = (*TIMINGS, *ACCURACY)
-WITHOUT_DATA = {"chain", "embed", "endpoint", "ingest", "kmeans", "neardup", "select"}
+WITHOUT_DATA = {"chain", "embed", "endpoint", "ingest", "kmeans", "neardup", "search", "select"}
 """These need no internal test data."""
 
 

@@ -33,7 +33,7 @@ def explain(workspace: Pipeline, ident: str) -> dict[str, Any]:
     """
     store = workspace.store
     store.demand_ingested()
-    places = _find(store, ident.strip())
+    places = find_records(store, ident.strip())
     matches = [_explained(store, shard, row, start + row) for shard, start, row in places]
     against = workspace.config.decontaminate.against
     for match in matches:
@@ -41,7 +41,7 @@ def explain(workspace: Pipeline, ident: str) -> dict[str, Any]:
     return {"ident": ident, "n_matches": len(places), "matches": matches}
 
 
-def _find(store: Store, ident: str) -> list[tuple[int, int, int]]:
+def find_records(store: Store, ident: str) -> list[tuple[int, int, int]]:
     """(shard, position in the pool of its first row, row) of each record that `ident` names."""
     by_id: list[tuple[int, int, int]] = []
     by_uid: dict[str, tuple[int, int, int]] = {}

@@ -7,6 +7,7 @@ import hashlib
 import numpy as np
 
 from curation.catalog import ON_REQUEST, all_tables, current_tables
+from curation.search.index import stale
 from curation.storage.files import Location, Remote, each, walk
 from curation.storage.ids import words
 from curation.storage.store import Store
@@ -64,7 +65,7 @@ def _verify_uids(store: Store) -> list[str]:
 
 
 def collect_garbage(store: Store) -> tuple[int, int]:
-    """Remove shards, ledger entries and partial files that no manifest refers to: (files, bytes) removed.
+    """Remove shards, ledger entries, partial files and indexes that no manifest refers to: (files, bytes) removed.
 
     The caller holds the lock: what a run is just writing looks like garbage.
     """
@@ -77,7 +78,7 @@ def collect_garbage(store: Store) -> tuple[int, int]:
             checksum = path.name.partition(".")[0].rpartition("-")[2]
             if path.name.startswith(".") or checksum not in kept.get(path.parent.name, set()):
                 garbage.append((path, size))
-    garbage += walk(store.root / "tmp")
+    garbage += walk(store.root / "tmp") + stale(store)
     for _ in each(_remove, [path for path, _ in garbage], remote=isinstance(store.root, Remote)):
         pass
     return len(garbage), sum(size for _, size in garbage)

@@ -6,12 +6,13 @@ from jobs.commands.elsewhere import submit
 from jobs.commands.labels import annotate, train_scorer
 from jobs.commands.looking import clusters, decontaminate, explain, gc, groups, models, status, verify
 from jobs.commands.proof import mix, proof
+from jobs.commands.searching import search
 from jobs.commands.validate import validate
 from jobs.commands.writing import convert, export, table
 
 COMMANDS = (
     demo, init, ingest, embed, score, cluster, prune, select, export, run,
-    status, verify, gc, explain, groups, clusters, compare, proof, mix, table, models,
+    status, verify, gc, explain, search, groups, clusters, compare, proof, mix, table, models,
     convert, validate, decontaminate, annotate, train_scorer,
     submit,
 )  # fmt: skip
