@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from curation.progress import duration
 from jobs.show_filters import decides, evidence, evidence_of_eps, told_apart
@@ -24,12 +24,20 @@ def result(counts: Tree, curate: str = "curate", flags: str = "") -> Iterator[st
     if counts["retried"]:
         tables = ", ".join(f"{n:,} of {name}" for name, n in counts["retried"].items())
         yield line("retried", f"tasks that failed: {tables}; no shard was lost")
+    ways = []
     if counts.get("n_selected"):
-        yield line("next", f"{curate} export --format hf --out subset")
+        ways.append(f"{curate} export --format hf --out subset")
     elif "n_selected" not in counts and counts.get("n_candidates"):
-        yield line("next", f"{curate} select --budget 30% {flags}".rstrip())
+        ways.append(f"{curate} select --budget 30% {flags}".rstrip())
     if counts["n_quarantined"]:
-        yield line("", f"{curate} status --errors")
+        ways.append(f"{curate} status --errors")
+    yield from _labelled("next", ways)
+
+
+def _labelled(label: str, texts: Sequence[str]) -> Iterator[str]:
+    """The label before the first of the texts."""
+    for number, text in enumerate(texts):
+        yield line("" if number else label, text)
 
 
 def _counts(counts: Tree) -> Iterator[str]:

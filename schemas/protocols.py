@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -244,8 +244,20 @@ class Bar(Protocol):
     def advance(self, n: int) -> None: ...
 
 
+class Ahead(NamedTuple):
+    """A stage that has something to do, the step it belongs to, and the seconds that it may take."""
+
+    name: str
+    step: str
+    seconds: float
+
+
 class Progress(Protocol):
     """Where a run says what it is doing."""
+
+    def course(self, ahead: Callable[[], Sequence[Ahead]]) -> AbstractContextManager[None]:
+        """What is done inside goes through the stages that `ahead` lists; asked at the first bar, if any."""
+        ...
 
     def bar(self, title: str, total: int, unit: str) -> AbstractContextManager[Bar]: ...
 

@@ -19,8 +19,8 @@ import pytest
 from click.testing import CliRunner, Result
 from pydantic import BaseModel
 
-from curation.commands.plan import history
 from curation.generate.pool import write_pool
+from curation.pipeline.rates import history
 from curation.steps.chain import STAGES
 from jobs.cli import cli
 from schemas.config import Config

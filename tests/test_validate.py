@@ -18,10 +18,10 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from curation.commands import validate_images
-from curation.commands.plan import RATES
 from curation.commands.validate import validate
 from curation.commands.validate_estimate import INGEST, TABLES
 from curation.commands.validate_images import Pictures
+from curation.pipeline.rates import RATES
 from curation.progress import Silent
 from curation.workspace import Workspace
 from jobs.cli import cli

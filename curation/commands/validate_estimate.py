@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from curation.commands.plan import BUILTIN_RATES, LARGE_RATES, OTHER_RATE, RATES
+from curation.pipeline.rates import BUILTIN_RATES, LARGE_RATES, OTHER_RATE, RATES
 from schemas.config import Config
 
 # The tables of each step without flags, as `curate select --dry-run` lists them.

@@ -18,10 +18,11 @@ from curation.models.resolve import resolve_model
 from curation.models.resolved import Model
 from curation.pipeline.config_file import write_config
 from curation.pipeline.counts import counts
+from curation.pipeline.rates import expected
 from curation.pipeline.remembered import remember
 from curation.progress import Silent
 from curation.readers.sources import find_spans, resolved
-from curation.steps.chain import chain, may_score
+from curation.steps.chain import chain, may_score, step_of
 from curation.steps.context import Context
 from curation.steps.decontaminate.stages import BENCHMARKS, benchmark_paths, needed
 from curation.storage.files import CONFIG_FILE, FOLDER, Location, Remote, locate
@@ -29,7 +30,7 @@ from curation.storage.lock import locked
 from curation.storage.store import Store
 from schemas.config import Config, load, parse_bytes
 from schemas.errors import ConfigError, ReadError, TooManyErrors, no_workspace
-from schemas.protocols import Progress
+from schemas.protocols import Ahead, Progress
 from schemas.stages import STEPS, Stage
 
 Own = TypeVar("Own", bound="Pipeline")
@@ -135,10 +136,22 @@ class Pipeline:
         """Run what of the stages is missing, and return who did. The caller holds the lock."""
         planner = self.planner()
         try:
-            planner.run(stages)
+            with self.progress.course(lambda: self._ahead(planner, stages)):
+                planner.run(stages)
         finally:
             planner.engine.close()
         return planner
+
+    def _ahead(self, planner: Planner, stages: Sequence[Stage]) -> list[Ahead]:
+        """Those of the stages that have something to do."""
+        states = planner.states(stages)
+        n_samples = sum(found.value.span.n_records for found in planner.spans)
+        # Whose model the log is about is not asked: that may load one.
+        found = expected(states, self.store, self.config.embed.model, n_samples, same_model=True)
+        steps = {stage.name: step_of(stage) for stage in stages}
+        return [
+            Ahead(stage.stage, steps[stage.stage], stage.seconds) for stage in found if stage.state != "fresh"
+        ]
 
     def compute_benchmarks(self) -> None:
         """Read every benchmark that the settings name, and embed it where that is compared, if not yet done.

@@ -45,6 +45,12 @@ def chain(context: Context, until: str) -> list[Stage]:
     return stages
 
 
+def step_of(stage: Stage) -> str:
+    """The step whose folder the stage stands in; of one of another package, `score`."""
+    package, _, path = type(stage).__module__.partition(".steps.")
+    return path.partition(".")[0] if package == "curation" and path else "score"
+
+
 def looks_at_records(config: Config, until: str) -> bool:
     """Whether a run up to `until` is a prune without neighbours.
 
@@ -93,7 +99,7 @@ def _demand_columns(context: Context, until: str, stages: list[Stage]) -> None:
     written = {name for stage in scored for name in stage.writes.names}
     named = named_columns(context.config)
     if until == "select":
-        select = select_stage(context.config)
+        select = select_stage(context.config, store)
         named += select.columns
         demand_made(store, select.needs, made)
     demand_tables(store, [name for name in named if name not in written], made)
