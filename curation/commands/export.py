@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import platform
 import shutil
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from numpy.typing import NDArray
 
 from curation.executor.keys import keys_of
 from curation.pipeline.counts import counts
+from curation.pipeline.made_by import made_by, shown
 from curation.pipeline.pipeline import Pipeline
 from curation.pipeline.remembered import remembered, shareable
 from curation.readers.sources import image_roots, resolved
@@ -170,7 +169,7 @@ def _plan(
     workspace: Pipeline, selection: Manifest, asked: Asked, chosen: Writer, how: str, target: Location
 ) -> _Plan:
     store = workspace.store
-    config = _shown(shareable(remembered(store) or workspace.config))
+    config = shown(shareable(remembered(store) or workspace.config))
     config = config.override(settings(selection.stage["params"]))
     kept = store.read("selection", ["keep"])["keep"]
     n_images = pc.sum(store.read("checked", ["n_images"])["n_images"].filter(kept)).as_py() or 0
@@ -180,7 +179,7 @@ def _plan(
         config=config,
         counts=counts(store, config, "select"),
         n_images=n_images,
-        made_by=_made_by(store),
+        made_by=made_by(store),
         asked=asked,
         writer=chosen,
         how=how,
@@ -189,21 +188,6 @@ def _plan(
         target=target,
         tables=(store.manifest("samples").fingerprint, selection.fingerprint),
     )
-
-
-def _shown(config: Config) -> Config:
-    """Paths as curate.toml spells them, but of absolute ones the last part: they tell about this machine."""
-
-    def short(path: str) -> str:
-        return Path(path).name if Path(path).is_absolute() else path
-
-    datasets = {
-        name: dataset.model_copy(
-            update={"path": short(dataset.path), "images": tuple(short(folder) for folder in dataset.images)}
-        )
-        for name, dataset in config.datasets.items()
-    }
-    return config.model_copy(update={"datasets": datasets})
 
 
 def _write(workspace: Pipeline, plan: _Plan, folder: Path, shares: Mapping[str, float]) -> dict[str, Any]:
@@ -322,21 +306,6 @@ def _inputs(workspace: Pipeline) -> list[Path]:
     if isinstance(workspace.base, Path):
         given.append(".")
     return [resolved(workspace.base, path) for path in given if not is_url(path)]
-
-
-def _made_by(store: Store) -> dict[str, Any]:
-    """The stages with their parameters, the model, and versions of what reads and writes."""
-    stages = {}
-    for table in store.tables():
-        stages[table] = dict(store.manifest(table).stage)
-    model = stages.get("image_vectors", {}).get("params", {}).get("model", {})
-    own = packages_distributions().get("curation", [])
-    packages = ["datasets", "pillow", "pyarrow"]
-    versions = {"curate": version(own[0])} if own else {}
-    versions |= {"python": platform.python_version(), **{name: version(name) for name in packages}}
-    environment, identity = model.get("environment", {}), model.get("identity", {})
-    versions |= {name: value for name, value in environment.items() if name not in {**versions, **identity}}
-    return {"stages": stages, "model": model, "versions": versions}
 
 
 def _summary(plan: _Plan, written: dict[str, Any], size: int) -> bytes:

@@ -95,8 +95,8 @@ def _showing(pool: Pool, images: Ints) -> list[dict[str, Any]]:
     """The sample that each of these rows of `images` is first used by."""
     if not len(images):
         return []
-    sizes = [shard.rows for shard in pool.manifest("images").shards]
-    starts = np.cumsum([0, *(shard.rows for shard in pool.manifest("samples").shards)])
+    sizes = pool.manifest("images").sizes
+    starts = np.cumsum([0, *pool.manifest("samples").sizes])
     shards, rows = located(sizes, images)
     uses = gather(pool.paths("distinct_images"), shards, rows, ["sample_row", "position"])
     found = records(pool, starts[shards] + uses["sample_row"].to_numpy())

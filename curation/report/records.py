@@ -29,7 +29,7 @@ def records(pool: Pool, at: Ints | Sequence[int], chars: int = CHARS) -> list[di
     places = np.asarray(at, np.int64)
     if not len(places):
         return []
-    sizes = [shard.rows for shard in pool.manifest("samples").shards]
+    sizes = pool.manifest("samples").sizes
     found = gather(pool.paths("samples"), *located(sizes, places), COLUMNS).to_pylist()
     return [_shown(row, place, chars) for row, place in zip(found, places.tolist(), strict=True)]
 
@@ -67,3 +67,15 @@ def positions_of(pool: Pool, uids: pa.Array | pa.ChunkedArray) -> Ints:
     column = uids if isinstance(uids, pa.ChunkedArray) else pa.chunked_array([uids])
     found = positions(column, pool.read("samples", ["uid"])["uid"])
     return np.where(column.is_valid().to_numpy(), found, -1)
+
+
+def turns_of(pool: Pool, at: Ints | Sequence[int]) -> list[list[dict[str, str]]]:
+    """The whole turns of the samples at positions `at`."""
+    places = np.asarray(at, np.int64)
+    if not len(places):
+        return []
+    sizes = pool.manifest("samples").sizes
+    turns: list[list[dict[str, str]]] = gather(pool.paths("samples"), *located(sizes, places), ["turns"])[
+        "turns"
+    ].to_pylist()
+    return turns
