@@ -57,6 +57,7 @@ class Table:
 
 PLUGIN = "plugin_"  # how the names of the tables of other packages' scorers begin
 HEADS = "heads"  # its columns are named by curate.toml, so only the table says which there are
+OWN, ADDED = "own", "added"  # likewise by `curate scores --add`: a row a sample, and what was added, by uid
 CLUSTERED = pa.schema([pa.field("cluster", pa.int32()), pa.field("similarity", pa.float32())])
 HASHES = (
     "content_hash",
@@ -152,6 +153,11 @@ TABLES: dict[str, Table] = {table.name: table for table in (
     Table("plugin_NAME", "a sample",
           "what a scorer of another package writes ([plugin-example](plugin-example/README.md))",
           flag="--scorer NAME"),
+    Table(OWN, "a sample",
+          "the columns of `added`, null where it has no row for the sample",
+          columns=pa.schema([]), flag="curate scores --add"),
+    Table(ADDED, "a sample that you have figures of, by uid",
+          "columns of your own ([python.md](python.md))", flag="curate scores --add"),
     Table("labels", "a sample that `curate annotate` asked about, by uid",
           "the columns of `capability`", flag="curate annotate"),
     Table("gradients", "a sample",
@@ -264,6 +270,14 @@ def tables_for(columns: Sequence[str]) -> tuple[str, ...]:
     )
 
 
+def own_columns(pool: Pool) -> dict[str, str]:
+    """The columns that `curate scores --add` brought, and the table that they are read from."""
+    manifest = pool.find(ADDED)
+    if manifest is None or not manifest.shards:
+        return {}
+    return {name: OWN for name in pool.schema(ADDED).names if name != "uid"}
+
+
 def demand_tables(pool: Pool, columns: Sequence[str], made: Sequence[str]) -> None:
     """Refuse to choose by a column of a table that is neither there nor `made` on the way.
 
@@ -272,11 +286,12 @@ def demand_tables(pool: Pool, columns: Sequence[str], made: Sequence[str]) -> No
     Raises:
         ConfigError: naming the column and the flag.
     """
-    unknown = [name for name in columns if name not in FIXED]
+    own = own_columns(pool)
+    unknown = [name for name in columns if name not in FIXED and name not in own]
     if unknown:
         there = sorted(FIXED & set(column_tables(pool)) - set(IDS))
         raise ConfigError(unknown_column(unknown[0], there or sorted(FIXED - set(IDS))))
-    for table in tables_for(columns):
+    for table in tables_for([name for name in columns if name not in own]):
         if table not in made and table not in current_tables(pool):
             raise ConfigError(
                 _not_computed(next(name for name in columns if name in ON_REQUEST[table].names))
@@ -301,7 +316,10 @@ def unknown_column(name: str, known: Sequence[str]) -> str:
     if alike:
         return f"samples have no column {name!r}; did you mean {' or '.join(alike[:3])}? ({more})"
     some = f"{', '.join(known[:12])}, … ({more})"
-    return f"samples have no column {name!r}, and no head writes one (--head NAME=FILE); there are {some}"
+    return (
+        f"samples have no column {name!r}, no head writes one (--head NAME=FILE), and none of your own is "
+        f"called so (curate scores --add FILE); there are {some}"
+    )
 
 
 def all_tables(pool: Pool) -> tuple[str, ...]:

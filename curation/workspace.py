@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from curation.commands import frames
 from curation.commands.annotate import annotate
@@ -21,6 +21,7 @@ from curation.commands.groups import groups
 from curation.commands.mix import mix
 from curation.commands.plan import estimate
 from curation.commands.proof import proof
+from curation.commands.search import By, Query, search
 from curation.commands.status import bad_records, status
 from curation.commands.tables import tables, write_table
 from curation.commands.train_scorer import train_scorer
@@ -29,31 +30,47 @@ from curation.models.catalogue import catalogue
 from curation.pipeline.config_file import write_config
 from curation.pipeline.pipeline import Pipeline
 from curation.progress import Silent
+from curation.readers.sources import parse_dataset
 from curation.storage.files import Location, locate
 from curation.storage.lock import locked
+from schemas.flags import overrides, several
+from schemas.keywords import (
+    ClusterKeywords,
+    DecontaminateKeywords,
+    EmbedKeywords,
+    IngestKeywords,
+    PickKeywords,
+    PruneKeywords,
+    ScoreKeywords,
+    SearchKeywords,
+    SelectKeywords,
+)
 from schemas.protocols import Progress
 
 if TYPE_CHECKING:
     import polars as pl
+
+EXPORTED = ("format", "images", "scores", "raw", "shuffle", "split", "license", "overwrite", "push")
 
 
 class Workspace(Pipeline):
     """A pool and everything computed of it.
 
         ws = Workspace.init("work", {"mix": "mixture.json"}, images=["."], model="builtin")
-        ws.select(budget="30%")
+        ws.select(budget="30%", strategy="mmssr", where=["n_tokens < 4096"])
         ws.export("subset", format="hf")
 
-    What it is made with stands at `Pipeline`.
+    Every flag of a command is a keyword of its method, spelled with `_` for `-`, and holds for that call.
+    What the workspace is made with stands at `Pipeline`.
     """
 
     @classmethod
     def init(
         cls,
         path: Location | str,
-        datasets: Mapping[str, str | Path],
+        datasets: Mapping[str, str | Path] | str | Path,
         *,
-        images: Sequence[str | Path] = (),
+        images: str | Path | Sequence[str | Path] = (),
         model: str | None = None,
         format: str = "auto",
         image_key: str | None = None,
@@ -62,14 +79,26 @@ class Workspace(Pipeline):
     ) -> Workspace:
         """Write curate.toml, or add the datasets to the one that is there, and open the workspace.
 
+        Args:
+            path: the folder of the workspace, or a URL.
+            datasets: paths by name, or one path, which is called as its file.
+            images: folders where the records' image paths start.
+            model: the encoder, to stand in curate.toml.
+            format: of the data, where it is not to be found out.
+            image_key: what the data calls its images.
+            text_key: what it calls its captions.
+            progress: where to say what is going on; nothing by default.
+
         Raises:
             ConfigError: a name is taken, or a path does not exist.
             ReadError: there is no such format.
         """
+        if not isinstance(datasets, Mapping):
+            datasets = dict([parse_dataset(str(datasets), set())])
         write_config(
             locate(path),
             datasets,
-            images=images,
+            images=several(images),
             model=model,
             format=format,
             image_key=image_key,
@@ -77,54 +106,97 @@ class Workspace(Pipeline):
         )
         return cls(path, progress=progress or Silent())
 
-    def ingest(self) -> dict[str, Any]:
+    def asked(self, command: str, settings: Mapping[str, Any], others: Sequence[str] = ()) -> Workspace:
+        """The workspace as keywords of a command ask for it; this one stays as it is.
+
+        Raises:
+            TypeError: the command has no such flag.
+            ConfigError: a value is not allowed.
+        """
+        given = overrides(command, settings, others)
+        return self.with_settings(given) if given else self
+
+    def ingest(self, **settings: Unpack[IngestKeywords]) -> dict[str, Any]:
         """Read, check and hash every record and image."""
-        return self.run("ingest")
+        return self.asked("ingest", settings).run("ingest")
 
-    def embed(self) -> dict[str, Any]:
+    def embed(self, **settings: Unpack[EmbedKeywords]) -> dict[str, Any]:
         """Embed each distinct image and text chunk."""
-        return self.run("embed")
+        return self.asked("embed", settings).run("embed")
 
-    def score(self) -> dict[str, Any]:
+    def score(self, **settings: Unpack[ScoreKeywords]) -> dict[str, Any]:
         """Score alignment, hygiene, synthetic quality and capabilities."""
-        return self.run("score")
+        return self.asked("score", settings).run("score")
 
-    def cluster(self) -> dict[str, Any]:
+    def cluster(self, **settings: Unpack[ClusterKeywords]) -> dict[str, Any]:
         """Group the samples into pseudo-skills."""
-        return self.run("cluster")
+        return self.asked("cluster", settings).run("cluster")
 
-    def prune(self) -> dict[str, Any]:
+    def prune(self, **settings: Unpack[PruneKeywords]) -> dict[str, Any]:
         """Find exact and near-duplicates."""
-        return self.run("prune")
+        return self.asked("prune", settings).run("prune")
 
-    def select(self, budget: str | None = None, strategy: str | None = None) -> dict[str, Any]:
+    def select(
+        self,
+        budget: str | float | None = None,
+        strategy: str | None = None,
+        **settings: Unpack[PickKeywords],
+    ) -> dict[str, Any]:
         """Choose a subset of exactly the budget.
 
         Args:
             budget: `30%`, `0.3`, `200000` samples, `50Mtok`, `2GB` of images; else curate.toml's.
             strategy: a name of `curation.selectors.SELECTORS`, with its argument after a colon.
+            settings: among them `where`, `mix`, `must_keep`, `at_least`.
         """
-        return self.with_settings({"select.budget": budget, "select.strategy": strategy}).run("select")
+        asked = self.asked("select", {"budget": budget, "strategy": strategy, **settings})
+        return asked.run("select")
+
+    def run(self, until: str = "select", **settings: Unpack[SelectKeywords]) -> dict[str, Any]:
+        """Run whatever the step `until` still needs."""
+        return super(Workspace, self.asked("run", settings, ["until"])).run(until)
 
     def export(
-        self, out: Path | str, *, overwrite: bool = False, push: str | None = None, **asked: Any
+        self,
+        out: Path | str,
+        *,
+        format: str = "hf",
+        images: str | None = None,
+        scores: bool | None = None,
+        raw: bool = False,
+        shuffle: int | None = None,
+        split: str | None = None,
+        license: str | None = None,
+        overwrite: bool = False,
+        push: str | None = None,
+        **settings: Unpack[SelectKeywords],
     ) -> dict[str, Any]:
         """Write the selected samples to a folder: see `curation.commands.export`.
 
         Args:
             out: a new folder, or a URL.
+            format: a name of `curation.writers.WRITERS`.
+            images: link, copy, paths or bytes; by default what the format does first.
+            scores: whether the scores of samples leave with them; by default what the format does.
+            raw: records that were the format's own leave byte for byte, even if trainers crash on them.
+            shuffle: the seed of the order; by default that of the pool.
+            split: shares, as `train=0.98,val=0.02`.
+            license: as the Hub names it.
             overwrite: replace an earlier export.
             push: a dataset of the Hub that gets the folder as well.
-            asked: `format`, `images`, `scores`, `raw`, `shuffle`, `split`, `license` of `Asked`.
+            settings: of another selection than the last one.
         """
-        return export(self, out, Asked(**asked), overwrite=overwrite, push=push)
+        workspace = self.asked("export", settings, EXPORTED)
+        asked = Asked(format, images, scores, raw, shuffle, split, license)
+        return export(workspace, out, asked, overwrite=overwrite, push=push)
 
     def proof(
         self,
         *strategies: str,
         n_seeds: int = 8,
-        students: Sequence[str] = ("ridge",),
-        views: Sequence[str] = ("encoder",),
+        students: str | Sequence[str] = ("ridge",),
+        views: str | Sequence[str] = ("encoder",),
+        **settings: Unpack[SelectKeywords],
     ) -> dict[str, Any]:
         """Whether selections train better than chance: see `curation.commands.proof`.
 
@@ -133,19 +205,23 @@ class Workspace(Pipeline):
             n_seeds: of each selection.
             students: `ridge`, `mlp`.
             views: `encoder`, `plain`.
+            settings: `budget` and all else of a selection.
         """
-        return proof(self, strategies, n_seeds=n_seeds, students=students, views=views)
+        workspace = self.asked("proof", settings, ["n_seeds", "students", "views"])
+        return proof(workspace, strategies, n_seeds=n_seeds, students=several(students), views=several(views))
 
     def search_mix(
         self,
         *,
         n: int = 16,
         n_seeds: int = 8,
-        targets: Sequence[str] = (),
+        targets: str | Sequence[str] = (),
         out: Path | str | None = None,
+        **settings: Unpack[SelectKeywords],
     ) -> dict[str, Any]:
         """Shares of the sources that train best: see `curation.commands.mix`."""
-        return mix(self, n=n, n_seeds=n_seeds, targets=targets, out=out)
+        workspace = self.asked("mix", settings, ["n", "n_seeds", "targets", "out"])
+        return mix(workspace, n=n, n_seeds=n_seeds, targets=several(targets), out=out)
 
     def tables(self) -> dict[str, Any]:
         """Rows and columns of every table: see `curation.commands.tables`."""
@@ -155,38 +231,50 @@ class Workspace(Pipeline):
         """Write a table as Parquet or CSV: see `curation.commands.tables`."""
         return write_table(self.store, name, out)
 
-    def decontaminate(self, *against: str, tag: bool | None = None, limit: int = 20) -> dict[str, Any]:
+    def decontaminate(
+        self, *benchmarks: str | Path, limit: int = 20, **settings: Unpack[DecontaminateKeywords]
+    ) -> dict[str, Any]:
         """Find the samples that leak a benchmark: see `curation.commands.decontaminate`.
 
         Args:
-            against: `[NAME=]DATA` each, a dataset or a folder of images; else curate.toml's.
-            tag: leave the leaks among the candidates.
+            benchmarks: `[NAME=]DATA` each, a dataset or a folder of images; else those of `against` or of
+                curate.toml.
             limit: pairs that are listed at most.
+            settings: among them `tag`, which leaves the leaks among the candidates.
         """
-        asked = {"decontaminate.against": against or None, "decontaminate.tag": tag}
-        return decontaminate(self.with_settings(asked), limit=limit)
+        if benchmarks:
+            settings["against"] = (*benchmarks, *several(settings.get("against") or ()))
+        return decontaminate(self.asked("decontaminate", settings, ["limit"]), limit=limit)
 
-    def annotate(self, n: int, out: Path | str | None = None) -> dict[str, Any]:
+    def annotate(
+        self, n: int, out: Path | str | None = None, **settings: Unpack[ClusterKeywords]
+    ) -> dict[str, Any]:
         """Have a model behind an endpoint label a diverse sample: see `curation.commands.annotate`."""
-        return annotate(self, n, out)
+        return annotate(self.asked("annotate", settings, ["n", "out"]), n, out)
 
     def train_scorer(
-        self, labels: Path | str | None = None, out: Path | str | None = None, *, folds: int = 5
+        self,
+        labels: Path | str | None = None,
+        out: Path | str | None = None,
+        *,
+        folds: int = 5,
+        **settings: Unpack[EmbedKeywords],
     ) -> dict[str, Any]:
         """Fit a light scorer to labels: see `curation.commands.train_scorer`."""
-        return train_scorer(self, labels, out, folds=folds)
+        workspace = self.asked("train-scorer", settings, ["labels", "out", "folds"])
+        return train_scorer(workspace, labels, out, folds=folds)
 
-    def plan(self, until: str = "select") -> dict[str, Any]:
+    def plan(self, until: str = "select", **settings: Unpack[SelectKeywords]) -> dict[str, Any]:
         """What `run(until)` would compute, and an estimate of what it takes; computes nothing."""
-        return estimate(self, until)
+        return estimate(self.asked("run", settings, ["until"]), until)
 
-    def plan_annotate(self, n: int) -> dict[str, Any]:
+    def plan_annotate(self, n: int, **settings: Unpack[ClusterKeywords]) -> dict[str, Any]:
         """The requests that `annotate(n)` would send; sends none."""
-        return of_sample(self, n)
+        return of_sample(self.asked("annotate", settings, ["n"]), n)
 
-    def status(self) -> dict[str, Any]:
+    def status(self, **settings: Unpack[SelectKeywords]) -> dict[str, Any]:
         """How far each stage is, and its size on disk; computes nothing."""
-        return status(self)
+        return status(self.asked("status", settings))
 
     def errors(self, limit: int = 100) -> dict[str, Any]:
         """The first records in quarantine, and how many there are by code."""
@@ -208,19 +296,59 @@ class Workspace(Pipeline):
         """Everything known of the records called `ident`: see `curation.commands.explain`."""
         return explain(self, ident)
 
+    def search(
+        self,
+        text: str | None = None,
+        *,
+        image: Path | str | bytes | None = None,
+        like: str | None = None,
+        by: By | None = None,
+        n: int = 10,
+        where: str | Sequence[str] = (),
+        **settings: Unpack[SearchKeywords],
+    ) -> dict[str, Any]:
+        """The samples nearest to a text, a picture or a sample: see `curation.commands.search`.
+
+        Args:
+            text: words that the encoder reads.
+            image: a file, or the bytes of one.
+            like: the id of a sample, its uid, or the beginning of that.
+            by: compare what samples show, what they say, or the better of both.
+            n: how many at most.
+            where: conditions over columns.
+        """
+        workspace = self.asked("search", settings, ["image", "like", "by", "n", "where"])
+        return search(workspace, Query(text, image, like, by, n), several(where))
+
     def groups(self, limit: int = 20) -> dict[str, Any]:
         """The largest groups of duplicates: what stays of each, and what goes."""
         return groups(self, limit)
 
-    def clusters(self, *, quality: bool = False, against: Sequence[str] = ()) -> dict[str, Any]:
+    def clusters(
+        self,
+        *,
+        quality: bool = False,
+        against: str | Sequence[str] = (),
+        **settings: Unpack[ClusterKeywords],
+    ) -> dict[str, Any]:
         """What the skill clusters are about: see `curation.commands.clusters`."""
-        return clusters(self, quality=quality, against=against)
+        workspace = self.asked("clusters", settings, ["quality", "against"])
+        return clusters(workspace, quality=quality, against=several(against))
 
     def compare(
-        self, *names: str, n_random: int = 5, truth: Sequence[str] = (), out: Path | str | None = None
+        self,
+        *names: str,
+        n_random: int = 5,
+        truth: str | Path | Sequence[str | Path] = (),
+        out: Path | str | None = None,
+        **settings: Unpack[SelectKeywords],
     ) -> dict[str, Any]:
         """Selections side by side without training: see `curation.commands.compare`."""
-        return compare(self, names, n_random=n_random, truth=truth, out=None if out is None else Path(out))
+        workspace = self.asked("compare", settings, ["n_random", "truth", "out"])
+        files = [str(each) for each in several(truth)]
+        return compare(
+            workspace, names, n_random=n_random, truth=files, out=None if out is None else Path(out)
+        )
 
     def verify(self) -> dict[str, Any]:
         """Check every table: its `problems`, a sentence each. Reads every byte."""

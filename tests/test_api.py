@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import polars as pl
 import pytest
@@ -11,8 +14,23 @@ from polars.testing import assert_frame_equal
 
 from curation import Workspace
 from curation.generate.pool import write_pool
+from jobs.cli import cli
+from schemas.errors import ConfigError
+from schemas.flags import TAKES, keywords
 from scorers.taxonomy import CAPABILITY_COLUMNS
 
+ROOT = Path(__file__).parent.parent
+# Methods that are called otherwise than their command.
+METHODS = {"mix": "search_mix", "train-scorer": "train_scorer", "table": "write_table"}
+SPEAKING = {"json", "quiet", "debug", "dry_run"}
+# Of a command's own flags those that are no keyword of its method, and why.
+ELSEWHERE = {
+    "status": {"errors", "filters", "limit"},  # methods of their own, and what they take
+    "clusters": {"limit"},  # of what is printed
+    "init": {"data"},  # a dict of datasets
+    "proof": {"seeds"},  # n_seeds
+    "mix": {"seeds"},
+}
 # Shards of few rows, so that frames are put together of several.
 SETTINGS: dict[str, Any] = {"run.shard_rows": 32, "run.device": "cpu"}
 
@@ -87,3 +105,83 @@ def test_what_was_not_made_for_new_samples_is_null(tmp_path: Path) -> None:
     found = ws.scores().group_by("dataset").agg(pl.col("n_answer_words").count()).sort("dataset").collect()
     assert dict(found.iter_rows())["new"] == 0
     assert dict(found.iter_rows())["old"] > 12
+
+
+# --- keywords ----------------------------------------------------------------------------------------------
+
+
+def taken(method: Any) -> set[str]:
+    """The keywords of a method, those of its settings too."""
+    names = set(inspect.signature(method).parameters) - {"self", "progress"}
+    if "settings" not in names:
+        return names
+    (declared,) = get_args(get_type_hints(method)["settings"])
+    return (names - {"settings"}) | set(declared.__optional_keys__)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in cli.commands if hasattr(Workspace, METHODS.get(name, name))]
+)
+def test_every_flag_of_a_command_is_a_keyword_of_its_method(name: str) -> None:
+    flags = {(parameter.name or "").removesuffix("_") for parameter in cli.commands[name].params}
+    wanted = flags - SPEAKING - ELSEWHERE.get(name, set())
+    assert wanted - taken(getattr(Workspace, METHODS.get(name, name))) == set()
+    assert set(keywords(name) if name in TAKES else ()) <= flags
+
+
+def test_the_types_of_the_keywords_are_those_of_the_settings() -> None:
+    done = subprocess.run(
+        [sys.executable, "docs/keywords.py", "--check"],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("call", "meant"),
+    [
+        (lambda ws: ws.select(stratgy="random"), r"did you mean strategy\?"),
+        (lambda ws: ws.cluster(k=8), r"did you mean clusters\?"),
+        (lambda ws: ws.prune(to="80%"), r"did you mean prune_to\?"),
+        (lambda ws: ws.embed(where="n_tokens < 9"), r"select\(\) has it"),
+        (lambda ws: ws.export("out", fromat="llava"), r"did you mean format\?"),
+    ],
+)
+def test_an_unknown_keyword_is_refused_by_the_name_that_is_meant(
+    ws: Workspace, call: Any, meant: str
+) -> None:
+    with pytest.raises(TypeError, match=meant):
+        call(ws)
+
+
+def test_a_wrong_value_is_refused_by_its_keyword(ws: Workspace) -> None:
+    with pytest.raises(ConfigError, match="clusters: input should be 'auto' or 'root'"):
+        ws.cluster(clusters="many")  # type: ignore[arg-type]
+
+
+def test_keywords_do_what_the_flags_do(ws: Workspace) -> None:
+    middle = ws.samples().select(pl.col("n_tokens").median()).collect().item()
+    found = ws.select(budget=12, strategy="random", where=f"n_tokens < {middle}", seed=3)
+    assert found["n_selected"] == 12
+    assert found["filtered"][f"n_tokens < {middle}"] > 0
+    assert ws.samples().filter(pl.col("kept")).select(pl.col("n_tokens").max()).collect().item() < middle
+    assert "computed" in ws.select(budget="30%")
+
+
+def test_one_text_where_a_list_may_stand_is_one_of_them(ws: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "pool.json").write_text("[]")
+    made = Workspace.init(tmp_path / "work", tmp_path / "pool.json", images=str(tmp_path))
+    (dataset,) = made.config.datasets.values()
+    assert [Path(root).resolve() for root in dataset.images] == [tmp_path.resolve()]
+    asked = ws.asked("decontaminate", {"leak_level": "image", "against": tmp_path})
+    assert asked.config.decontaminate.levels == ("image",)
+    assert asked.config.decontaminate.against == (str(tmp_path),)
+    heads = ws.asked("score", {"head": {"nsfw": Path("a.safetensors"), "toxic@text": "b.safetensors"}})
+    assert {name: head.on for name, head in heads.config.score.heads.items()} == {
+        "nsfw": "image",
+        "toxic": "text",
+    }

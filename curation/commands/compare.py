@@ -138,7 +138,7 @@ def _chosen(workspace: Pipeline, pool: Pool, name: str) -> Subset:
     """What a strategy picks, with the filters, bounds and lists of the settings; nothing is stored."""
     selector(name)
     start = time.monotonic()
-    stage = select_stage(workspace.config.override({"select.strategy": name}))
+    stage = select_stage(workspace.config.override({"select.strategy": name}), workspace.store)
     demand_tables(workspace.store, stage.columns, ())
     table, _ = stage.table(pool)
     candidates = table.filter(table["reason"].is_null())

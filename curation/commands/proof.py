@@ -106,7 +106,7 @@ class Bench:
     def chosen(self, settings: Mapping[str, Any]) -> Ints:
         """The samples that are selected under further `settings`, of those that are not held out."""
         store = self.workspace.store
-        stage = select_stage(self.workspace.with_settings(settings).config)
+        stage = select_stage(self.workspace.with_settings(settings).config, store)
         table, _ = stage.table(store)
         here = ~_series(self.away)
         candidates = table.filter(table["reason"].is_null() & here)

@@ -19,6 +19,11 @@ def words(column: pa.Array | pa.ChunkedArray) -> NDArray[np.uint64]:
     return np.ascontiguousarray(rows[:, :16]).view("<u8").reshape(-1, 2)
 
 
+def sortable(uids: pa.Array | pa.ChunkedArray) -> NDArray[np.bytes_]:
+    """(n,) uids as values whose order is that of their bytes."""
+    return words(uids).view("S16")[:, 0]
+
+
 def first_equal(columns: Sequence[pa.Array | pa.ChunkedArray]) -> NDArray[np.int64]:
     """For each value of the concatenated columns the position of the first equal one (by 128 bits).
 

@@ -18,7 +18,7 @@ from clustering.kmeans import fit, root_k
 from clustering.knee import Curve, scan
 from curation.steps.cluster.source import ClusterVectors
 from curation.storage.files import each, is_url
-from curation.storage.ids import words
+from curation.storage.ids import sortable
 from curation.storage.rows import ShardRows, gather, vector_array, vectors
 from curation.storage.sampling import smallest
 from curation.storage.store import read_shard
@@ -68,7 +68,7 @@ def training(pool: Pool, source: ClusterVectors, limit: int, seed: int) -> Train
     paths = pool.paths(source.table)
     if not n:
         return Training(Rows.empty(0, source.dim), 0)
-    by_uid = np.argsort(_sortable(gather(paths, shards, places, ["uid"])["uid"]), kind="stable")
+    by_uid = np.argsort(sortable(gather(paths, shards, places, ["uid"])["uid"]), kind="stable")
     rank = np.empty(len(by_uid), np.int64)
     rank[by_uid] = np.arange(len(by_uid))
     rows = Rows.empty(len(rank), source.dim)
@@ -80,11 +80,6 @@ def training(pool: Pool, source: ClusterVectors, limit: int, seed: int) -> Train
     for own, found in zip(by_shard, each(read, by_shard, remote=is_url(paths[0])), strict=True):
         rows.put(rank[own], found)
     return Training(rows, n)
-
-
-def _sortable(uids: pa.ChunkedArray) -> NDArray[np.bytes_]:
-    """Uids as values whose order is that of their bytes."""
-    return np.ascontiguousarray(words(uids)).view("S16")[:, 0]
 
 
 @dataclass(frozen=True)
@@ -216,7 +211,7 @@ class BoundClusters:
         absent = table["centroid"].is_null().to_numpy()
         cluster = table["centroid"].fill_null(-1).to_numpy().copy()
         similarity = table["similarity"].fill_null(0).to_numpy()
-        cut(cluster, similarity, _sortable(table["uid"]), self.max_size, pool.manifest("centroids").rows)
+        cut(cluster, similarity, sortable(table["uid"]), self.max_size, pool.manifest("centroids").rows)
         for part in pool.manifest("nearest").slices:
             uid, cosine = (table[name][part].combine_chunks() for name in ("uid", "similarity"))
             columns = [uid, pa.array(cluster[part], mask=absent[part]), cosine]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from curation.catalog import ALWAYS, SCORES, tables_for
+from curation.catalog import ALWAYS, SCORES, own_columns, tables_for
 from curation.plugins import plugin_columns
 from curation.steps.cluster.stages import cluster_vectors
 from curation.steps.context import Context
@@ -17,6 +15,7 @@ from curation.steps.prune.pairs import EPS
 from curation.steps.prune.perceptual import LookAlikes
 from curation.steps.prune.similarity import IDENTITY, Likeness
 from curation.steps.prune.visits import Firsts, FitProbes, Visit
+from curation.storage.store import Store
 from schemas.budget import Budget
 from schemas.config import Config
 from schemas.errors import ConfigError
@@ -85,7 +84,7 @@ def prune_stages(context: Context) -> list[Stage]:
         most=settings.neighbours,
         floor=floor,
         seed=context.config.run.seed,
-        tables=_tables_of(settings.keep, context.config.score.plugins),
+        tables=_tables_of(settings.keep, context),
     )
     return [*stages, Prune(how)]
 
@@ -116,14 +115,17 @@ def _demand_sense(settings: Settings, *, of_images: bool) -> None:
         raise ConfigError(f"--prune-to keeps a number of samples or a share of them, not {settings.to}")
 
 
-def _tables_of(keep: str, scorers: Sequence[str]) -> tuple[str, ...]:
+def _tables_of(keep: str, context: Context) -> tuple[str, ...]:
     """The tables that a rule looks at, besides `checked`: no more, as each must be there first."""
     if keep in ("hard", "easy"):
         return ("clusters",)
     if not keep.startswith(BEST):
         return ()
     name = keep.removeprefix(BEST)
-    plugged = plugin_columns(scorers)
+    plugged = {
+        **own_columns(Store(context.root)),
+        **plugin_columns(context.config.score.plugins),
+    }
     if name in plugged:
         return (plugged[name],)
     held = tuple(table for table in (*ALWAYS, "clusters") if name in SCORES[table].names)

@@ -16,6 +16,7 @@ from curation.steps.score.grounding import Ground
 from curation.steps.score.heads import head_stages
 from curation.steps.score.hygiene import hygiene_stage
 from curation.steps.score.ocr import ReadImages
+from curation.steps.score.own import own_stages
 from curation.steps.score.phrases import GroundPhrases
 from curation.steps.score.synthetic import MineTexts, flag_stage, quality_stage
 from curation.steps.score.text_agreement import text_agreement_stages
@@ -36,5 +37,5 @@ def score_stages(context: Context) -> list[Stage]:
     if config.vlm.model:
         vlm = resolve_vlm(config.vlm, config.run.device)
         stages.append(Ground(asked, vlm, config.vlm.gamma, config.vlm.dominance))
-    stages += [*head_stages(context), *plugin_stages(config.score.plugins)]
+    stages += [*head_stages(context), *plugin_stages(config.score.plugins), *own_stages(context)]
     return [*stages, *capability_stages(context), *judgement_stages(context)]

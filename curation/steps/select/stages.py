@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from curation.catalog import ALWAYS, tables_for
+from curation.catalog import ALWAYS, own_columns, tables_for
 from curation.plugins import plugin_columns
 from curation.selectors.decision import wanted
 from curation.selectors.less import spec_with
@@ -13,14 +13,15 @@ from curation.steps.select.columns import derived
 from curation.steps.select.listed import listed
 from curation.steps.select.measured import MeasureFilters
 from curation.steps.select.select import Select
+from curation.storage.store import Store
 from schemas.config import Config
 from schemas.errors import BudgetError
-from schemas.stages import Stage
+from schemas.stages import Pool, Stage
 
 
 def select_stages(context: Context) -> list[Stage]:
     """The stage of `selection`, and before it what measures its filters."""
-    return [*filter_stages(context.config), select_stage(context.config)]
+    return [*filter_stages(context.config), select_stage(context.config, Store(context.root))]
 
 
 def filter_stages(config: Config) -> list[Stage]:
@@ -29,8 +30,8 @@ def filter_stages(config: Config) -> list[Stage]:
     return [MeasureFilters(settings.min_auc, settings.max_loss)] if settings.default_filters else []
 
 
-def select_stage(config: Config) -> Select:
-    """The stage that the settings ask for.
+def select_stage(config: Config, pool: Pool) -> Select:
+    """The stage that the settings ask for; of the pool it is asked which columns were added.
 
     Raises:
         CurateError: there is no budget, a setting is wrong, or a list cannot be read.
@@ -57,7 +58,7 @@ def select_stage(config: Config) -> Select:
         listed(settings.must_drop),
         leaves_out_leaks(config),
     )
-    return replace(stage, tables=_tables(stage, config))
+    return replace(stage, tables=_tables(stage, config, own_columns(pool)))
 
 
 def leaves_out_leaks(config: Config) -> bool:
@@ -65,7 +66,7 @@ def leaves_out_leaks(config: Config) -> bool:
     return bool(config.decontaminate.against) and not config.decontaminate.tag
 
 
-def _tables(stage: Select, config: Config) -> tuple[str, ...]:
+def _tables(stage: Select, config: Config, own: dict[str, str]) -> tuple[str, ...]:
     """The scores that it may look at: those of every run, and of the others what it names or wishes."""
     made = {
         "grounding": config.vlm.model is not None,
@@ -75,7 +76,7 @@ def _tables(stage: Select, config: Config) -> tuple[str, ...]:
         "capability": config.capability.backend != "none",
         "judgement": config.endpoint.judge,
     }
-    plugged = plugin_columns(config.score.plugins)
+    plugged = {**own, **plugin_columns(config.score.plugins)}
     wishes = wanted(stage.chooser)
     optional = tables_for([name for name in wishes if name not in derived(wishes)])
     named = tables_for([name for name in stage.columns if name not in plugged])
