@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from curation.progress import duration
-from jobs.show_filters import decides, evidence, evidence_of_eps, told_apart
+from jobs.show_filters import decides, told_apart
 from jobs.show_labels import requests
 from jobs.show_losses import losses
-from jobs.text import Tree, line, size, table
+from jobs.text import Tree, line, place, size, table
 
 MOST_PASSED = 5  # named of files that are no data
 MOST_SIGNALS = 5  # named of what a strategy decided by
@@ -211,19 +211,13 @@ def _repaired(counts: Tree) -> Iterator[str]:
 def quarantined(found: Tree) -> Iterator[str]:
     """One bad record after the other, and how many there are of each kind."""
     for record in found["records"]:
-        where = _place(record)
+        where = place(record)
         yield f"{record['code']}  {where}  id {record['id']}  uid {record['uid']}"
         yield f"    {record['message']}"
     yield line("quarantine", f"{found['n_quarantined']:,} records, {len(found['records']):,} of them listed")
     yield from _by_name(found["quarantined"])
     if found["n_quarantined"] > len(found["records"]):
         yield line("more", f"curate status --errors --limit {found['n_quarantined']}")
-
-
-def _place(record: Tree) -> str:
-    """File, line and the record's number or name in the file, as many JSON files are one line."""
-    at = "" if record["line"] is None else f":{record['line']}"
-    return f"{record['file']}{at} #{record['key'].rpartition('#')[2]}"
 
 
 def grouped(found: Tree) -> Iterator[str]:
@@ -237,64 +231,6 @@ def grouped(found: Tree) -> Iterator[str]:
             yield line("", f"{member['uid'][:12]}  {alike}{member['reason']}  id {member['id']}")
     if len(found["groups"]) < found["n_groups"]:
         yield line("more", f"curate groups --limit {found['n_groups']}")
-
-
-def _pruned(pruned: Tree) -> Iterator[str]:
-    near, kept = pruned["near"], pruned["kept"]
-    alike = "" if pruned["similarity"] is None else f", similarity {pruned['similarity']:.4f}"
-    if pruned["oddness"] is not None:
-        alike += f"; on a second look {pruned['oddness']:.2f} odd (a copy is at most 1)"
-    other = "" if near is None else f" of {near['uid']} (id {near['id']}){alike}"
-    yield line("pruned", f"{pruned['reason']}{other}")
-    if kept is not None:
-        if kept != near:
-            yield line("kept", f"{kept['uid']} (id {kept['id']}) stands for it")
-        yield line("", f"{pruned['n_group']:,} samples that say the same; the one that is kept:")
-        yield from (line("", f"| {text}") for text in [*kept["images"], *kept["text"].splitlines()])
-
-
-def explained(found: Tree) -> Iterator[str]:
-    """What is known of each record that has this id."""
-    for match in found["matches"]:
-        where = _place(match)
-        yield line("record", f"{match['dataset']}  {where}  id {match['id']}")
-        yield line("uid", match["uid"])
-        yield line("outcome", match["why"])
-        if match["chosen_by"]:
-            yield line("stratum", match["chosen_by"])
-        if match["error"]:
-            yield line("error", f"{match['error']['code']}: {match['error']['message']}")
-        if match["pruned"]:
-            yield from _pruned(match["pruned"])
-        for leak in match["leaks"]:
-            strength = "" if leak["similarity"] is None else f", {leak['similarity']:.3f}"
-            yield line("leak", f"of {leak['benchmark']} (id {leak['id']}) by {leak['level']}{strength}")
-        if match["cluster"] is not None:
-            yield line(
-                "cluster", f"{match['cluster']}, similarity {match['cluster_similarity']:.3f} to its centre"
-            )
-        if match["measured_eps"]:
-            yield line("measured", evidence_of_eps(match["measured_eps"]))
-        if match["measured"]:
-            yield line("measured", evidence(match["measured"]))
-        for image in match["images"]:
-            yield line("image", f"{image['name']}  {size(image['bytes'])}")
-        scores = {name: value for name, value in match["scores"].items() if name != "evidence"}
-        yield from (line("score", f"{name} {_number(value)}") for name, value in scores.items())
-        yield from (line("found", _finding(found)) for found in match["scores"].get("evidence") or ())
-        yield from (line("", text) for text in match["text"].splitlines())
-        yield ""
-    yield f"{found['n_matches']:,} record{'s' * (found['n_matches'] != 1)} called {found['ident']}"
-
-
-def _finding(found: Tree) -> str:
-    """A flag with its evidence: the pattern, and the characters of which turn."""
-    where = "" if found["turn"] is None else f", turn {found['turn']} [{found['start']}, {found['end']})"
-    return f"{found['flag']}: {found['pattern']}{where}"
-
-
-def _number(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 CHANGED = {

@@ -19,7 +19,7 @@ def evidence(group: Tree) -> str:
     """What was measured in a sample's group, and what follows."""
     if group["auc"] is None:
         return f"alignment decides nothing here: none of {group['n']:,} pairs can be mismatched"
-    on = f"AUC {group['auc']:.2f}, at least {group['low']:.2f}, on {group['n']:,} pairs of its group"
+    on = f"AUC {group['auc']:.2f}, at least {group['low']:.2f}, on {group['n']:,} pairs"
     if group["threshold"] is None:
         return f"alignment decides nothing here: {on}"
     return f"alignment leaves out what is below {group['threshold']:.4g} here: {on}"

@@ -79,6 +79,19 @@ def line(label: str, text: str) -> str:
     return Line(label, text)
 
 
+def packed(label: str, items: Sequence[str]) -> Iterator[str]:
+    """A label and items with commas between, as many a line as fit."""
+    held = ""
+    for item in items:
+        longer = f"{held}, {item}" if held else item
+        if held and LABEL + len(longer) >= WIDTH:
+            yield line(label, f"{held},")
+            label, longer = "", item
+        held = longer
+    if held:
+        yield line(label, held)
+
+
 def table(
     head: Sequence[str],
     rows: Sequence[Sequence[str]],
@@ -95,6 +108,12 @@ def _aligned(cells: Sequence[str], widths: Sequence[tuple[int, bool]]) -> str:
         cell.rjust(w) if right else cell.ljust(w) for cell, (w, right) in zip(cells, widths, strict=True)
     )
     return (" " * GAP).join(padded).rstrip()
+
+
+def place(record: Tree) -> str:
+    """File, line and the record's number or name in the file, as many JSON files are one line."""
+    at = "" if record["line"] is None else f":{record['line']}"
+    return f"{shown(record['file'])}{at} #{shown(record['key'].rpartition('#')[2], 80)}"
 
 
 def size(n_bytes: int) -> str:

@@ -80,11 +80,14 @@ def _rows(mask: pa.ChunkedArray) -> list[int]:
 def _explained(store: Store, shard: int, row: int, position: int) -> dict[str, Any]:
     sample = store.read("samples", number=shard).slice(row, 1).to_pylist()[0]
     facts = {"uid": sample["uid"].hex(), "id": sample["record_id"], **{name: sample[name] for name in FACTS}}
-    known = _columns(store, shard, row, sample["uid"])
+    known, tables = _columns(store, shard, row, sample["uid"])
     error, message = (known.pop(name, sample[name]) for name in ("error", "error_message"))
     facts["error"] = None if error is None else {"code": error, "message": message}
     facts["cluster"], facts["cluster_similarity"] = known.pop("cluster", None), known.pop("similarity", None)
     facts["scores"] = {name: value for name, value in known.items() if name not in {*sample, "image_bytes"}}
+    facts["tables"] = {
+        table: kept for table, names in tables.items() if (kept := [n for n in names if n in facts["scores"]])
+    }
     facts["text"] = text_of(sample["turns"])
     facts["images"] = [
         {"name": ref["name"], "path": ref["path"], "bytes": ref["n_bytes"], "sha256": ref["sha256"].hex()}
@@ -98,17 +101,19 @@ def _explained(store: Store, shard: int, row: int, position: int) -> dict[str, A
     return {**facts, **_decision(store, sample["uid"], position, pruned), "pruned": pruned}
 
 
-def _columns(store: Store, shard: int, row: int, uid: bytes) -> dict[str, Any]:
-    """Every narrow column of the sample, from the tables that are of this state of the pool."""
+def _columns(store: Store, shard: int, row: int, uid: bytes) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """Every narrow column of the sample from the tables of this state of the pool, and which has which."""
     known: dict[str, Any] = {}
+    tables: dict[str, list[str]] = {}
     for table in all_tables(store):
         manifest = store.find(table)
         if manifest is None or shard >= len(manifest.shards) or row >= manifest.shards[shard].rows:
             continue
         found = store.read(table, number=shard).slice(row, 1).to_pylist()[0]
         if found["uid"] == uid:
+            tables[table] = [name for name in found if name not in ("uid", *HASHES, *known)]
             known = {**found, **known}
-    return {name: value for name, value in known.items() if name not in ("uid", *HASHES)}
+    return {name: value for name, value in known.items() if name not in ("uid", *HASHES)}, tables
 
 
 def _decision(store: Store, uid: bytes, position: int, pruned: dict[str, Any] | None) -> dict[str, Any]:
@@ -133,18 +138,19 @@ def _decision(store: Store, uid: bytes, position: int, pruned: dict[str, Any] | 
     return {**{name: decided[name] for name in names}, "why": why, "chosen_by": _chosen_by(store, decided)}
 
 
-def _chosen_by(store: Store, decided: dict[str, Any]) -> str | None:
-    """What the strategy compared the sample by, among how many, and why by that."""
-    score = "" if decided["score"] is None else f" {decided['score']:.4g}"
-    if decided["stratum"] is None:
-        return score.strip() or None
-    strata = store.read("strata").to_pylist()
-    held = next((row for row in strata if row["stratum"] == decided["stratum"]), None)
-    if held is None:
+def _chosen_by(store: Store, decided: dict[str, Any]) -> dict[str, Any] | None:
+    """What the strategy compared the sample by, among how many, and how it ended there; None: by nothing."""
+    if decided["score"] is None and decided["stratum"] is None:
         return None
-    by = f", by {decided['scorer']}{score}" if decided["scorer"] else ", by chance"
-    why = f" ({held['why']})" if held["why"] else ""
-    return f"{decided['stratum']}: {held['n_selected']:,} of {held['n_candidates']:,}{by}{why}"
+    chosen = {name: decided[name] for name in ("stratum", "scorer", "score")}
+    picks = store.read("selection", ["keep", "rank", "stratum", "score"])
+    picks = picks.filter(pc.fill_null(picks["keep"], False))
+    if decided["stratum"] is not None:
+        picks = picks.filter(pc.equal(picks["stratum"], decided["stratum"]))
+        held = [row for row in store.read("strata").to_pylist() if row["stratum"] == decided["stratum"]]
+        chosen |= {name: held[0][name] for name in ("n_selected", "n_candidates", "why")} if held else {}
+    last = picks.sort_by([("rank", "descending")]).slice(0, 1).to_pylist()
+    return {**chosen, "last_score": last[0]["score"] if last else None}
 
 
 def _pruned(store: Store, uid: bytes) -> dict[str, Any] | None:

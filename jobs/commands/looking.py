@@ -8,6 +8,7 @@ from jobs import show, show_clusters
 from jobs.flags import command
 from jobs.options import SPEAKING
 from jobs.session import Session
+from jobs.show_explained import explained
 from jobs.show_filters import measured
 from jobs.show_leaks import leaks
 from schemas.errors import WorkspaceError
@@ -77,7 +78,7 @@ def explain(session: Session, ident: str) -> None:
     Example:
         curate explain chart-7 --json
     """
-    session.show(session.workspace().explain(ident), show.explained)
+    session.show(session.workspace().explain(ident), explained)
 
 
 @command(*SPEAKING)
