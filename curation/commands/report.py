@@ -26,7 +26,9 @@ def report(workspace: Pipeline, out: Path | str = "report.html") -> dict[str, An
     start = time.monotonic()
     path = Path(out)
     if path.is_dir() or not path.absolute().parent.is_dir():
-        raise WorkspaceError(f"{path} cannot be written; --out names a file, such as report.html, in a folder")
+        raise WorkspaceError(
+            f"{path} cannot be written; --out names a file, such as report.html, in a folder"
+        )
     tree = gather(workspace)
     page = render(tree).encode()
     put(path, page)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,12 +63,23 @@ def figures(pool: Pool) -> list[Figure]:
                 found[field.name] = Figure(
                     field.name, table, about.get("unit", ""), about.get("better", "neither")
                 )
+    return in_order(found.values())
+
+
+def in_order(shown: Iterable[Figure]) -> list[Figure]:
+    """FIRST first, the others as they come."""
     place = {name: at for at, name in enumerate(FIRST)}
-    return sorted(found.values(), key=lambda figure: place.get(figure.name, len(FIRST)))
+    return sorted(shown, key=lambda figure: place.get(figure.name, len(FIRST)))
 
 
-def values(pool: Pool, figure: Figure) -> NDArray[np.float32]:
-    """(n,) of all samples, in pool order; NaN where there is none."""
-    column = pool.read(figure.table, [figure.name])[figure.name]
-    found: NDArray[np.float32] = column.cast(pa.float32(), safe=False).fill_null(np.nan).to_numpy()
-    return found
+def values(pool: Pool, asked: Sequence[Figure]) -> Iterator[tuple[Figure, NDArray[np.float32]]]:
+    """Each figure and (n,) its values of all samples, in pool order; NaN where there is none.
+
+    Table by table, each of which is read once.
+    """
+    for table in dict.fromkeys(figure.table for figure in asked):
+        own = [figure for figure in asked if figure.table == table]
+        rows = pool.read(table, [figure.name for figure in own])
+        for figure in own:
+            column = rows[figure.name].cast(pa.float32(), safe=False)
+            yield figure, column.fill_null(np.nan).to_numpy()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from curation.catalog import current_tables
 from curation.report.columns import Figure, values
@@ -24,9 +25,11 @@ def coverage(pool: Pool, outcomes: Outcomes) -> dict[str, Any] | None:
     """
     if TABLE not in current_tables(pool):
         return None
+    asked = [Figure(column, TABLE) for column in (*CAPABILITY_COLUMNS, *STYLE_COLUMNS)]
+    means = {figure.name: _means(held.astype(np.float64), outcomes) for figure, held in values(pool, asked)}
     rows = {
         kind: [
-            {"name": name, "about": about, **_means(pool, Figure(column, TABLE), outcomes)}
+            {"name": name, "about": about, **means[column]}
             for column, (name, about) in zip(columns, glosses.items(), strict=True)
         ]
         for kind, columns, glosses in (
@@ -38,8 +41,7 @@ def coverage(pool: Pool, outcomes: Outcomes) -> dict[str, Any] | None:
     return {**rows, "n_scored": n_scored} if n_scored else None
 
 
-def _means(pool: Pool, figure: Figure, outcomes: Outcomes) -> dict[str, Any]:
-    held = values(pool, figure).astype(np.float64)
+def _means(held: NDArray[np.float64], outcomes: Outcomes) -> dict[str, Any]:
     there: Flags = np.isfinite(held) & outcomes.readable
     n, n_kept = int(there.sum()), int((there & outcomes.kept).sum())
     if not n:

@@ -37,11 +37,11 @@ def count(value: int | None) -> str:
 
 
 def share(value: float | None, of: float | None = None) -> str:
-    """27.6%; with `of` the share of that; of little two digits count."""
+    """27.6%; with `of` the share of that."""
     if value is None or of == 0:
         return "-"
     part = value if of is None else value / of
-    return f"{part:.1%}" if part >= 0.001 or part == 0 else f"{part:.2g}"
+    return f"{part:.1%}" if part >= 0.001 or part == 0 else "<0.1%"
 
 
 def figure(value: float | None) -> str:

@@ -10,7 +10,7 @@ from curation.report.thumbnails import pictures, thumbnails, webp
 
 # Tiles a side of a sheet, and px a side of a tile: the more tiles, the smaller.
 TILES = 16
-SIDES = ((1500, 112), (8000, 80), (16000, 64))
+SIDES = ((1500, 112), (4000, 88), (9000, 72), (16000, 56))
 MOST = SIDES[-1][0]  # pictures that have a tile
 TILE_QUALITY = 55  # of 100
 

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from schemas.stages import Pool
 
-MOST = 60  # groups that have a row
+MOST = 200  # groups that have a row
 
 
 def measured(pool: Pool) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ from schemas.stages import Pool
 Ints = NDArray[np.int64]
 
 CHARS = 400  # of a text that are shown
+AT_ONCE = 1024  # samples whose whole text is held
 IMAGE_MARK = "<image>"
 COLUMNS = ["uid", "record_id", "dataset", "source", "turns", "images", "error", "error_message"]
 
@@ -26,12 +27,14 @@ def records(pool: Pool, at: Ints | Sequence[int], chars: int = CHARS) -> list[di
     Each has `position`, `uid` (hex), `id`, `dataset`, `source`, `text` (at most `chars` characters), `images`
     (rows of IMAGE_REF), `error` and `error_message`.
     """
+    found: list[dict[str, Any]] = []
     places = np.asarray(at, np.int64)
-    if not len(places):
-        return []
-    sizes = pool.manifest("samples").sizes
-    found = gather(pool.paths("samples"), *located(sizes, places), COLUMNS).to_pylist()
-    return [_shown(row, place, chars) for row, place in zip(found, places.tolist(), strict=True)]
+    sizes, paths = pool.manifest("samples").sizes, pool.paths("samples")
+    for start in range(0, len(places), AT_ONCE):
+        block = places[start : start + AT_ONCE]
+        rows = gather(paths, *located(sizes, block), COLUMNS).to_pylist()
+        found += [_shown(row, place, chars) for row, place in zip(rows, block.tolist(), strict=True)]
+    return found
 
 
 def _shown(row: Mapping[str, Any], position: int, chars: int) -> dict[str, Any]:

@@ -24,7 +24,7 @@ CUT = re.compile(
 
 
 def scores(pool: Pool, outcomes: Outcomes) -> list[dict[str, Any]]:
-    """A distribution of each figure that varies, what people look at first and what is cut before the rest.
+    """A distribution of each figure that varies, what people look at first, then what is cut.
 
     Of each `name`, `label`, `table`, `unit`, `better`; `edges` (m + 1,), and the samples between them in the
     readable `pool` and among those `kept`; `n_null` of the readable; `mean` and `mean_kept`; `cuts`: lines as
@@ -32,12 +32,12 @@ def scores(pool: Pool, outcomes: Outcomes) -> list[dict[str, Any]]:
     """
     lines = cuts(pool)
     found = []
-    for figure in figures(pool):
-        held = values(pool, figure)
+    for figure, held in values(pool, figures(pool)):
         drawn = _drawn(figure, held[outcomes.readable], held[outcomes.kept & outcomes.readable])
         if drawn is not None:
             found.append({**drawn, "cuts": lines.get(figure.name, [])})
-    return sorted(found, key=lambda drawn: not drawn["cuts"] and drawn["name"] not in FIRST)
+    place = {name: at for at, name in enumerate(FIRST)}
+    return sorted(found, key=lambda drawn: (place.get(drawn["name"], len(FIRST)), not drawn["cuts"]))
 
 
 def _drawn(figure: Figure, pool: NDArray[np.float32], kept: NDArray[np.float32]) -> dict[str, Any] | None:

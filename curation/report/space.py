@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from clustering.vectors import joint
-from curation.report.columns import figures, values
+from curation.report.columns import figures, in_order, values
 from curation.report.outcomes import Outcomes
 from curation.report.records import Ints
 from curation.report.sources import source_numbers
@@ -50,13 +50,6 @@ def space(pool: Pool, outcomes: Outcomes, at: Ints) -> dict[str, Any]:
     flat, explained = projected(pool, at)
     names, source = source_numbers(pool)
     clusters = _clusters(pool, len(outcomes.code))
-    scores = []
-    for figure in figures(pool):
-        held = values(pool, figure)[at]
-        known = held[np.isfinite(held)]
-        if len(known) and known.min() < known.max():
-            about = {"name": figure.name, "label": figure.label, "table": figure.table, "unit": figure.unit}
-            scores.append({**about, **packed(held)})
     return {
         "n": len(at),
         "n_pool": int(outcomes.readable.sum()),
@@ -67,8 +60,19 @@ def space(pool: Pool, outcomes: Outcomes, at: Ints) -> dict[str, Any]:
         "sources": names[:NONE],
         "source": numbers(np.minimum(source[at], NONE - 1)),
         "outcome": numbers(outcomes.code[at].astype(np.int64)),
-        "scores": scores,
+        "scores": _scores(pool, at),
     }
+
+
+def _scores(pool: Pool, at: Ints) -> list[dict[str, Any]]:
+    found = {}
+    for figure, whole in values(pool, figures(pool)):
+        held = whole[at]
+        known = held[np.isfinite(held)]
+        if len(known) and known.min() < known.max():
+            about = {"name": figure.name, "label": figure.label, "table": figure.table, "unit": figure.unit}
+            found[figure] = {**about, **packed(held)}
+    return [found[figure] for figure in in_order(found)]
 
 
 def _clusters(pool: Pool, n: int) -> Ints | None:

@@ -214,7 +214,7 @@
   if (data.map) startMap(data.map);
 
   // --- capabilities and styles --------------------------------------------------------------------------
-  const wrapped = (name) => name.length > 13 ? name.replace(" ", "<br>") : name;
+  const wrapped = (name) => name.length > 13 ? name.replaceAll(" ", innerWidth < 641 || name.length < 28 ? "<br>" : " ").replace(/ (?=\S+$)/, "<br>") : name;
   if (data.coverage) {
     const round = (rows) => [...rows, rows[0]];
     chart($("radar"), () => {
@@ -232,9 +232,9 @@
       }
       const side = innerWidth < 641 ? 84 : 110;
       Plotly.react($("radar"), traces, base({
-        margin: { l: side, r: side, t: 34, b: 34 },
+        margin: { l: side, r: side, t: 44, b: 40 },
         polar: { bgcolor: "rgba(0,0,0,0)", radialaxis: axis({ angle: 90, tickangle: 90, nticks: 4, showline: false, tickfont: { size: 10 } }),
-          angularaxis: axis({ direction: "clockwise", rotation: 90, tickfont: { size: 11 } }) },
+          angularaxis: axis({ direction: "clockwise", rotation: 90, tickfont: { size: innerWidth < 641 ? 9.5 : 11 } }) },
       }), options);
     });
     chart($("styles"), () => {
@@ -300,15 +300,15 @@
     });
   }
 
-  // --- long tables --------------------------------------------------------------------------------------
-  for (const table of document.querySelectorAll(".fold")) {
-    const far = table.querySelectorAll("tr.far").length;
+  // --- what is long -------------------------------------------------------------------------------------
+  for (const long of document.querySelectorAll(".fold")) {
+    const far = long.querySelectorAll(".far").length;
     if (!far) continue;
-    const button = make("button", `Show ${far} more rows`, "more");
+    const button = make("button", `Show ${far} more`, "more");
     button.type = "button";
-    table.classList.add("shut");
-    table.closest(".scroll").after(button);
-    button.addEventListener("click", () => { table.classList.remove("shut"); button.remove(); });
+    long.classList.add("shut");
+    (long.closest(".scroll") ?? long).after(button);
+    button.addEventListener("click", () => { long.classList.remove("shut"); button.remove(); });
   }
 
   // --- pairs --------------------------------------------------------------------------------------------
