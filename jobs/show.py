@@ -86,12 +86,15 @@ def _chosen(counts: Tree) -> Iterator[str]:
     among = f"{counts['n_selected']:,} of {counts['n_candidates']:,} candidates"
     yield line("selected", f"{among} for a budget of {counts['budget']}{used}{short}")
     yield from (line("", f"{n:>7,}  in {budget}") for budget, n in counts.get("nested", {}).items())
-    mixed = f" by {counts['mix']}" if counts["mix"] else ""
-    yield line("decided by", f"{counts['strategy']}{mixed}: {_signals(counts)}")
+    yield line("decided by", f"{counts['strategy']}{_mixed(counts['mix'])}: {_signals(counts)}")
     if counts["below_chance"]:
         yield line("", "it trained worse than chance on every pool of benchmarks.quality; try `curate proof`")
     if counts["n_without_score"]:
         yield line("", f"{counts['n_without_score']:,} of the picks have no value there")
+
+
+def _mixed(mix: str | None) -> str:
+    return f" in a mixture {mix}" if mix else ""
 
 
 def _compared(counts: Tree) -> Iterator[str]:
@@ -158,7 +161,8 @@ def initialised(found: Tree) -> Iterator[str]:
 
 
 def plan(found: Tree) -> Iterator[str]:
-    """What would be computed."""
+    """What would be computed; steps that are done in a line each."""
+    todo = [stage for stage in found["plan"] if stage["state"] != "fresh"]
     rows = [
         (
             stage["stage"],
@@ -167,39 +171,76 @@ def plan(found: Tree) -> Iterator[str]:
             f"{stage['rows']:,}",
             duration(stage["seconds"]),
         )
-        for stage in found["plan"]
+        for stage in todo
     ]
-    yield from table(("stage", "state", "shards to do", "rows", "about"), rows, right=(2, 3, 4))
-    yield ""
+    done = len(found["plan"]) - len(todo)
+    if rows:
+        yield from table(("stage", "state", "shards to do", "rows", "about"), rows, right=(2, 3, 4))
+        yield ""
+        yield from [line("done", f"{done:,} further stages")] if done else []
+    else:
+        yield line("to do", f"nothing: all {done:,} stages are done")
     yield line("records", f"{found['n_records']:,}")
-    yield line("time", f"about {duration(found['seconds'])}")
-    yield line("memory", f"about {found['memory_gb']:.1f} GB; --memory is {found['memory_limit_gb']:g} GB")
-    yield line("disk", f"about {found['disk_gb']:.2f} GB more")
+    if rows:
+        yield line("time", f"about {duration(found['seconds'])}")
+        yield line(
+            "memory", f"about {found['memory_gb']:.1f} GB; --memory is {found['memory_limit_gb']:g} GB"
+        )
+        yield line("disk", f"about {found['disk_gb']:.2f} GB more")
     if found["endpoint"]:
         yield from requests(found["endpoint"])
 
 
-def state(found: Tree) -> Iterator[str]:
-    """The chain as a table."""
-    rows = [
-        (
-            stage["stage"],
-            stage["state"],
-            "" if stage["rows"] is None else f"{stage['rows']:,}",
-            "" if stage["shards"] is None else f"{stage['done']:,} of {stage['shards']:,}",
-            size(stage["bytes"]),
-        )
-        for stage in found["stages"]
-    ]
-    yield from table(("stage", "state", "rows", "shards", "size"), rows, right=(2, 3, 4))
+def state(found: Tree, *, every: bool = False) -> Iterator[str]:
+    """A sentence, the steps of the chain as a table, and stages that are not done; or every stage."""
+    yield _sentence(found)
+    yield ""
+    stages = found["stages"]
+    if not every:
+        yield from table(("step", "state", "stages", "size"), list(_steps(stages)), right=(2, 3))
+        stages = [stage for stage in stages if stage["state"] != "fresh"]
+        yield from [""] if stages else []
+    if stages:
+        rows = [
+            (
+                stage["stage"],
+                stage["state"],
+                "" if stage["rows"] is None else f"{stage['rows']:,}",
+                "" if stage["shards"] is None else f"{stage['done']:,} of {stage['shards']:,}",
+                size(stage["bytes"]),
+            )
+            for stage in stages
+        ]
+        yield from table(("stage", "state", "rows", "shards", "size"), rows, right=(2, 3, 4))
     yield ""
     yield line("model", found["model"])
-    if found["budget"] is not None:
-        yield line("selection", f"{found['budget']} by {found['strategy']}")
     yield line("on disk", size(found["bytes"]))
     yield from _repaired(found)
     if found["note"]:
         yield line("note", found["note"])
+    if found["n_selected"] is None:
+        yield line("next", "curate select --budget 30%")
+
+
+def _sentence(found: Tree) -> str:
+    if found["n_read"] is None:
+        return "nothing is read yet"
+    bad = f", {found['n_quarantined']:,} of them in quarantine" if found["n_quarantined"] else ""
+    if found["n_selected"] is None:
+        return f"{found['n_read']:,} records are read{bad}; nothing is selected yet"
+    by = found["selected_by"]
+    how = f"by {by['strategy']}{_mixed(by['mix'])} for a budget of {by['budget']}"
+    old = "" if all(stage["state"] == "fresh" for stage in found["stages"]) else "; not up to date"
+    return f"{found['n_selected']:,} of {found['n_read']:,} selected, {how}{old}"
+
+
+def _steps(stages: Sequence[Tree]) -> Iterator[tuple[str, ...]]:
+    """A row a step."""
+    for step in dict.fromkeys(stage["step"] for stage in stages):
+        own = [stage for stage in stages if stage["step"] == step]
+        done = sum(stage["state"] == "fresh" for stage in own)
+        n_bytes = sum(stage["bytes"] for stage in own)
+        yield step, "done" if done == len(own) else "to do", f"{done} of {len(own)}", size(n_bytes)
 
 
 def _repaired(counts: Tree) -> Iterator[str]:

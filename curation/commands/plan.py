@@ -9,6 +9,7 @@ from curation.commands.endpoint_estimate import of_score
 from curation.pipeline.pipeline import Pipeline
 from curation.pipeline.rates import BESIDE, LARGE_RATES, expected
 from curation.readers.sources import find_spans
+from curation.steps.chain import chain, steps_of
 from schemas.config import parse_bytes
 
 LIBRARIES_GB = 1.2  # resident once torch and open_clip are imported, and a small model is loaded
@@ -23,7 +24,10 @@ def estimate(workspace: Pipeline, until: str) -> dict[str, Any]:
     n_samples = sum(found.value.span.n_records for found in spans)
     model, same = config.embed.model, _same_model(workspace)
     todo = expected(states, store, model, n_samples, same_model=same)
-    plan = [{**asdict(stage), "seconds": round(stage.seconds, 1)} for stage in todo]
+    steps = steps_of(chain(workspace.context, until))
+    plan = [
+        {"step": steps[stage.stage], **asdict(stage), "seconds": round(stage.seconds, 1)} for stage in todo
+    ]
     pending = any(stage["state"] != "fresh" for stage in plan)
     needs_model = any(stage["rows"] and stage["stage"].removeprefix(BESIDE) in LARGE_RATES for stage in plan)
     limit = parse_bytes(config.run.memory) / 1e9

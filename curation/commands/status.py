@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from curation.pipeline.counts import repaired
 from curation.pipeline.pipeline import Pipeline
+from curation.steps.chain import chain, steps_of
 from curation.steps.select.select import settings
 from curation.storage.store import Store
 from schemas.errors import ModelUnavailable
@@ -19,26 +20,45 @@ from schemas.stages import STEPS
 def status(workspace: Pipeline) -> dict[str, Any]:
     """How far each stage is, and its size on disk. Computes nothing."""
     held = workspace.store.find("selection")
-    if held is not None:
-        # As it was selected, where no flag says otherwise.
-        workspace = workspace.with_settings({**settings(held.stage["params"]), **workspace.overrides})
+    chosen = {} if held is None else settings(held.stage["params"])
+    # As it was selected, where no flag says otherwise.
+    workspace = workspace.with_settings({**chosen, **workspace.overrides})
     select, note = workspace.config.select, None
-    states = workspace.states("ingest")
+    until = "ingest"
+    states = workspace.states(until)
     # Behind an ingest that is not done nothing can be known, so no model is asked for.
     if all(state.state == "fresh" for state in states):
+        further = "prune" if select.budget is None else STEPS[-1]
         try:
-            states = workspace.states("prune" if select.budget is None else STEPS[-1])
+            states, until = workspace.states(further), further
         except ModelUnavailable as error:
             note = str(error)
+    steps = steps_of(chain(workspace.context, until))
     sizes = {state.stage: _size(workspace.store, state.stage) for state in states}
     return {
-        "stages": [{**asdict(state), "bytes": sizes[state.stage]} for state in states],
+        **_counted(workspace.store),
+        "selected_by": {name: chosen.get(f"select.{name}") for name in ("strategy", "mix", "budget")},
+        "stages": [
+            {"step": steps[state.stage], **asdict(state), "bytes": sizes[state.stage]} for state in states
+        ],
         "bytes": sum(sizes.values()),
         "model": workspace.config.embed.model,
         "budget": select.budget,
         "strategy": None if select.budget is None else select.strategy,
         "note": note,
         **(repaired(workspace.store) if workspace.store.find("samples") else {}),
+    }
+
+
+def _counted(store: Store) -> dict[str, Any]:
+    """How many records there are, are bad and are selected; None where that is not known yet."""
+    read = store.find("checked") or store.find("samples")
+    selection = store.find("selection")
+    kept = None if selection is None else pc.sum(store.read("selection", ["keep"])["keep"]).as_py()
+    return {
+        "n_read": read and read.rows,
+        "n_quarantined": read and read.errors,
+        "n_selected": None if selection is None else kept or 0,
     }
 
 

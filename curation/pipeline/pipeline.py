@@ -22,7 +22,7 @@ from curation.pipeline.rates import expected
 from curation.pipeline.remembered import remember
 from curation.progress import Silent
 from curation.readers.sources import find_spans, resolved
-from curation.steps.chain import chain, may_score, step_of
+from curation.steps.chain import chain, may_score, steps_of
 from curation.steps.context import Context
 from curation.steps.decontaminate.stages import BENCHMARKS, benchmark_paths, needed
 from curation.storage.files import CONFIG_FILE, FOLDER, Location, Remote, locate
@@ -148,7 +148,7 @@ class Pipeline:
         n_samples = sum(found.value.span.n_records for found in planner.spans)
         # Whose model the log is about is not asked: that may load one.
         found = expected(states, self.store, self.config.embed.model, n_samples, same_model=True)
-        steps = {stage.name: step_of(stage) for stage in stages}
+        steps = steps_of(stages)
         return [
             Ahead(stage.stage, steps[stage.stage], stage.seconds) for stage in found if stage.state != "fresh"
         ]

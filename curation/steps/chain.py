@@ -45,10 +45,13 @@ def chain(context: Context, until: str) -> list[Stage]:
     return stages
 
 
-def step_of(stage: Stage) -> str:
-    """The step whose folder the stage stands in; of one of another package, `score`."""
-    package, _, path = type(stage).__module__.partition(".steps.")
-    return path.partition(".")[0] if package == "curation" and path else "score"
+def steps_of(stages: Sequence[Stage]) -> dict[str, str]:
+    """The step of each stage by its name: whose folder it stands in; of one of another package, `score`."""
+    found = {}
+    for stage in stages:
+        package, _, path = type(stage).__module__.partition(".steps.")
+        found[stage.name] = path.partition(".")[0] if package == "curation" and path else "score"
+    return found
 
 
 def looks_at_records(config: Config, until: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from jobs import show, show_clusters
@@ -18,12 +20,13 @@ from schemas.flags import TAKES
 @command(*TAKES["status"], *SPEAKING)
 @click.option("--errors", is_flag=True, help="List the records in quarantine instead.")
 @click.option("--filters", is_flag=True, help="List the groups that alignment was measured in instead.")
+@click.option("--all", "every", is_flag=True, help="List every stage, those that are done too.")
 @click.option(
     "--limit", default=20, show_default=True, type=click.IntRange(min=0), help="How many records to list."
 )
 @click.pass_obj
-def status(session: Session, limit: int, *, errors: bool, filters: bool) -> None:
-    """Show what is done, stale or missing.
+def status(session: Session, limit: int, *, errors: bool, filters: bool, every: bool) -> None:
+    """Show what is selected, and what is done, stale or missing.
 
     \b
     Example:
@@ -36,7 +39,7 @@ def status(session: Session, limit: int, *, errors: bool, filters: bool) -> None
     elif filters:
         session.show(session.workspace().filters(), measured)
     else:
-        session.show(session.workspace().status(), show.state)
+        session.show(session.workspace().status(), partial(show.state, every=every))
 
 
 @command(*SPEAKING)
