@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from curation.commands import frames
+from curation.commands import frames, own_table
 from curation.commands.annotate import annotate
 from curation.commands.clusters import clusters
 from curation.commands.compare import compare
@@ -19,8 +19,11 @@ from curation.commands.export import Asked, export
 from curation.commands.filters import filters
 from curation.commands.groups import groups
 from curation.commands.mix import mix
+from curation.commands.own_scores import add_scores, drop_scores
 from curation.commands.plan import estimate
 from curation.commands.proof import proof
+from curation.commands.report import report
+from curation.commands.score_list import list_scores, write_scores
 from curation.commands.search import By, Query, search
 from curation.commands.status import bad_records, status
 from curation.commands.tables import tables, write_table
@@ -287,6 +290,46 @@ class Workspace(Pipeline):
     def scores(self) -> pl.LazyFrame:
         """Every record: what it measures, and what became of it; see `curation.commands.frames`."""
         return frames.scores(self.store)
+
+    def list_scores(
+        self, *, columns: str | Sequence[str] = (), where: str | Sequence[str] = (), limit: int = 20
+    ) -> dict[str, Any]:
+        """The first samples that meet conditions: see `curation.commands.score_list`."""
+        return list_scores(self.store, several(columns), several(where), limit)
+
+    def write_scores(
+        self,
+        out: Path | str,
+        *,
+        columns: str | Sequence[str] = (),
+        where: str | Sequence[str] = (),
+        limit: int | None = None,
+    ) -> dict[str, Any]:
+        """Write what samples measure as Parquet or CSV: see `curation.commands.score_list`."""
+        return write_scores(self.store, out, several(columns), several(where), limit)
+
+    def add_scores(self, frame: own_table.Frame, *, replace: bool = False) -> dict[str, Any]:
+        """Take in columns of one's own, by `uid` or `id`, to filter and choose by.
+
+            ws.add_scores({"id": ["chart-7", "chart-8"], "difficulty": [0.2, 0.9]})
+            ws.select(budget="30%", strategy="top:difficulty")
+
+        Args:
+            frame: a frame of polars or pandas, an Arrow table, a dict of columns, or a file of one.
+            replace: columns that were added before may be among them.
+
+        Raises:
+            ConfigError: a column or id is not as it should be; the message names it.
+        """
+        return add_scores(self, frame, replace=replace)
+
+    def drop_scores(self, *names: str) -> dict[str, Any]:
+        """Take columns away that were added."""
+        return drop_scores(self, names)
+
+    def report(self, out: Path | str = "report.html") -> dict[str, Any]:
+        """Write a page that shows the pool, what is kept and why: see `curation.commands.report`."""
+        return report(self, out)
 
     def filters(self) -> dict[str, Any]:
         """What was measured of the default filters: see `curation.commands.filters`."""

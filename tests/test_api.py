@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -25,11 +27,14 @@ METHODS = {"mix": "search_mix", "train-scorer": "train_scorer", "table": "write_
 SPEAKING = {"json", "quiet", "debug", "dry_run"}
 # Of a command's own flags those that are no keyword of its method, and why.
 ELSEWHERE = {
-    "status": {"errors", "filters", "limit"},  # methods of their own, and what they take
+    "status": {"errors", "filters", "limit", "every"},  # methods of their own, and what they take
     "clusters": {"limit"},  # of what is printed
+    "report": {"opened"},  # shows the file
     "init": {"data"},  # a dict of datasets
     "proof": {"seeds"},  # n_seeds
     "mix": {"seeds"},
+    # list_scores, write_scores, add_scores and drop_scores
+    "scores": {"columns", "where", "limit", "out", "add", "replace", "drop"},
 }
 # Shards of few rows, so that frames are put together of several.
 SETTINGS: dict[str, Any] = {"run.shard_rows": 32, "run.device": "cpu"}
@@ -105,6 +110,128 @@ def test_what_was_not_made_for_new_samples_is_null(tmp_path: Path) -> None:
     found = ws.scores().group_by("dataset").agg(pl.col("n_answer_words").count()).sort("dataset").collect()
     assert dict(found.iter_rows())["new"] == 0
     assert dict(found.iter_rows())["old"] > 12
+
+
+# --- own scores --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mine(ws: Workspace) -> Iterator[pl.DataFrame]:
+    """A column of one's own for two thirds of the samples, which is in the workspace."""
+    rows = ws.samples().select("uid", "n_tokens").collect().with_row_index()
+    column = (pl.col("index") * 37 % 101).cast(pl.Float64)
+    frame = rows.filter(pl.col("index") % 3 > 0).select("uid", difficulty=column)
+    ws.add_scores(frame.sample(fraction=1, shuffle=True, seed=1))
+    yield frame
+    held = set(ws.store.schema("added").names) - {"uid"} if ws.store.manifest("added").shards else set()
+    ws.drop_scores(*held)
+
+
+def test_own_scores_stand_beside_the_others(ws: Workspace, mine: pl.DataFrame, tmp_path: Path) -> None:
+    found = ws.scores().select("uid", "difficulty").collect()
+    expected = found.select("uid").join(mine, on="uid", how="left", maintain_order="left")
+    assert_frame_equal(found, expected)
+    assert 0 < found["difficulty"].null_count() < len(found)
+    assert ws.verify()["problems"] == []
+    ws.export(tmp_path / "out", format="parquet", scores=True, budget="30%")
+    exported = pl.read_parquet(tmp_path / "out" / "**" / "train*.parquet")
+    by_uid = dict(mine.iter_rows())
+    assert {row["uid"]: row["difficulty"] for row in exported.iter_rows(named=True)} == {
+        uid: by_uid.get(uid) for uid in exported["uid"]
+    }
+
+
+def test_a_selection_follows_own_scores_and_changes_with_them(ws: Workspace, mine: pl.DataFrame) -> None:
+    ws.select(budget=10, strategy="top:difficulty", where="difficulty < 90")
+    kept = ws.scores().filter("kept").sort("rank").select("uid", "difficulty").collect()
+    usable = ws.scores().filter(pl.col("reason").is_in(["kept", "over_budget"])).collect()
+    best = usable.sort("difficulty", descending=True, nulls_last=True)["difficulty"].head(10)
+    assert kept["difficulty"].to_list() == best.to_list()
+    assert kept["difficulty"].max() < 90  # type: ignore[operator]
+    again = ws.select(budget=10, strategy="top:difficulty", where="difficulty < 90")
+    assert again["computed"] == {}
+    ws.add_scores(mine.with_columns(difficulty=-pl.col("difficulty")), replace=True)
+    changed = ws.select(budget=10, strategy="top:difficulty", where="difficulty < 90")
+    assert set(changed["computed"]) == {"selection", "strata"}
+    assert ws.scores().filter("kept").select(pl.col("difficulty").max()).collect().item() <= 0
+
+
+def test_own_scores_come_in_parts_and_go_again(ws: Workspace, mine: pl.DataFrame) -> None:
+    more = mine.head(5).select("uid", label=pl.lit("hard"), sure=pl.lit(True))
+    ws.add_scores(more.to_arrow())
+    found = ws.scores().select("label", "sure", "difficulty").collect()
+    assert found["label"].count() == found["sure"].count() == 5
+    assert found["difficulty"].count() == len(mine)
+    assert ws.drop_scores("label", "difficulty") == {"dropped": ["label", "difficulty"], "columns": ["sure"]}
+    assert "difficulty" not in ws.scores().collect_schema()
+    with pytest.raises(ConfigError, match="no column 'difficulty'"):
+        ws.select(budget=10, strategy="top:difficulty")
+    ws.add_scores(mine)
+
+
+def test_own_scores_are_there_for_samples_that_come_later(tmp_path: Path) -> None:
+    write_pool(tmp_path, 24)
+    ws = Workspace.init(tmp_path, {"pool": tmp_path / "pool.json"}, images=tmp_path, model="builtin:tiny")
+    ws.add_scores({"id": [json.loads((tmp_path / "pool.json").read_text())[0]["id"]], "mine": [1]})
+    before = ws.scores().select("mine").collect()["mine"]
+    write_pool(tmp_path / "more", 24, seed=5)
+    ws = Workspace.init(tmp_path, {"more": tmp_path / "more" / "pool.json"}, images=tmp_path / "more")
+    ws.score()
+    after = ws.scores().select("mine").collect()["mine"]
+    assert (len(before), before.sum(), len(after), after.sum()) == (24, 1, 48, 1)
+
+
+WRONG = {
+    "no sample has the id 'nobody', and so for 1 more": {"id": ["nobody", "noone"], "m": [1.0, 2.0]},
+    "no sample has the uid 'ffffffffffffffffffffffffffffffff'": {"uid": ["f" * 32], "m": [1.0]},
+    "the uid 'xyz' is not 32 digits": {"uid": ["xyz"], "m": [1.0]},
+    "the uid .* stands there twice": {"uid": ["0" * 32] * 2, "m": [1.0, 2.0]},
+    "have a column alignment already; call yours my_alignment": {"uid": ["0" * 32], "alignment": [1.0]},
+    "have a column kept already": {"uid": ["0" * 32], "kept": [True]},
+    "difficulty was added before; --replace": {"uid": ["0" * 32], "difficulty": [1.0]},
+    "call it 'my_score'": {"uid": ["0" * 32], "my score": [1.0]},
+    "the column m is of list": {"uid": ["0" * 32], "m": [[1.0]]},
+    "the column m has infinite values": {"uid": ["0" * 32], "m": [float("inf")]},
+    "1 rows have no uid": {"uid": [None], "m": [1.0]},
+    "has ids only": {"uid": ["0" * 32]},
+    "has the columns name, m": {"name": ["a"], "m": [1.0]},
+    "there is no such file": "nowhere.parquet",
+    "ends in .parquet, .csv, .jsonl": "scores.txt",
+    "is no table": 5,
+}
+
+
+@pytest.mark.parametrize("meant", WRONG)
+def test_wrong_own_scores_are_refused_by_name(ws: Workspace, mine: pl.DataFrame, meant: str) -> None:
+    with pytest.raises(ConfigError, match=meant):
+        ws.add_scores(WRONG[meant])
+    assert len(ws.scores().filter(pl.col("difficulty").is_not_null()).collect()) == len(mine)
+
+
+def test_an_id_of_two_samples_names_none(tmp_path: Path) -> None:
+    write_pool(tmp_path, 24)
+    records = json.loads((tmp_path / "pool.json").read_text())
+    records[1]["id"] = records[0]["id"] = "same"
+    (tmp_path / "pool.json").write_text(json.dumps(records))
+    ws = Workspace.init(tmp_path, {"pool": tmp_path / "pool.json"}, images=tmp_path, model="builtin:tiny")
+    with pytest.raises(ConfigError, match="several samples have the id 'same'; name them by uid"):
+        ws.add_scores({"id": ["same"], "mine": [1.0]})
+
+
+def test_scores_are_listed_and_written_by_condition(
+    ws: Workspace, mine: pl.DataFrame, tmp_path: Path
+) -> None:
+    frame = ws.scores().filter(pl.col("difficulty") > 50).collect()
+    listed = ws.list_scores(columns=["id", "difficulty"], where="difficulty > 50", limit=3)
+    assert (listed["n_matching"], listed["n_samples"]) == (len(frame), ws.samples().collect().height)
+    assert listed["rows"] == frame.select("id", "difficulty").head(3).to_dicts()
+    ws.write_scores(tmp_path / "all.parquet")
+    assert_frame_equal(pl.read_parquet(tmp_path / "all.parquet"), ws.scores().collect())
+    ws.write_scores(tmp_path / "some.csv", columns=["uid", "difficulty"], where=["difficulty > 50", "kept"])
+    expected = frame.filter("kept").select("uid", "difficulty")
+    assert_frame_equal(pl.read_csv(tmp_path / "some.csv", schema=expected.schema), expected)
+    with pytest.raises(ConfigError, match="did you mean difficulty"):
+        ws.list_scores(columns="dificulty")
 
 
 # --- keywords ----------------------------------------------------------------------------------------------

@@ -82,6 +82,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "pool.json").unlink()
     sources = sorted({record["source"] for record in records})
     (folder / "mix.json").write_text(json.dumps(dict.fromkeys(sources, 1)))
+    (folder / "mine.csv").write_text("id,difficulty\nchart-7,0.5\n")
     write_labels(folder / "labels.parquet", [record["id"] for record in records])
     for line in (
         "init mixture.json --images . --model builtin:tiny",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -41,21 +41,36 @@ def write_table(store: Store, name: str, out: Path | str) -> dict[str, Any]:
     Raises:
         ExportError: there is no such table, or `out` is of no known format or cannot be written.
     """
-    path = Path(out)
-    if path.suffix not in SUFFIXES:
-        raise ExportError(f"{out}: the name of the file ends in {' or '.join(SUFFIXES)}")
+    demand_suffix(out)
     known = tables(store)["tables"]
     if name not in known:
         raise ExportError(f"there is no table {name!r}; there are {', '.join(sorted(known))}")
+    return {"table": name, **write_rows(store.iterate(name), out)}
+
+
+def demand_suffix(out: Path | str) -> None:
+    """Raise ExportError where `out` is of no format that is written."""
+    if Path(out).suffix not in SUFFIXES:
+        raise ExportError(f"{out}: the name of the file ends in {' or '.join(SUFFIXES)}")
+
+
+def write_rows(shards: Iterable[pa.Table], out: Path | str) -> dict[str, Any]:
+    """Write tables with the same columns, one at least, to a file: `rows`, `out` and `bytes`.
+
+    Raises:
+        ExportError: `out` is of no known format, or cannot be written.
+    """
+    demand_suffix(out)
+    path = Path(out)
     partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         flat = path.suffix == ".csv"
-        rows = _write(partial, (_legible(shard, flat=flat) for shard in store.iterate(name)), flat=flat)
+        rows = _write(partial, (_legible(shard, flat=flat) for shard in shards), flat=flat)
         partial.replace(path)
     except OSError as error:
         raise ExportError(f"{out} could not be written: {error}") from error
-    return {"table": name, "rows": rows, "out": str(path), "bytes": path.stat().st_size}
+    return {"rows": rows, "out": str(path), "bytes": path.stat().st_size}
 
 
 def _write(path: Path, shards: Iterator[pa.Table], *, flat: bool) -> int:

@@ -6,13 +6,15 @@ from jobs.commands.elsewhere import submit
 from jobs.commands.labels import annotate, train_scorer
 from jobs.commands.looking import clusters, decontaminate, explain, gc, groups, models, status, verify
 from jobs.commands.proof import mix, proof
+from jobs.commands.reporting import report
+from jobs.commands.scores import scores
 from jobs.commands.searching import search
 from jobs.commands.validate import validate
 from jobs.commands.writing import convert, export, table
 
 COMMANDS = (
     demo, init, ingest, embed, score, cluster, prune, select, export, run,
-    status, verify, gc, explain, search, groups, clusters, compare, proof, mix, table, models,
+    status, verify, gc, explain, search, groups, clusters, compare, proof, mix, report, table, scores, models,
     convert, validate, decontaminate, annotate, train_scorer,
     submit,
 )  # fmt: skip
