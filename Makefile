@@ -1,7 +1,7 @@
 PYTHON ?= .venv/bin/python
 BIN = $(dir $(PYTHON))
 
-.PHONY: setup check test test-all coverage docs notebooks bench gate build
+.PHONY: setup check test test-all coverage docs site notebooks bench gate build
 setup:      ; python3 -m venv .venv && .venv/bin/pip install -c constraints.txt -e '.[dev]'
 check:      ; $(BIN)ruff format --check . && $(BIN)ruff check . && $(BIN)mypy && $(BIN)lint-imports && $(PYTHON) docs/build.py --check && $(PYTHON) docs/keywords.py --check
 test:       ; $(BIN)pytest

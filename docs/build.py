@@ -28,8 +28,9 @@ NEITHER = "\N{EN DASH}"
 API = """\
 # Python
 
-Written by `make docs`; do not edit. A `Workspace` is what the command line works on: every command is a method that
-returns plain data, as `--json` prints it. Settings go by dotted name: `Workspace("work", {"embed.model": "builtin"})`.
+Written by `make docs`; do not edit. A `Workspace` is what the command line works on: every command is a
+method that returns plain data, as `--json` prints it, and every setting has a dotted name, as in
+`Workspace("work", {"embed.model": "builtin"})`.
 
 ## The workspace
 

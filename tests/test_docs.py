@@ -22,8 +22,9 @@ ROOT = Path(__file__).parent.parent
 PAGES = [
     "README.md",
     "CONTRIBUTING.md",
-    *[f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))],
+    *[str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").rglob("*.md"))],
 ]
+SITE = "mkdocs.yml"
 PACKAGES = ("schemas", "scorers", "clustering", "curation", "jobs")
 EXAMPLES = [
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
@@ -93,6 +94,12 @@ def test_links_between_the_documents_lead_somewhere(page: str) -> None:
     for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", text):
         if "://" not in target:
             assert ((ROOT / page).parent / target).exists(), target
+
+
+def test_every_page_stands_once_in_the_navigation() -> None:
+    pages = re.findall(r"([\w/-]+\.md)$", (ROOT / SITE).read_text(encoding="utf-8"), re.MULTILINE)
+    beside = ["changelog.md", "contributing.md"]
+    assert sorted(pages) == sorted([page[len("docs/") :] for page in PAGES[2:]] + beside)
 
 
 def test_every_dependency_has_a_line() -> None:
