@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from curation.commands import frames, own_table
+from curation.commands import frames, named, own_table
 from curation.commands.annotate import annotate
 from curation.commands.clusters import clusters
 from curation.commands.compare import compare
@@ -17,6 +17,7 @@ from curation.commands.endpoint_estimate import of_sample
 from curation.commands.explain import explain
 from curation.commands.export import Asked, export
 from curation.commands.filters import filters
+from curation.commands.gallery import Gallery, gallery
 from curation.commands.groups import groups
 from curation.commands.mix import mix
 from curation.commands.own_scores import add_scores, drop_scores
@@ -29,6 +30,7 @@ from curation.commands.status import bad_records, status
 from curation.commands.tables import tables, write_table
 from curation.commands.train_scorer import train_scorer
 from curation.commands.verify import collect_garbage, verify
+from curation.explorer.serve import serve
 from curation.models.catalogue import catalogue
 from curation.pipeline.config_file import write_config
 from curation.pipeline.pipeline import Pipeline
@@ -52,6 +54,7 @@ from schemas.protocols import Progress
 
 if TYPE_CHECKING:
     import polars as pl
+    from PIL import Image
 
 EXPORTED = ("format", "images", "scores", "raw", "shuffle", "split", "license", "overwrite", "push")
 
@@ -291,6 +294,29 @@ class Workspace(Pipeline):
         """Every record: what it measures, and what became of it; see `curation.commands.frames`."""
         return frames.scores(self.store)
 
+    def images(self, names: named.Names) -> dict[str, list[Image.Image | None]]:
+        """The pictures of samples, by uid: see `curation.commands.named`.
+
+        Args:
+            names: uids in hex, ids, or a frame with a column `uid`.
+        """
+        return named.images(self, names)
+
+    def image_bytes(self, names: named.Names) -> dict[str, list[bytes | None]]:
+        """The same as the bytes of their files."""
+        return named.image_bytes(self, names)
+
+    def show(self, names: named.Names, limit: int = 24) -> Gallery:
+        """Samples side by side in Jupyter: see `curation.commands.gallery`.
+
+            ws.show(ws.scores().filter("kept").sort("alignment").select("uid", "alignment"))
+
+        Args:
+            names: uids in hex, ids, or a frame with a column `uid`, whose other columns are shown too.
+            limit: how many are shown.
+        """
+        return gallery(self, names, limit)
+
     def list_scores(
         self, *, columns: str | Sequence[str] = (), where: str | Sequence[str] = (), limit: int = 20
     ) -> dict[str, Any]:
@@ -362,6 +388,23 @@ class Workspace(Pipeline):
         """
         workspace = self.asked("search", settings, ["image", "like", "by", "n", "where"])
         return search(workspace, Query(text, image, like, by, n), several(where))
+
+    def explore(
+        self,
+        port: int = 0,
+        *,
+        show: bool = True,
+        ready: Callable[[str], None] | None = None,
+        **settings: Unpack[SearchKeywords],
+    ) -> None:
+        """Serve a page on the pool, on loopback, until Ctrl-C: see `curation.explorer`.
+
+        Args:
+            port: 0 takes one that is free.
+            show: open it in a browser, where this machine has a screen.
+            ready: is called with the address, once there is one.
+        """
+        serve(self.asked("explore", settings, ["port", "show", "ready"]), port, show=show, ready=ready)
 
     def groups(self, limit: int = 20) -> dict[str, Any]:
         """The largest groups of duplicates: what stays of each, and what goes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any, get_args, get_type_hints
 
 import polars as pl
 import pytest
+from PIL import Image
 from polars.testing import assert_frame_equal
 
 from curation import Workspace
@@ -110,6 +112,80 @@ def test_what_was_not_made_for_new_samples_is_null(tmp_path: Path) -> None:
     found = ws.scores().group_by("dataset").agg(pl.col("n_answer_words").count()).sort("dataset").collect()
     assert dict(found.iter_rows())["new"] == 0
     assert dict(found.iter_rows())["old"] > 12
+
+
+# --- pictures ----------------------------------------------------------------------------------------------
+
+
+def test_pictures_are_those_of_the_records_in_the_order_asked(ws: Workspace, pool: Path) -> None:
+    good = ws.samples().filter(pl.col("error").is_null() & (pl.col("n_images") == 1)).collect()
+    asked = good.reverse()["uid"].head(70)
+    files = ws.image_bytes(asked)
+    assert list(files) == asked.to_list()
+    names = dict(good.select("uid", pl.col("images").list.first()).iter_rows())
+    assert all(files[uid] == [(pool / names[uid]).read_bytes()] for uid in files)
+    pictures = ws.images(good.head(2))
+    with Image.open(pool / names[good["uid"][0]]) as expected:
+        assert [picture and picture.size for picture in pictures[good["uid"][0]]] == [expected.size]
+    assert ws.images(good["uid"][0]).keys() == {good["uid"][0]}
+    assert good["uid"][1] in ws.image_bytes([good["id"][1]])
+
+
+@pytest.mark.parametrize(
+    ("names", "meant"),
+    [
+        (["nobody", "noone"], "no sample has the uid or id 'nobody', nor by 1 more"),
+        ("f" * 32, "no sample has the uid or id 'ffff"),
+        (pl.DataFrame({"kept": [True]}), "no column uid; it has kept"),
+        ([5], "not by 5"),
+    ],
+)
+def test_a_sample_that_is_not_there_is_named(ws: Workspace, names: Any, meant: str) -> None:
+    for look in (ws.images, ws.image_bytes, ws.show):
+        with pytest.raises(ConfigError, match=meant):
+            look(names)
+
+
+def test_a_gallery_shows_pictures_text_and_what_became_of_each(ws: Workspace) -> None:
+    frame = ws.scores().filter("kept").sort("rank").select("uid", "alignment").collect()
+    shown = ws.show(frame, limit=5)
+    page = shown._repr_html_()
+    assert page.count("<article>") == 5
+    assert page.count('src="data:image/webp;base64,') >= 3
+    assert "kept, pick 1 " in page
+    assert f"and {len(frame) - 5:,} more" in page
+    assert "http" not in page
+    values = frame["alignment"].head(5).drop_nulls().to_list()
+    assert all(f"alignment {value:.4g}" in page for value in values)
+    assert len(repr(shown).splitlines()) == 6
+
+
+def test_hostile_text_is_text_in_a_gallery(tmp_path: Path) -> None:
+    texts = [
+        "<script>alert(1)</script>",
+        "</pre></script><img src=x onerror=alert(1)>",
+        "\"'><b onmouseover=alert(1)>",
+        "שלום \u202e evil",
+        "\x1b[31mred\x00",
+        "long " * 20_000,
+    ]
+    records = [
+        {"id": text[:40], "conversations": [{"from": "human", "value": text}, {"from": "gpt", "value": "ok"}]}
+        for text in texts
+    ]
+    (tmp_path / "pool.json").write_text(json.dumps(records))
+    ws = Workspace.init(tmp_path, {"pool": tmp_path / "pool.json"})
+    ws.ingest()
+    page = ws.show(ws.samples()).html
+    tags = set(re.findall(r"<[^>]*>", page.partition("</style>")[2]))
+    assert tags <= {
+        '<div class="curate">', "</div>", "<article>", "</article>", '<b dir="auto">', "</b>",
+        '<small dir="auto">', "</small>", '<pre dir="auto">', "</pre>",
+    }  # fmt: skip
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "שלום \\u202e evil" in page
+    assert not re.search("[\x00-\x09\x0b-\x1f\u202e]", page)
+    assert len(page) < 20_000
 
 
 # --- own scores --------------------------------------------------------------------------------------------

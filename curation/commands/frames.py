@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from curation.catalog import IDS, column_tables
+from curation.storage.rows import located
 from curation.storage.store import Store
 
 if TYPE_CHECKING:
@@ -138,8 +141,8 @@ class Rows:
         assert isinstance(frame, pl.DataFrame)
         return frame.schema
 
-    def frames(self, wanted: Sequence[str]) -> Iterator[pl.DataFrame]:
-        """`wanted` columns, a shard of the pool at a time."""
+    def frames(self, wanted: Sequence[str], among: NDArray[np.int32] | None = None) -> Iterator[pl.DataFrame]:
+        """`wanted` columns, a shard of the pool at a time, all or those with numbers `among`."""
         tables: dict[str, list[str]] = {"samples": ["uid"]}
         for name in wanted:
             told = self.columns[name]
@@ -149,11 +152,21 @@ class Rows:
         beside = {table: _Beside(self.store, table, names) for table, names in tables.items()}
         start = 0
         for number, size in enumerate(self.store.manifest("samples").sizes):
-            parts = {table: held.rows(number, start, size) for table, held in beside.items()}
-            pool = parts["samples"]
-            assert pool is not None
-            yield self._frame(wanted, parts, pool["uid"])
+            if among is None or number in among:
+                parts = {table: held.rows(number, start, size) for table, held in beside.items()}
+                pool = parts["samples"]
+                assert pool is not None
+                yield self._frame(wanted, parts, pool["uid"])
             start += size
+
+    def at(self, places: Sequence[int], wanted: Sequence[str]) -> list[dict[str, Any]]:
+        """`wanted` columns of the samples at these places, in that order; no other shard is read."""
+        shards, rows = located(self.store.manifest("samples").sizes, np.asarray(places, np.int64))
+        held = dict(zip(np.unique(shards).tolist(), self.frames(wanted, np.unique(shards)), strict=True))
+        return [
+            held[shard].row(row, named=True)
+            for shard, row in zip(shards.tolist(), rows.tolist(), strict=True)
+        ]
 
     def _frame(
         self, wanted: Sequence[str], parts: dict[str, pa.Table | None], uids: pa.ChunkedArray
