@@ -28,9 +28,7 @@ NEITHER = "\N{EN DASH}"
 API = """\
 # Python
 
-Written by `make docs`; do not edit. A `Workspace` is what the command line works on: every command is a
-method that returns plain data, as `--json` prints it, and every setting has a dotted name, as in
-`Workspace("work", {"embed.model": "builtin"})`.
+Written by `make docs` from docstrings; do not edit. How it is used, with examples: [in Python](python.md).
 
 ## The workspace
 
