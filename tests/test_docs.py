@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import json
 import re
 import shlex
 import subprocess
@@ -100,6 +101,19 @@ def test_every_page_stands_once_in_the_navigation() -> None:
     pages = re.findall(r"([\w/-]+\.md)$", (ROOT / SITE).read_text(encoding="utf-8"), re.MULTILINE)
     beside = ["changelog.md", "contributing.md"]
     assert sorted(pages) == sorted([page[len("docs/") :] for page in PAGES[2:]] + beside)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.name)
+def test_notebooks_hold_no_outputs_and_their_links_lead_somewhere(path: Path) -> None:
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    assert all(
+        cell["outputs"] == [] and cell["execution_count"] is None
+        for cell in cells
+        if cell["cell_type"] == "code"
+    )
+    said = "".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    for target in re.findall(r"\]\(([^)#:]+)\)", said):
+        assert (path.parent / target).exists(), target
 
 
 def test_every_dependency_has_a_line() -> None:
