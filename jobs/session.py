@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable
@@ -17,6 +18,7 @@ from jobs.show import plan, result
 from jobs.show_losses import nothing_left
 from jobs.spelling import spelled
 from jobs.terminal import put
+from jobs.text import Line
 from schemas.errors import NothingLeft, no_workspace
 from schemas.protocols import Progress
 from schemas.visible import in_json, visible
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     import logging
 
     from curation.workspace import Workspace
+
+BARE = re.compile(r"(?<![\w/-])curate (?=[a-z])")
 
 
 @dataclass
@@ -37,6 +41,11 @@ class Session:
     quiet: bool = False
     debug: bool = False
     dry_run: bool = False
+
+    @property
+    def curate(self) -> str:
+        """How a command for this workspace begins."""
+        return "curate" if self.folder == "." else f"curate -C {shlex.quote(self.folder)}"
 
     def progress(self) -> Progress:
         """Where a run says what it is doing: stderr."""
@@ -80,10 +89,9 @@ class Session:
         if self.dry_run:
             self.show(self.workspace().plan(step), plan)
         else:
-            curate = "curate" if self.folder == "." else f"curate -C {shlex.quote(self.folder)}"
             flags = spelled(self.overrides)
             counts = self.workspace().run(step)
-            self.show(counts, lambda counts: result(counts, curate, flags))
+            self.show(counts, lambda counts: result(counts, self.curate, flags))
             sentence = nothing_left(counts)
             if sentence:
                 raise NothingLeft(sentence)
@@ -93,7 +101,13 @@ class Session:
         if self.as_json:
             click.echo(in_json(json.dumps(tree, ensure_ascii=not _speaks_unicode(), default=str)))
         else:
-            put(text(tree))
+            put(map(self._named, text(tree)))
+
+    def _named(self, part: str) -> str:
+        """A line whose commands name the workspace, as they must where it is not this folder."""
+        if self.folder == "." or not isinstance(part, Line):
+            return part
+        return Line(part.label, BARE.sub(f"{self.curate} ", part.said))
 
 
 def _visible(record: logging.LogRecord) -> bool:

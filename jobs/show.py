@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 
 from curation.progress import duration
@@ -9,6 +10,7 @@ from jobs.show_filters import decides, told_apart
 from jobs.show_labels import requests
 from jobs.show_losses import losses
 from jobs.text import Tree, line, place, size, table
+from schemas.visible import shown
 
 MOST_PASSED = 5  # named of files that are no data
 MOST_SIGNALS = 5  # named of what a strategy decided by
@@ -144,8 +146,8 @@ def demo(found: Tree) -> Iterator[str]:
     yield line("", f"curate -C {found['out']} status")
 
 
-def initialised(found: Tree) -> Iterator[str]:
-    """What curate.toml names now."""
+def initialised(found: Tree, curate: str = "curate") -> Iterator[str]:
+    """What curate.toml names now, whether images are there, and what to do next: by `curate`."""
     yield line("wrote", found["config"])
     for name, dataset in found["datasets"].items():
         images = f", images under {', '.join(dataset['images'])}" if dataset["images"] else ""
@@ -156,8 +158,27 @@ def initialised(found: Tree) -> Iterator[str]:
             passed = dataset["passed_over"]
             more = f" and {len(passed) - MOST_PASSED:,} more" if len(passed) > MOST_PASSED else ""
             yield line("left aside", ", ".join(passed[:MOST_PASSED]) + more)
+        yield from _looked_for(dataset, curate)
     yield line("model", found["model"])
-    yield line("next", "curate select --budget 30%")
+    yield line("next", f"{curate} select --budget 30%")
+
+
+def _looked_for(dataset: Tree, curate: str) -> Iterator[str]:
+    looked = dataset.get("looked_for")
+    if not looked or not looked["n"]:
+        return
+    if looked["missing"] is None:
+        some = "" if looked["n_found"] == looked["n"] else f"{looked['n_found']} of "
+        yield line("images", f"{some}the first {looked['n']} are there")
+        return
+    roots = ", ".join(dataset["images"]) or "the folder of the data"
+    yield line("images", f"none of the first {looked['n']} is under {roots}: {shown(looked['missing'])}")
+    again = f"{curate} init {shlex.quote(dataset['given'])} --images"
+    if looked["under"]:
+        yield line("", f"they are under {looked['under']}; say so with")
+        yield line("", f"{again} {shlex.quote(looked['under'])}")
+    else:
+        yield line("", f"say where their paths begin: {again} DIR")
 
 
 def plan(found: Tree) -> Iterator[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from curation.models.spec import BUILTIN, CLIPS, VLM
+from curation.models.tags import Place, places
 from curation.models.towers import TOWERS
 from curation.models.weights import downloaded, preferred
 
@@ -45,21 +46,19 @@ def _bytes(folder: Path) -> int:
 
 
 def _hub() -> Iterator[Listed]:
-    from open_clip.pretrained import get_pretrained_cfg, list_pretrained
-
-    for arch, tag in list_pretrained():
-        config = get_pretrained_cfg(arch, tag)
-        size = _cached_bytes(config)
-        yield Listed(f"{arch}/{tag}", "clip", "hub" if size is None else "cached", size)
+    for arch, tags in places().items():
+        for tag, place in tags.items():
+            size = _cached_bytes(place)
+            yield Listed(f"{arch}/{tag}", "clip", "hub" if size is None else "cached", size)
 
 
-def _cached_bytes(config: dict[str, str]) -> int | None:
+def _cached_bytes(place: Place) -> int | None:
     from huggingface_hub import try_to_load_from_cache
 
-    if not config.get("hf_hub"):
-        path = downloaded(config["url"])
+    if not place.hub:
+        path = downloaded(place.url)
         return path.stat().st_size if path.is_file() else None
-    repository, _, name = config["hf_hub"].rpartition("/")
+    repository, _, name = place.hub.rpartition("/")
     for candidate in preferred(name):
         found = try_to_load_from_cache(repository, candidate)
         if isinstance(found, str):
@@ -71,7 +70,6 @@ def _cached_repositories() -> Iterator[Listed]:
     """Repositories in Hugging Face's cache that hold a model of open_clip or one for image and text."""
     from huggingface_hub import scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
-    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
     try:
         repositories = scan_cache_dir().repos
@@ -84,6 +82,8 @@ def _cached_repositories() -> Iterator[Listed]:
         if "open_clip_config.json" in names:
             yield Listed(f"hf-hub:{repository.repo_id}", "clip", "cached", repository.size_on_disk)
         elif "config.json" in names:
+            from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
             config = json.loads(Path(names["config.json"].file_path).read_text(encoding="utf-8"))
             if config.get("model_type") in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
                 yield Listed(repository.repo_id, "vlm", "cached", repository.size_on_disk)

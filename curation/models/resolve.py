@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from curation.models.encoder import OpenClip
 from curation.models.encoders import bf16_cosine, kind_of, resolve_environment
 from curation.models.environment import resolve_vlm_environment
 from curation.models.resolved import Model, Vlm
 from curation.models.spec import vlm_identity
+from curation.models.weights import demand
 from curation.storage.files import Location, put
 from schemas.errors import ConfigError, ModelUnavailable
 from schemas.protocols import Progress
@@ -34,6 +36,8 @@ def resolve_model(spec: str, device: str, root: Location, progress: Progress) ->
     try:
         measured: dict[str, Any] = json.loads(path.read_text())
     except FileNotFoundError:
+        if isinstance(kind_of(spec), OpenClip):
+            demand(spec)
         progress.note(f"loading {spec}")
         measured = _measure(spec, environment)
         put(path, (json.dumps(measured, sort_keys=True) + "\n").encode())

@@ -59,12 +59,12 @@ def parse_spec(model: str) -> ModelSpec:
         arch, _, path = model.partition("@")
         if not Path(path).is_file():
             raise ModelUnavailable(f"{model!r}: there is no checkpoint file {path}. {OFFLINE_CHOICE}")
-        return ModelSpec(model, "file", _known(arch), path)
+        return ModelSpec(model, "file", _known(arch, model), path)
     arch, slash, tag = model.rpartition("/")
     if not slash:
-        _known(model)
+        _known(model, model)
         raise ModelUnavailable(f"{model!r} lacks its weights: say {model}/PRETRAINED. {OFFLINE_CHOICE}")
-    return ModelSpec(model, "random" if tag == "random" else "tag", _known(arch), tag)
+    return ModelSpec(model, "random" if tag == "random" else "tag", _known(arch, model), tag)
 
 
 def model_identity(model: str) -> dict[str, str]:
@@ -131,7 +131,9 @@ def architectures() -> list[str]:
     return sorted(path.stem for folder in folders for path in Path(folder).glob("model_configs/*.json"))
 
 
-def _known(arch: str) -> str:
+def _known(arch: str, model: str) -> str:
+    if arch.startswith((".", "/", "~")) or not arch:
+        raise ModelUnavailable(f"there is no folder {model}. {OFFLINE_CHOICE}")
     names = architectures()
     if arch in names:
         return arch

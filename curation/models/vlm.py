@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from curation.models.spec import BUILTIN, VLM
-from curation.models.weights import verify_builtin
+from curation.models.weights import demand_repository, verify_builtin
 from schemas.errors import ModelUnavailable
 
 TOO_LONG = "sequence-length-is-longer-than-the-specified-maximum"
@@ -61,6 +61,16 @@ def _adapted(config: Path, device: str, dtype: str) -> tuple[Any, Any]:
         raise ModelUnavailable(f"{config} names no base model (base_model_name_or_path)")
     model, processor = load_vlm(base, device, dtype)
     return PeftModel.from_pretrained(model, str(config.parent)).get_base_model().eval(), processor
+
+
+def demand_vlm(name: str) -> None:
+    """Refuse a model of the hub that cannot be had, before anything is computed. Downloads nothing.
+
+    Raises:
+        ModelUnavailable: it is neither cached nor reachable.
+    """
+    if name != BUILTIN and not Path(name).is_dir():
+        demand_repository(_where(name), ("config.json", ADAPTER), VLM_CHOICE)
 
 
 def _where(name: str) -> str:

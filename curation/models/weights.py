@@ -10,15 +10,50 @@ from pathlib import Path
 from typing import Any
 
 from curation.models.assembly import assembled
-from curation.models.spec import BUILTIN, OFFLINE_CHOICE, ModelSpec, builtin_sha256, close_matches
+from curation.models.spec import (
+    BUILTIN,
+    OFFLINE_CHOICE,
+    ModelSpec,
+    builtin_sha256,
+    close_matches,
+    parse_spec,
+)
+from curation.models.tags import places
 from schemas.errors import ModelUnavailable
 
-PATIENCE = 10.0  # seconds until the hub counts as unreachable; the promise to the user is 20
+PATIENCE = 4.0  # seconds until the hub counts as unreachable: a wrong name is refused within 5
 CONFIG_NAME = "open_clip_config.json"
 WEIGHT_NAMES = (
     "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "model.safetensors",
     "open_clip_pytorch_model.bin",
 )  # fmt: skip
+
+
+def demand(model: str) -> None:
+    """Refuse a model that cannot be had, before anything heavy is imported. Downloads nothing.
+
+    Raises:
+        ModelUnavailable: no such weights, or they are neither cached nor reachable.
+    """
+    spec = parse_spec(model)
+    if spec.form == "hub":
+        demand_repository(spec.where, (CONFIG_NAME,))
+    if spec.form != "tag" or not places():
+        return
+    tags = places().get(spec.arch, {})
+    place = tags.get(spec.where.lower().replace("-", "_")) or tags.get(spec.where)
+    if place is None:
+        raise ModelUnavailable(_no_such_tag(spec, list(tags)))
+    if place.hub:
+        repository, _, name = place.hub.rpartition("/")
+        demand_repository(repository, preferred(name))
+    elif not downloaded(place.url).is_file():
+        _within_patience(lambda: _head(place.url), f"{place.url}, not in {downloaded(place.url).parent}")
+
+
+def _no_such_tag(spec: ModelSpec, tags: Sequence[str]) -> str:
+    near = f"there are {close_matches(spec.where, tags)}" if tags else "nobody offers any"
+    return f"{spec.arch} has no weights {spec.where!r}; {near}. {OFFLINE_CHOICE}"
 
 
 def checkpoint(spec: ModelSpec) -> str:
@@ -37,10 +72,7 @@ def checkpoint(spec: ModelSpec) -> str:
 
     config = get_pretrained_cfg(spec.arch, spec.where)
     if not config:
-        tags = close_matches(spec.where, list_pretrained_tags_by_model(spec.arch))
-        raise ModelUnavailable(
-            f"{spec.arch} has no weights {spec.where!r}; there are {tags}. {OFFLINE_CHOICE}"
-        )
+        raise ModelUnavailable(_no_such_tag(spec, list_pretrained_tags_by_model(spec.arch)))
     if config.get("hf_hub"):
         repository, _, name = config["hf_hub"].rpartition("/")
         return fetch(repository, preferred(name))
@@ -123,20 +155,42 @@ def fetch(repository: str, names: Sequence[str]) -> str:
     Raises:
         ModelUnavailable: none is cached, and the hub does not answer in time or has none of them.
     """
-    from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+    from huggingface_hub import hf_hub_download
 
-    for name in names:
-        cached = try_to_load_from_cache(repository, name)
-        if isinstance(cached, str):
-            return cached
-    tried = f"huggingface.co/{repository} ({' or '.join(names)}), not in the cache {constants.HF_HUB_CACHE}"
-    if constants.is_offline_mode():
-        raise ModelUnavailable(f"{tried}, and HF_HUB_OFFLINE forbids a download. {OFFLINE_CHOICE}")
-    name = _within_patience(lambda: _on_hub(repository, names), tried)
+    cached, name = demand_repository(repository, names)
+    if cached is not None:
+        return cached
+    tried = _tried(repository)
     try:
         return str(hf_hub_download(repository, name))
     except OSError as error:
         raise ModelUnavailable(f"{tried}: the download failed ({_short(error)}). {OFFLINE_CHOICE}") from error
+
+
+def demand_repository(
+    repository: str, names: Sequence[str], choice: str = OFFLINE_CHOICE
+) -> tuple[str | None, str]:
+    """The path of the first of `names` that is cached, else None and that which the hub has.
+
+    Raises:
+        ModelUnavailable: none is cached, and the hub does not answer in time or has none of them.
+    """
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    for name in names:
+        cached = try_to_load_from_cache(repository, name)
+        if isinstance(cached, str):
+            return cached, name
+    tried = _tried(repository)
+    if constants.is_offline_mode():
+        raise ModelUnavailable(f"{tried}, and HF_HUB_OFFLINE forbids a download. {choice}")
+    return None, _within_patience(lambda: _on_hub(repository, names), tried, choice)
+
+
+def _tried(repository: str) -> str:
+    from huggingface_hub import constants
+
+    return f"huggingface.co/{repository} is not in the cache {constants.HF_HUB_CACHE}"
 
 
 def _on_hub(repository: str, names: Sequence[str]) -> str:
@@ -149,7 +203,7 @@ def _on_hub(repository: str, names: Sequence[str]) -> str:
         except EntryNotFoundError:
             continue
         return name
-    raise FileNotFoundError("the repository has no such file")
+    raise FileNotFoundError(f"the repository has no {' or '.join(names)}")
 
 
 def _head(url: str) -> str:
@@ -159,7 +213,7 @@ def _head(url: str) -> str:
         return url
 
 
-def _within_patience(ask: Callable[[], str], tried: str) -> str:
+def _within_patience(ask: Callable[[], str], tried: str, choice: str = OFFLINE_CHOICE) -> str:
     """Return what `ask` returns, or give up after PATIENCE seconds (a name server may hang for minutes)."""
     answers: list[str] = []
     failures: list[Exception] = []
@@ -176,7 +230,7 @@ def _within_patience(ask: Callable[[], str], tried: str) -> str:
     if answers:
         return answers[0]
     why = _short(failures[0]) if failures else f"no answer within {PATIENCE:.0f} s"
-    raise ModelUnavailable(f"{tried}, and not reachable ({why}). {OFFLINE_CHOICE}")
+    raise ModelUnavailable(f"{tried}, and not reachable ({why}). {choice}")
 
 
 def _short(error: Exception) -> str:

@@ -77,6 +77,19 @@ def _demand_there(datasets: Mapping[str, str | Path], images: Sequence[str | Pat
             raise ConfigError(f"--images {root}: there is no such folder")
 
 
+def set_images(folder: Location, name: str, images: Sequence[str | Path]) -> None:
+    """Say anew where the images of the dataset `name` lie.
+
+    Raises:
+        ConfigError: there is no such folder.
+    """
+    _demand_there({}, images)
+    path = folder / CONFIG_FILE
+    tree: Any = tomlkit.parse(path.read_text(encoding="utf-8"))
+    tree["datasets"][name]["images"] = [relative(root, folder) for root in images]
+    put(path, tomlkit.dumps(tree).encode())
+
+
 def set_keys(folder: Location, section: str, values: Mapping[str, Any]) -> None:
     """Set keys of `section` in `folder`/curate.toml; everything else there stays as it is."""
     path = folder / CONFIG_FILE

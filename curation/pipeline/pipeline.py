@@ -16,6 +16,7 @@ from curation.executor.memory import peak_gb
 from curation.executor.planner import Planner, State
 from curation.models.resolve import resolve_model
 from curation.models.resolved import Model
+from curation.models.vlm import demand_vlm
 from curation.pipeline.config_file import write_config
 from curation.pipeline.counts import counts
 from curation.pipeline.rates import expected
@@ -114,6 +115,9 @@ class Pipeline:
             if is_asked(self.config) and may_score(self.config, until):
                 # A wrong key or URL should not show after hours of embedding, but at once.
                 resolve_endpoint(self.config, self.store.root, self.progress)
+            vlm = self.config.vlm.model
+            if vlm is not None and may_score(self.config, until) and self.store.find("grounding") is None:
+                demand_vlm(vlm)
             if STEPS.index(until) >= STEPS.index("prune"):
                 self.compute_benchmarks()
             planner = self.compute(chain(self.context, until))

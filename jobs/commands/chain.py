@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from jobs import show
@@ -58,12 +60,13 @@ def init(
     text_key: str | None,
     model: str | None,
 ) -> None:
-    """Write curate.toml, or add datasets to it.
+    """Write curate.toml, add datasets to it, or say anew where the images of one lie.
 
     DATA is a file, a folder, or a pattern in quotes: conversations in JSON or JSONL, CSV, Parquet, a saved HF
     dataset, WebDataset tars, images with or without captions (docs/formats.md). What is at a URL (s3://…,
     https://…, hf://datasets/ORG/NAME) is copied into the workspace. It is looked at, and refused if it cannot
-    be read. NAME stands in every sample's id, so it is fixed here; the default is the file's name.
+    be read. NAME stands in every sample's id, so it is fixed here; the default is the file's name. The images
+    of the first records are looked for; the same DATA with other --images corrects where they are.
 
     \b
     Example:
@@ -75,7 +78,7 @@ def init(
     session.log()
     progress = session.progress()
     found = initialise(session.folder, data, images, format_, model, image_key, text_key, progress)
-    session.show(found, show.initialised)
+    session.show(found, partial(show.initialised, curate=session.curate))
 
 
 @command(*TAKES["ingest"], *RUNNING)
