@@ -36,6 +36,7 @@ FLAGS = (
     "--use-angle=swiftshader",
     "--enable-unsafe-swiftshader",
 )
+PATIENCE = 120_000  # ms, as other tests may have the processor
 Visit = Callable[..., "Page"]
 
 
@@ -71,6 +72,7 @@ def visit(chromium: Browser) -> Iterator[Visit]:
         context = chromium.new_context(
             color_scheme=colours, viewport={"width": width, "height": height}, has_touch=width < 600
         )
+        context.set_default_timeout(PATIENCE)
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: _note(complaints, message.type, message.text))

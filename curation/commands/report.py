@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from curation.pipeline.pipeline import Pipeline
-from curation.report.page import gather, render
+from curation.report.page import gather, missing, render
 from curation.storage.files import put
 from schemas.errors import WorkspaceError
 
@@ -15,7 +15,7 @@ from schemas.errors import WorkspaceError
 def report(workspace: Pipeline, out: Path | str = "report.html") -> dict[str, Any]:
     """Write the page to the file `out`, anew where it is there. The same workspace gives the same bytes.
 
-    Works at any state of the workspace from `ingest` on; what is not computed yet has a sentence in its place.
+    Works at any state of the workspace from `ingest` on; what is not there yet has a sentence instead.
 
     Returns:
         `out`, `bytes`, `n_read`, `n_kept`, `left_out` (sections that this pool has nothing for), `seconds`.
@@ -38,6 +38,6 @@ def report(workspace: Pipeline, out: Path | str = "report.html") -> dict[str, An
         "bytes": len(page),
         "n_read": overview["n_read"],
         "n_kept": overview["n_kept"] if overview["selected"] else None,
-        "left_out": [name for name in ("map", "coverage", "scores", "clusters") if not tree[name]],
+        "left_out": missing(tree),
         "seconds": round(time.monotonic() - start, 2),
     }

@@ -29,7 +29,8 @@ from curation.storage.store import Store
 TEMPLATES = Path(__file__).parent / "templates"
 PAIRS = 96  # that are shown, shared evenly by the reasons
 LARGE, SMALL = 220, 128  # px of pictures in pairs, and elsewhere
-MAP_CHARS = 140  # of a text that a point tells
+MANY = 10_000  # points of which each tells less
+MAP_CHARS, FEWER_CHARS = 140, 80  # of a text that a point tells
 ID_CHARS = 48
 
 
@@ -61,6 +62,21 @@ def gather(workspace: Pipeline) -> dict[str, Any]:
         at = points(store)
         tree["map"] = None if at is None or not len(at) else _map(store, outcomes, at, names, limit)
     return tree
+
+
+def missing(tree: dict[str, Any]) -> list[str]:
+    """The sections that a sentence stands for, as this pool has nothing for them."""
+    there = {
+        "map": tree["map"],
+        "capabilities": tree["coverage"],
+        "scores": tree["scores"],
+        "filters": tree["measured"],
+        "clusters": tree["clusters"]["n"],
+        "pairs": tree["pairs"]["n"] or tree["near_misses"],
+        "defects": tree["defects"],
+        "quarantine": tree["quarantine"],
+    }
+    return [name for name, held in there.items() if not held]
 
 
 def _pairs(store: Store) -> dict[str, Any]:
@@ -96,7 +112,7 @@ def _map(
     store: Store, outcomes: Outcomes, at: Ints, names: dict[int, dict[str, Any]], max_pixels: int
 ) -> dict[str, Any]:
     """The points with what each tells: id, beginning of its text, and a tile of its picture."""
-    told = records(store, at, MAP_CHARS)
+    told = records(store, at, MAP_CHARS if len(at) <= MANY else FEWER_CHARS)
     tiles = sheets([(row["images"] or [None])[0] for row in told], max_pixels=max_pixels)
     return {
         **space(store, outcomes, at),

@@ -40,5 +40,5 @@ def written(found: Tree) -> Iterator[str]:
     """Where it is, how large, and what this pool has nothing for."""
     yield line("written", f"{found['out']}, {size(found['bytes'])}")
     if found["left_out"]:
-        yield line("without", f"{', '.join(found['left_out'])}: not computed yet")
+        yield line("without", f"{', '.join(found['left_out'])}: the page says why")
     yield line("took", f"{found['seconds']:.1f} s")
