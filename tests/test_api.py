@@ -388,3 +388,34 @@ def test_one_text_where_a_list_may_stand_is_one_of_them(ws: Workspace, tmp_path:
         "nsfw": "image",
         "toxic": "text",
     }
+
+
+# --- the page, the types -----------------------------------------------------------------------------------
+
+
+def test_the_examples_of_the_page_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    write_pool(tmp_path, 60)
+    (tmp_path / "pool.json").rename(tmp_path / "mixture.json")
+    monkeypatch.chdir(tmp_path)
+    known: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(block.replace('model="builtin"', 'model="builtin:tiny"'), known)
+    assert known["counts"]["n_selected"] > 10
+    assert "samples have no column 'beauty'" in known["sentence"]
+    assert set(pl.read_parquet(tmp_path / "subset" / "**" / "train*.parquet")["asks"]) > {1}
+    for name in re.findall(r"`(\w+)`", page.partition("| column | is |")[2].partition("| the others")[0]):
+        columns = {*known["ws"].samples().collect_schema(), *known["ws"].scores().collect_schema()}
+        assert name in columns or name == "scores", name
+
+
+def test_every_package_says_that_it_is_typed() -> None:
+    for package in ("schemas", "scorers", "clustering", "curation", "jobs"):
+        assert (ROOT / package / "py.typed").is_file()
+
+
+def test_every_public_method_is_typed_and_says_what_it_does() -> None:
+    for name, method in inspect.getmembers(Workspace, callable):
+        if not name.startswith("_"):
+            assert "return" in method.__annotations__, name
+            assert len((method.__doc__ or "").split()) > 3, name
