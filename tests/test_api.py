@@ -257,6 +257,23 @@ def test_own_scores_are_there_for_samples_that_come_later(tmp_path: Path) -> Non
     assert (len(before), before.sum(), len(after), after.sum()) == (24, 1, 48, 1)
 
 
+@pytest.mark.spark
+def test_own_scores_are_the_same_on_both_engines(tmp_path: Path) -> None:
+    write_pool(tmp_path, 48)
+    found = {}
+    for engine in ("local", "spark"):
+        ws = Workspace.init(
+            tmp_path / engine, {"pool": tmp_path / "pool.json"}, images=tmp_path, model="builtin:tiny"
+        )
+        ws = ws.with_settings({**SETTINGS, "run.engine": engine, "run.master": "local[2]"})
+        ws.ingest()
+        uids = ws.samples().collect()["uid"]
+        ws.add_scores({"uid": uids[::2], "mine": list(range(0, len(uids), 2))})
+        found[engine] = [ws.store.manifest(table).fingerprint for table in ("checked", "added", "own")]
+        assert ws.scores().select("mine").collect()["mine"].to_list()[:3] == [0, None, 2]
+    assert found["local"] == found["spark"]
+
+
 WRONG = {
     "no sample has the id 'nobody', and so for 1 more": {"id": ["nobody", "noone"], "m": [1.0, 2.0]},
     "no sample has the uid 'ffffffffffffffffffffffffffffffff'": {"uid": ["f" * 32], "m": [1.0]},
