@@ -32,6 +32,12 @@ def found(tree: Tree) -> Iterator[str]:
         yield " " * INDENT + one_line(result["text"], WIDTH - INDENT)
 
 
+def served(tree: Tree) -> Iterator[str]:
+    """Where the page is."""
+    yield line("open", tree["url"])
+    yield line("", "Ctrl-C ends it")
+
+
 def one_line(text: str, width: int) -> str:
     r"""The beginning of a text as one line, without what a terminal would obey.
 

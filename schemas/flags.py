@@ -42,6 +42,7 @@ TAKES: dict[str, tuple[str, ...]] = {
     "proof": (*SELECT, *RESOURCES),
     "mix": (*SELECT, *RESOURCES),
     "search": ("embed.model", "run.device"),
+    "explore": ("embed.model", "run.device"),
     "decontaminate": (*DECONTAMINATE, *EMBED, *RESOURCES),
     "annotate": (*CLUSTER, *RESOURCES),
     "train-scorer": (*EMBED, *RESOURCES),

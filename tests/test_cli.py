@@ -181,7 +181,7 @@ def test_the_steps_are_those_of_the_chain() -> None:
 
 
 # What needs an endpoint or a larger pool, exits with 1 as it should, or starts from nothing.
-ELSEWHERE = ("demo", "init", "annotate", "proof", "mix ", "validate")
+ELSEWHERE = ("demo", "init", "annotate", "proof", "mix ", "validate", "explore")
 
 
 @pytest.mark.slow

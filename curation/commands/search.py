@@ -65,7 +65,9 @@ def search(workspace: Pipeline, query: Query, where: Sequence[str] = ()) -> dict
     Returns:
         `query`, `by` (the sides that were compared), `n_among` (samples that were searched), `recall` (share
         of the ten nearest that the index finds, as it was measured; 1 where it compares everything) and
-        `results`: see `found`.
+        `results`: `uid`, `id`, `dataset`, `source`, `by` (the side that it was found on), `cosine`, `score`
+        (the same in standard deviations above the mean of the pool), `n_same` (samples with this very
+        picture), `text` (its beginning) and `images` (`name` and `path` of each).
 
     Raises:
         ConfigError: a column does not exist, there is nothing to compare, or the model is another one.
@@ -76,33 +78,42 @@ def search(workspace: Pipeline, query: Query, where: Sequence[str] = ()) -> dict
     with store.snapshot():
         SIDES["text"].fingerprint(store)
         searcher = Searcher(store, workspace.progress)
-        return found(workspace, searcher, query, matching(store, where))
+        among = matching(store, where)
+        hits, sides = nearest(workspace, searcher, query, among)
+        rows = read_samples(store, np.array([hit.position for hit in hits], np.int64))
+        return {
+            "query": query.told,
+            "by": sides,
+            "n_among": int((among & searcher.good).sum()),
+            "recall": min(searcher.index(side).facts.recall for side in sides),
+            "results": [_result(row, hit) for row, hit in zip(rows, hits, strict=True)],
+        }
 
 
-def found(workspace: Pipeline, searcher: Searcher, query: Query, among: NDArray[np.bool_]) -> dict[str, Any]:
-    """What `search` returns, with indexes that are open, among the samples (n,) that may be found.
+def nearest(
+    workspace: Pipeline,
+    searcher: Searcher,
+    query: Query,
+    among: NDArray[np.bool_],
+    position: int | None = None,
+) -> tuple[list[Hit], list[str]]:
+    """What is found by indexes that are open, and the sides that were compared.
 
-    A result has `uid`, `id`, `dataset`, `source`, `by` (the side that it was found on), `cosine`, `score`
-    (the same in standard deviations above the mean of the pool), `n_same` (samples with this very picture),
-    `text` (its beginning) and `images` (`name` and `path` of each).
+    Args:
+        workspace: whose encoder is asked.
+        searcher: the indexes.
+        query: what is searched for.
+        among: (n,) the samples that may be found.
+        position: where the sample of `query.like` stands in the pool, if that is known.
     """
-    store = workspace.store
     if query.like is not None:
-        position = the_one(store, query.like)
+        position = the_one(workspace.store, query.like) if position is None else position
         among = among.copy()
         among[position] = False
         vectors = _of_sample(searcher.like(position), query)
     else:
         vectors = _of_query(workspace, query)
-    hits = searcher.nearest(vectors, query.n, among)
-    rows = read_samples(store, np.array([hit.position for hit in hits], np.int64))
-    return {
-        "query": query.told,
-        "by": list(vectors),
-        "n_among": int((among & searcher.good).sum()),
-        "recall": min(searcher.index(side).facts.recall for side in vectors),
-        "results": [_result(row, hit) for row, hit in zip(rows, hits, strict=True)],
-    }
+    return searcher.nearest(vectors, query.n, among), list(vectors)
 
 
 def the_one(store: Store, ident: str) -> int:

@@ -22,9 +22,10 @@ def demand_same_model(store: Store, model: str) -> None:
     """
     made = store.manifest("image_vectors").stage["params"]["model"]["identity"]
     if made != kind_of(model).identity(model):
+        name = made.get("model", "another model")
         raise ConfigError(
-            f"the pool is embedded by {made.get('model', 'another model')}, and the settings say {model}; name that one with "
-            "--model, or run `curate embed`"
+            f"the pool is embedded by {name}, and the settings say {model}; name that one with --model, or "
+            "run `curate embed`"
         )
 
 

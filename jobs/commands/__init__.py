@@ -8,13 +8,14 @@ from jobs.commands.looking import clusters, decontaminate, explain, gc, groups, 
 from jobs.commands.proof import mix, proof
 from jobs.commands.reporting import report
 from jobs.commands.scores import scores
-from jobs.commands.searching import search
+from jobs.commands.searching import explore, search
 from jobs.commands.validate import validate
 from jobs.commands.writing import convert, export, table
 
 COMMANDS = (
     demo, init, ingest, embed, score, cluster, prune, select, export, run,
-    status, verify, gc, explain, search, groups, clusters, compare, proof, mix, report, table, scores, models,
+    status, verify, gc, explain, search, explore, groups, clusters, compare, proof, mix, report, table, scores,
+    models,
     convert, validate, decontaminate, annotate, train_scorer,
     submit,
 )  # fmt: skip

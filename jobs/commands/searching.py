@@ -9,7 +9,7 @@ import click
 from jobs.flags import command
 from jobs.options import SPEAKING
 from jobs.session import Session
-from jobs.show_search import found
+from jobs.show_search import found, served
 from schemas.errors import ConfigError
 from schemas.flags import TAKES
 
@@ -55,3 +55,28 @@ def search(
     if text is not None and not text.strip():
         raise ConfigError("the text to search for is empty; write a few words, such as 'a red car'")
     session.show(session.workspace().search(text, image=image, like=like, by=by, n=n, where=where), found)
+
+
+@command(*TAKES["explore"], *SPEAKING)
+@click.option(
+    "--port",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="On this machine; 0: a free one.",
+)
+@click.option("--open/--no-open", "show", default=True, help="Show the page in a browser.")
+@click.pass_obj
+def explore(session: Session, port: int, *, show: bool) -> None:
+    """Look at the pool on a page of this machine.
+
+    Filter, sort and search a pool of any size; look at clusters, at neighbours, and at what was dropped
+    beside what stands for it; mark what a selection must keep or drop. Only who has the address can open it.
+    Ctrl-C ends it.
+
+    \b
+    Example:
+        curate explore
+        curate explore --port 8000 --no-open
+    """
+    session.workspace().explore(port, show=show, ready=lambda url: session.show({"url": url}, served))
