@@ -76,7 +76,8 @@ class Session:
 
         handler = logging.StreamHandler()
         handler.addFilter(_visible)
-        logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", handlers=[handler])
+        sentence = "%(levelname)s %(name)s: %(message)s" if self.debug else "curate: %(message)s"
+        logging.basicConfig(format=sentence, handlers=[handler])
         for name in ("schemas", "scorers", "clustering", "curation", "jobs"):
             logging.getLogger(name).setLevel(logging.DEBUG if self.debug else logging.WARNING)
 

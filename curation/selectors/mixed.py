@@ -19,6 +19,7 @@ from curation.selectors.apportion import apportion
 from curation.selectors.decision import Deciding, Decision, decide, wanted
 from curation.selectors.order import TIES, demand, groups_of
 from schemas.errors import ConfigError
+from schemas.near import near
 from schemas.protocols import Selector
 
 if TYPE_CHECKING:
@@ -67,8 +68,8 @@ class Mix:
             return np.round(sizes.astype(np.float64) ** self.power, 6)
         unknown = sorted(set(self.shares) - set(names))
         if unknown:
-            known = ", ".join(sorted(names)[:20])
-            raise ConfigError(f"--mix names {self.column} {', '.join(unknown)}; there are {known}")
+            named = f"--mix names {self.column} {', '.join(unknown)}"
+            raise ConfigError(f"{named}; {near(unknown[0], names)}")
         return np.array([self.shares.get(name, 0.0) for name in names])
 
 

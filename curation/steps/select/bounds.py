@@ -14,6 +14,7 @@ from curation.selectors.decision import Decision, decide
 from curation.selectors.order import numbers
 from schemas.bounds import EACH, Bound
 from schemas.errors import BudgetError, ConfigError
+from schemas.near import near
 from schemas.protocols import Selector
 from scorers.taxonomy import STYLE_COLUMNS, column
 
@@ -74,8 +75,8 @@ def _groups(table: pl.DataFrame, bound: Bound) -> list[tuple[str, NDArray[np.boo
     if bound.value == EACH:
         return [(value, (values == value).fill_null(False).to_numpy()) for value in there]
     if bound.value not in there and bound.kind == "at-least" and bound.limit:
-        some = ", ".join(there[:10]) + (", …" if len(there) > 10 else "")
-        raise ConfigError(f"{bound}: no candidate has {bound.column} {bound.value!r}; there are {some}")
+        none = f"no candidate has {bound.column} {bound.value!r}"
+        raise ConfigError(f"{bound}: {none}; {near(bound.value, there)}")
     return [(bound.value, (values == bound.value).fill_null(False).to_numpy())]
 
 

@@ -24,7 +24,7 @@ DEFAULTS = (
     "fidelity > 0.6 or fidelity is null",
 )
 FLOOR = "alignment_floor"  # the threshold of a sample's group; null where nothing is left out by it
-_TOKEN = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|[A-Za-z_][A-Za-z_0-9]*|[()]|\s+|.", re.DOTALL)
+TOKEN = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|[A-Za-z_][A-Za-z_0-9]*|[()]|\s+|.", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def first_failed(table: pl.DataFrame, applied: Sequence[Clause]) -> NDArray[np.i
 def _split(condition: str) -> list[str]:
     """The parts between top-level ANDs, except that of BETWEEN … AND."""
     parts, depth, between = [""], 0, False
-    for token in _TOKEN.findall(condition):
+    for token in TOKEN.findall(condition):
         word = token.upper()
         depth += (token == "(") - (token == ")")
         if word == "BETWEEN" and not depth:
@@ -126,7 +126,7 @@ def _parsed(text: str) -> pl.Expr:
     import polars as pl
 
     # `cluster` is a word of SQL, and here a column.
-    tokens = ['"cluster"' if token.lower() == "cluster" else token for token in _TOKEN.findall(text)]
+    tokens = ['"cluster"' if token.lower() == "cluster" else token for token in TOKEN.findall(text)]
     try:
         return pl.sql_expr("".join(tokens))
     except pl.exceptions.PolarsError as error:

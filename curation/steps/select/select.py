@@ -30,6 +30,7 @@ from curation.steps.select.filters import (
 )
 from curation.steps.select.listed import Listed, members
 from curation.steps.select.measured import floors
+from curation.steps.select.values import demand_values
 from schemas.bounds import Bound
 from schemas.budget import Budget
 from schemas.columns import UID
@@ -164,6 +165,7 @@ class Select:
     def run(self, pool: Pool) -> Iterator[Output]:
         table, applied = self.table(pool)
         candidates = table.filter(table["reason"].is_null())
+        demand_values(table, self.bounds, clauses(self.where), n_candidates=len(candidates))
         candidates = with_columns(pool, candidates, self.chooser.needs)
         choice = choose(self.wish, pool, candidates, n_readable=table["error"].null_count())
         yield Output("selection", _rows(table, candidates["position"].to_numpy(), choice, applied))
