@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import Any, Unpack
 
-from curation.commands import frames, named, own_table
 from curation.commands.annotate import annotate
 from curation.commands.clusters import clusters
 from curation.commands.compare import compare
@@ -17,23 +16,19 @@ from curation.commands.endpoint_estimate import of_sample
 from curation.commands.explain import explain
 from curation.commands.export import Asked, export
 from curation.commands.filters import filters
-from curation.commands.gallery import Gallery, gallery
 from curation.commands.groups import groups
 from curation.commands.mix import mix
-from curation.commands.own_scores import add_scores, drop_scores
 from curation.commands.plan import estimate
 from curation.commands.proof import proof
 from curation.commands.report import report
-from curation.commands.score_list import list_scores, write_scores
+from curation.commands.samples import Samples
 from curation.commands.search import By, Query, search
 from curation.commands.status import bad_records, status
-from curation.commands.tables import tables, write_table
 from curation.commands.train_scorer import train_scorer
 from curation.commands.verify import collect_garbage, verify
 from curation.explorer.serve import serve
 from curation.models.catalogue import catalogue
 from curation.pipeline.config_file import write_config
-from curation.pipeline.pipeline import Pipeline
 from curation.progress import Silent
 from curation.readers.sources import parse_dataset
 from curation.storage.files import Location, locate
@@ -52,14 +47,10 @@ from schemas.keywords import (
 )
 from schemas.protocols import Progress
 
-if TYPE_CHECKING:
-    import polars as pl
-    from PIL import Image
-
 EXPORTED = ("format", "images", "scores", "raw", "shuffle", "split", "license", "overwrite", "push")
 
 
-class Workspace(Pipeline):
+class Workspace(Samples):
     """A pool and everything computed of it.
 
         ws = Workspace.init("work", {"mix": "mixture.json"}, images=["."], model="builtin")
@@ -67,7 +58,7 @@ class Workspace(Pipeline):
         ws.export("subset", format="hf")
 
     Every flag of a command is a keyword of its method, spelled with `_` for `-`, and holds for that call.
-    What the workspace is made with stands at `Pipeline`.
+    What the workspace is made with stands at `Pipeline`, frames and pictures of samples at `Samples`.
     """
 
     @classmethod
@@ -229,14 +220,6 @@ class Workspace(Pipeline):
         workspace = self.asked("mix", settings, ["n", "n_seeds", "targets", "out"])
         return mix(workspace, n=n, n_seeds=n_seeds, targets=several(targets), out=out)
 
-    def tables(self) -> dict[str, Any]:
-        """Rows and columns of every table: see `curation.commands.tables`."""
-        return tables(self.store)
-
-    def write_table(self, name: str, out: Path | str) -> dict[str, Any]:
-        """Write a table as Parquet or CSV: see `curation.commands.tables`."""
-        return write_table(self.store, name, out)
-
     def decontaminate(
         self, *benchmarks: str | Path, limit: int = 20, **settings: Unpack[DecontaminateKeywords]
     ) -> dict[str, Any]:
@@ -285,73 +268,6 @@ class Workspace(Pipeline):
     def errors(self, limit: int = 100) -> dict[str, Any]:
         """The first records in quarantine, and how many there are by code."""
         return bad_records(self, limit)
-
-    def samples(self) -> pl.LazyFrame:
-        """Every record: what it says and shows, and what became of it; see `curation.commands.frames`."""
-        return frames.samples(self.store)
-
-    def scores(self) -> pl.LazyFrame:
-        """Every record: what it measures, and what became of it; see `curation.commands.frames`."""
-        return frames.scores(self.store)
-
-    def images(self, names: named.Names) -> dict[str, list[Image.Image | None]]:
-        """The pictures of samples, by uid: see `curation.commands.named`.
-
-        Args:
-            names: uids in hex, ids, or a frame with a column `uid`.
-        """
-        return named.images(self, names)
-
-    def image_bytes(self, names: named.Names) -> dict[str, list[bytes | None]]:
-        """The same as the bytes of their files."""
-        return named.image_bytes(self, names)
-
-    def show(self, names: named.Names, limit: int = 24) -> Gallery:
-        """Samples side by side in Jupyter: see `curation.commands.gallery`.
-
-            ws.show(ws.scores().filter("kept").sort("alignment").select("uid", "alignment"))
-
-        Args:
-            names: uids in hex, ids, or a frame with a column `uid`, whose other columns are shown too.
-            limit: how many are shown.
-        """
-        return gallery(self, names, limit)
-
-    def list_scores(
-        self, *, columns: str | Sequence[str] = (), where: str | Sequence[str] = (), limit: int = 20
-    ) -> dict[str, Any]:
-        """The first samples that meet conditions: see `curation.commands.score_list`."""
-        return list_scores(self.store, several(columns), several(where), limit)
-
-    def write_scores(
-        self,
-        out: Path | str,
-        *,
-        columns: str | Sequence[str] = (),
-        where: str | Sequence[str] = (),
-        limit: int | None = None,
-    ) -> dict[str, Any]:
-        """Write what samples measure as Parquet or CSV: see `curation.commands.score_list`."""
-        return write_scores(self.store, out, several(columns), several(where), limit)
-
-    def add_scores(self, frame: own_table.Frame, *, replace: bool = False) -> dict[str, Any]:
-        """Take in columns of one's own, by `uid` or `id`, to filter and choose by.
-
-            ws.add_scores({"id": ["chart-7", "chart-8"], "difficulty": [0.2, 0.9]})
-            ws.select(budget="30%", strategy="top:difficulty")
-
-        Args:
-            frame: a frame of polars or pandas, an Arrow table, a dict of columns, or a file of one.
-            replace: columns that were added before may be among them.
-
-        Raises:
-            ConfigError: a column or id is not as it should be; the message names it.
-        """
-        return add_scores(self, frame, replace=replace)
-
-    def drop_scores(self, *names: str) -> dict[str, Any]:
-        """Take columns away that were added."""
-        return drop_scores(self, names)
 
     def report(self, out: Path | str = "report.html") -> dict[str, Any]:
         """Write a page that shows the pool, what is kept and why: see `curation.commands.report`."""
