@@ -34,7 +34,9 @@ Written by `make docs` from docstrings; do not edit. How it is used, with exampl
 
 ::: curation.workspace.Workspace
     options:
-      inherited_members: [samples, scores, images, image_bytes, show, add_scores, drop_scores, list_scores, write_scores, tables, write_table, with_settings]
+      inherited_members:
+        [samples, scores, images, image_bytes, show, add_scores, drop_scores, list_scores, write_scores,
+         tables, write_table, with_settings]
 
 ## Without a workspace
 
