@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import click
 
+from jobs.completing import VALUES, completed
 from jobs.session import Session
 from schemas.flags import PARSED, declared, flag_of, keys_of
 
@@ -69,6 +70,8 @@ def _of_setting(key: str) -> click.Option:
         attributes["type"] = click.Choice(kinds)
     elif len({type(kind) if isinstance(kind, int) else kind for kind in kinds} & {int, float}) == len(kinds):
         attributes["type"] = float if float in kinds else int
+    if flag.lstrip("-") in VALUES:
+        attributes["shell_complete"] = completed
     attributes["multiple"] = get_origin(field.annotation) in (tuple, dict)
     return _option(key, [flag], _override, **attributes)
 

@@ -45,7 +45,12 @@ LATE = {
     "jobs/commands/chain.py": {"curation.commands.init", "curation.workspace"},
     "jobs/commands/writing.py": {"curation.commands.convert", "schemas.settings"},
     "jobs/commands/validate.py": {"curation.commands.validate", "schemas.settings"},
+    "jobs/commands/doctor.py": {"curation.commands.doctor"},
     "jobs/commands/looking.py": {"curation.workspace"},
+    "jobs/completing.py": {
+        *("curation.catalog", "curation.models.spec", "curation.models.tags", "curation.readers"),
+        *("curation.selectors", "curation.selectors.mixed", "curation.writers"),
+    },
     "jobs/session.py": {"curation.storage.files", "curation.workspace", "jobs.spark"},
     "schemas/flags.py": {"schemas.config"},
     "jobs/submission.py": {"curation.storage.files", "curation.workspace", "schemas.config"},

@@ -7,6 +7,7 @@ from functools import partial
 import click
 
 from jobs import show
+from jobs.completing import completed
 from jobs.flags import command
 from jobs.options import RUNNING, SPEAKING, UNTIL
 from jobs.session import Session
@@ -41,7 +42,14 @@ def demo(session: Session, out: str, n: int, seed: int, budget: str) -> None:
 @command(*SPEAKING)
 @click.argument("data", nargs=-1, required=True, metavar="[NAME=]DATA...")
 @click.option("--images", multiple=True, metavar="DIR", help="Where the records' image paths start; repeats.")
-@click.option("--format", "format_", default="auto", show_default=True, help="Format of the data.")
+@click.option(
+    "--format",
+    "format_",
+    default="auto",
+    show_default=True,
+    help="Format of the data.",
+    shell_complete=completed,
+)
 @click.option(
     "--image-key",
     "--image-column",
@@ -49,7 +57,9 @@ def demo(session: Session, out: str, n: int, seed: int, budget: str) -> None:
     help="What data calls its images: column, key, tar member.",
 )
 @click.option("--text-key", "--text-column", metavar="NAME", help="What data calls its captions.")
-@click.option("--model", metavar="MODEL", help="The encoder, to stand in curate.toml.")
+@click.option(
+    "--model", metavar="MODEL", help="The encoder, to stand in curate.toml.", shell_complete=completed
+)
 @click.pass_obj
 def init(
     session: Session,

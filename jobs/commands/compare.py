@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from jobs.completing import completed
 from jobs.flags import command
 from jobs.options import SPEAKING
 from jobs.session import Session
@@ -15,7 +16,7 @@ from schemas.flags import TAKES
 
 
 @command(*TAKES["compare"], *SPEAKING)
-@click.argument("names", nargs=-1, metavar="[A B...]")
+@click.argument("names", nargs=-1, metavar="[A B...]", shell_complete=completed)
 @click.option(
     "--random",
     "n_random",

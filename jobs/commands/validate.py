@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from jobs.completing import completed
 from jobs.flags import command
 from jobs.options import SPEAKING
 from jobs.session import Session
@@ -17,7 +18,13 @@ FIRST = 3
 @command(*TAKES["validate"], *SPEAKING)
 @click.argument("data")
 @click.option(
-    "--format", "format_", default="auto", show_default=True, metavar="NAME", help="Format of DATA."
+    "--format",
+    "format_",
+    default="auto",
+    show_default=True,
+    metavar="NAME",
+    help="Format of DATA.",
+    shell_complete=completed,
 )
 @click.option("--images", multiple=True, metavar="DIR", help="Where its image paths start; repeats.")
 @click.option(

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from jobs import show
+from jobs.completing import completed
 from jobs.flags import command
 from jobs.options import SPEAKING
 from jobs.session import Session
@@ -26,7 +27,15 @@ EXPORTS = (
 
 @command(*TAKES["export"], *SPEAKING)
 @click.option("--out", required=True, metavar="DIR", help="Where to write: a new folder, or a URL.")
-@click.option("--format", "format_", default="hf", show_default=True, metavar="NAME", help=EXPORTS)
+@click.option(
+    "--format",
+    "format_",
+    default="hf",
+    show_default=True,
+    metavar="NAME",
+    help=EXPORTS,
+    shell_complete=completed,
+)
 @IMAGES
 @click.option("--with-scores/--without-scores", "scores", default=None, help="Scores of the samples too.")
 @click.option("--raw", is_flag=True, help="LLaVA: records byte for byte, even those that trainers crash on.")
@@ -55,8 +64,16 @@ def export(session: Session, /, out: str, format_: str, **asked: Any) -> None:
 @command(*TAKES["convert"], *SPEAKING)
 @click.argument("data")
 @click.argument("out")
-@click.option("--format", "format_", required=True, metavar="NAME", help=EXPORTS)
-@click.option("--from", "from_", default="auto", show_default=True, metavar="NAME", help="Format of DATA.")
+@click.option("--format", "format_", required=True, metavar="NAME", help=EXPORTS, shell_complete=completed)
+@click.option(
+    "--from",
+    "from_",
+    default="auto",
+    show_default=True,
+    metavar="NAME",
+    help="Format of DATA.",
+    shell_complete=completed,
+)
 @click.option("--image-folder", multiple=True, metavar="DIR", help="Where its image paths start; repeats.")
 @click.option("--image-key", metavar="NAME", help="What it calls its images: column, key, tar member.")
 @click.option("--text-key", metavar="NAME", help="What it calls its captions.")
@@ -96,7 +113,7 @@ def convert(
 
 
 @command(*SPEAKING)
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completed)
 @click.option("--out", metavar="FILE", help="Where to write it: a name ending in .parquet or .csv.")
 @click.pass_obj
 def table(session: Session, name: str | None, out: str | None) -> None:
