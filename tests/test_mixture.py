@@ -24,6 +24,7 @@ from PIL import Image
 from curation.readers.images import to_rgb
 from curation.workspace import Workspace
 from jobs.cli import cli
+from tests.browser import Visit
 
 pytestmark = pytest.mark.slow
 
@@ -216,3 +217,18 @@ def test_100_images_of_the_mixture_at_another_size_are_found(
     assert len(false) <= 0.01 * len(flagged)
     assert found["n_leaked"] == len(flagged)
     assert curate(folder, "decontaminate")["computed"] == {}
+
+
+@pytest.mark.browser
+def test_its_report_is_small_enough_and_works(
+    visit: Visit, work: Path, selected: dict[str, Any], tmp_path: Path
+) -> None:
+    found = curate(work, "report", "--out", str(tmp_path / "report.html"))
+    assert (found["n_read"], found["n_kept"]) == (THIRD, selected["n_selected"])
+    # 15 MB for 8,500 samples, of which plotly.js takes a third.
+    assert found["bytes"] < 10_000_000
+    page = visit(tmp_path / "report.html")
+    page.locator("#space").scroll_into_view_if_needed()
+    page.wait_for_selector("#space canvas")
+    assert page.locator("#shown").inner_text() == f"{THIRD:,} shown"
+    assert page.locator("main section").count() == 11

@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from curation.steps.select.filters import clauses
 from schemas.stages import Pool
 
 MOST = 200  # groups that have a row
@@ -28,11 +29,9 @@ def _clauses(pool: Pool) -> list[dict[str, Any]]:
     params = selection.stage["params"]
     counted = pc.value_counts(pool.read("selection", ["clause"])["clause"].drop_null()).to_pylist()
     counts = {each["values"]: each["counts"] for each in counted}
-    named = [*((text, False) for text in params["where"]), *((text, True) for text in params["filters"])]
-    rows = [{"text": text, "default": default, "n": counts.pop(text, 0)} for text, default in named]
-    # A condition is counted by its parts.
-    rows = [row for row in rows if row["default"] or row["n"]]
-    return [*({"text": text, "default": False, "n": n} for text, n in sorted(counts.items())), *rows]
+    named = [(clause.text, False) for clause in clauses(params["where"])]
+    named += [(text, True) for text in params["filters"]]
+    return [{"text": text, "default": default, "n": counts.get(text, 0)} for text, default in named]
 
 
 def _alignment(pool: Pool) -> dict[str, Any] | None:

@@ -129,7 +129,6 @@ def _map(
 def render(tree: dict[str, Any]) -> str:
     """The whole page, a string of HTML."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
     environment = Environment(
@@ -144,10 +143,10 @@ def render(tree: dict[str, Any]) -> str:
     drawn["decided"] = tree["overview"]["selected"]
     return environment.get_template("page.html").render(
         **tree,
-        data=Markup(as_json(drawn)),
-        style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
-        script=Markup((TEMPLATES / "page.js").read_text(encoding="utf-8")),
-        plotly=Markup(get_plotlyjs().replace("</script", "<\\/script")),
+        data=as_json(drawn),
+        style=(TEMPLATES / "style.css").read_text(encoding="utf-8"),
+        script=(TEMPLATES / "page.js").read_text(encoding="utf-8"),
+        plotly=get_plotlyjs().replace("</script", "<\\/script"),
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import tomlkit
+
 from curation.pipeline.made_by import made_by, shown
 from curation.pipeline.pipeline import Pipeline
 from curation.pipeline.remembered import remembered, shareable
@@ -17,8 +19,6 @@ def provenance(workspace: Pipeline, outcomes: Outcomes) -> dict[str, Any]:
 
     A table has `name`, `rows`, the `version` of its stage and its `fingerprint`.
     """
-    import tomlkit
-
     store = workspace.store
     config = shown(shareable(remembered(store) or workspace.config))
     if outcomes.selected:

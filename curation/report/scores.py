@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from curation.report.columns import FIRST, Figure, figures, values
 from curation.report.outcomes import Outcomes
+from curation.steps.select.filters import clauses
 from schemas.stages import Pool
 
 BINS = 40
@@ -77,20 +78,18 @@ def _counted(known: NDArray[np.float32], edges: NDArray[np.float64]) -> list[int
 
 
 def cuts(pool: Pool) -> dict[str, list[dict[str, Any]]]:
-    """Of each column the lines at which the selection cut it, and how many samples fell to each."""
+    """Of each column the lines at which the selection cut it: `at`, and a `text` such as ≥ 1."""
     selection = pool.find("selection")
     if selection is None:
         return {}
     params = selection.stage["params"]
     found: dict[str, list[dict[str, Any]]] = {}
-    for clause in [*params["where"], *params["filters"]]:
-        for part in re.split(r"\band\b", clause, flags=re.IGNORECASE):
-            match = CUT.fullmatch(part)
-            if match:
-                name, sign, number = match.groups()
-                found.setdefault(name, []).append(
-                    {"at": float(number), "text": f"{SIGNS.get(sign, sign)} {number}"}
-                )
+    for text in [*(clause.text for clause in clauses(params["where"])), *params["filters"]]:
+        match = CUT.fullmatch(text)
+        if match:
+            name, sign, number = match.groups()
+            line = {"at": float(number), "text": f"{SIGNS.get(sign, sign)} {number}"}
+            found.setdefault(name, []).append(line)
     if params["filters"] and pool.find("filters") is not None:
         found["alignment"] = [*found.get("alignment", []), *_floors(pool)]
     return {name: lines for name, lines in found.items() if lines}

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from clustering.vectors import joint
 from curation.report.columns import figures, in_order, values
@@ -92,14 +93,20 @@ def projected(pool: Pool, at: Ints) -> tuple[Floats, list[float]]:
     fitted = np.concatenate(list(_rows(pool, some))) if len(some) else np.zeros((0, AXES), np.float32)
     if len(fitted) <= AXES:
         return np.zeros((len(at), AXES)), [0.0] * AXES
+    from scipy.linalg import eigh
+
     mean = fitted.mean(axis=0, dtype=np.float64)
     centred = fitted - mean.astype(np.float32)
-    spread, directions = np.linalg.eigh((centred.T @ centred).astype(np.float64) / len(centred))
-    axes = directions[:, ::-1][:, :AXES]
-    axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(AXES)])
-    flat = np.concatenate([(block - mean) @ axes for block in _rows(pool, at)])
+    # One thread: how many there are would show in the last bits.
+    with threadpool_limits(1):
+        covariance = (centred.T @ centred).astype(np.float64) / len(centred)
+        top = len(covariance) - 1
+        spread, directions = eigh(covariance, subset_by_index=[top - AXES + 1, top])
+        axes = directions[:, ::-1]
+        axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(AXES)])
+        flat = np.concatenate([(block - mean) @ axes for block in _rows(pool, at)])
     low, high = np.quantile(flat, OUTSIDE, axis=0)
-    explained = (spread[::-1][:AXES] / max(spread.sum(), 1e-12)).tolist()
+    explained = (spread[::-1] / max(np.trace(covariance), 1e-12)).tolist()
     return np.clip(flat, low - (high - low) / 10, high + (high - low) / 10), explained
 
 
