@@ -18,6 +18,7 @@ from schemas.errors import ConfigError
 from schemas.stages import Pool
 from scorers import COLUMN_SCORERS
 from scorers.alignment import Alignment
+from scorers.answers import WRITES as ANSWERS
 from scorers.grounding import Grounding
 from scorers.hygiene import Hygiene
 from scorers.judgement import Judgement
@@ -118,6 +119,16 @@ TABLES: dict[str, Table] = {table.name: table for table in (
     Table("hygiene", "a sample", "plain figures of text and images", columns=Hygiene.writes),
     Table("alignment", "a sample",
           "how well image and text agree", whole_pool=True, columns=Alignment.writes),
+    Table("answer_ridges", "a number that a ridge expects an answer by, fold by fold",
+          "`fold` (null: the mean answer), `weights`", whole_pool=True),
+    Table("answer_others", "an answer that those of its source are held against",
+          "`source`, `answer`", whole_pool=True),
+    Table("answer_sources", "a source",
+          "how well its answers are told from others: `n` pairs, `auc` and its 95 % interval `low`, `high`, "
+          "`decides` (else its samples have no value in `answers`)", whole_pool=True),
+    Table("answers", "a sample",
+          "how well its answers follow from what the rest of the pool teaches", whole_pool=True,
+          columns=ANSWERS),
     Table("text_flags", "a sample",
           "what `quality` takes from the sample alone: flags, `evidence`, and how its answers begin and "
           "end"),

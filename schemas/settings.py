@@ -311,6 +311,9 @@ class Decontaminate(Section):
     )
 
 
+STRATEGY = "balanced"  # where none is named
+
+
 class Select(Section):
     """How many to keep, and which."""
 
@@ -321,9 +324,9 @@ class Select(Section):
         "COLUMN=N (its sum). Several, as in 10%,30%, give nested subsets.",
     )
     strategy: str = setting(
-        "adapt",
+        STRATEGY,
         "--strategy NAME[:ARG]",
-        "How to choose: random, top:COLUMN, adapt, mmssr, … (docs/selection.md).",
+        "How to choose: balanced, random, top:COLUMN, adapt, … (docs/selection.md).",
     )
     mix: str | None = setting(
         None,

@@ -25,6 +25,7 @@ from schemas.errors import ConfigError, SchemaError
 from scorers.taxonomy import CAPABILITY_COLUMNS, STYLE_COLUMNS
 
 SPECS = {
+    "balanced": ["balanced", "balanced@0.2"],
     "random": ["random"],
     "random-per-source": ["random-per-source"],
     "random-per-cluster": ["random-per-cluster"],
@@ -62,10 +63,10 @@ WHOLE: tuple[str, ...] = (
     "dbp",
     "quality-",
 )
-WHOLE += ("tive", "datatailor")
+WHOLE += ("tive", "datatailor", "balanced")
 PREFIX_SPECS = [spec for spec in ALL_SPECS if not spec.startswith(WHOLE) and "stochastic" not in spec]
 CHANCE_SPECS = ["random", "gated", "random-per-source", "random-per-cluster", "adapt", "mmssr", "ccs:score"]
-CHANCE_SPECS += ["facility:text@stochastic", "tive"]
+CHANCE_SPECS += ["facility:text@stochastic", "tive", "balanced"]
 
 ROOT = Path(__file__).resolve().parents[1]
 DIM = 8
@@ -97,6 +98,7 @@ def table(n=97, clusters=7):
         "cluster": pl.Series(cluster, dtype=pl.Int32),
         "score": pl.Series([None if row % 13 == 0 else row % 5 for row in rows], dtype=pl.Float32),
         "alignment": pl.Series([numbers("alignment", row).normal() for row in rows], dtype=pl.Float32),
+        "answer_agreement": [None if row % 12 == 0 else numbers("agree", row).normal() for row in rows],
         "visual_necessity": [None if row % 7 == 0 else numbers("need", row).normal() for row in rows],
         "source": [None if row % 17 == 0 else "abc"[row % 3] for row in rows],
         "similarity": pl.Series(
@@ -326,7 +328,7 @@ def test_top_per_cluster_takes_the_best_of_each():
 @pytest.mark.parametrize(
     ("spec", "sentence"),
     [
-        ("best", "there is no selection strategy 'best'; there are adapt, ccs, coincide"),
+        ("best", "there is no selection strategy 'best'; there are adapt, balanced, ccs, coincide"),
         ("random:3", "random takes no argument"),
         ("top:", "top needs a column"),
         ("top:-", "top needs a column"),

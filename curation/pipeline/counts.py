@@ -23,7 +23,7 @@ from schemas.config import Config
 from schemas.stages import STEPS
 
 CLUSTERED = ("adapt", "visnec", "coincide", "dbp", "datatailor")  # strategies that look at clusters
-DRAWN = ("adapt", "mmssr", "ccs", "tive")  # that draw lots inside their strata
+DRAWN = ("balanced", "gated", "adapt", "mmssr", "ccs", "tive")  # that draw lots inside their strata
 
 
 def counts(store: Store, config: Config, until: str) -> dict[str, Any]:

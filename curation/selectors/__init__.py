@@ -12,6 +12,7 @@ from difflib import get_close_matches
 
 from curation.plugins import offered
 from curation.selectors.adapt import Adapt
+from curation.selectors.balanced import Balanced
 from curation.selectors.ccs import CoverageCentric
 from curation.selectors.coincide import Coincide
 from curation.selectors.d2 import D2
@@ -38,6 +39,7 @@ from schemas.protocols import Selector
 GROUP = "curation.selectors"
 
 SELECTORS: dict[str, Callable[[str | None], Selector]] = {
+    "balanced": Balanced.parse,
     "random": Random.parse,
     "random-per-source": RandomPerSource.parse,
     "random-per-cluster": RandomPerCluster.parse,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from curation.selectors.decision import Deciding, Decision
 from curation.selectors.order import TIES, demand, numbers, pick_order
 from schemas.errors import ConfigError
+from schemas.settings import STRATEGY
 
 if TYPE_CHECKING:
     import polars as pl
@@ -74,7 +75,7 @@ def spec_with(strategy: str, target: str | None) -> str:
         return strategy
     if aimed in AIMED and colon:
         raise ConfigError(f"--target {target} and --strategy {strategy} name two targets; leave out one")
-    if name not in ("adapt", *AIMED):  # the default, where none is named
+    if name not in (STRATEGY, *AIMED):
         raise ConfigError(f"--target is for --strategy {' or '.join(AIMED)}, not for {strategy}")
     aimed = name if name in AIMED else "less"
     return f"{aimed}:{target}" + (f"@{space}" if at and name in AIMED else "")

@@ -8,6 +8,7 @@ from curation.steps.context import Context
 from curation.steps.ingest.dialogues import AskedSamples
 from curation.steps.ingest.images import DistinctImages
 from curation.steps.score.alignment import Mismatch, align_stage
+from curation.steps.score.answers import FitAnswers, answers_stage
 from curation.steps.score.capability import capability_stages
 from curation.steps.score.columns import builtin_stages, plugin_stages
 from curation.steps.score.cosines import cosine_stage
@@ -28,6 +29,7 @@ def score_stages(context: Context) -> list[Stage]:
     config, dim = context.config, context.model().dim
     asked = AskedSamples(config.images.max_pixels)
     stages: list[Stage] = [cosine_stage(dim), Mismatch(dim), align_stage(), hygiene_stage()]
+    stages += [FitAnswers(dim), answers_stage()]
     stages += [flag_stage(), MineTexts(), quality_stage(), *builtin_stages()]
     if config.score.ocr:
         images = DistinctImages(config.embed.batch, config.images.max_pixels)
