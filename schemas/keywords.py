@@ -320,7 +320,7 @@ class SelectKeywords(PickKeywords, total=False):
     """
 
     strategy: str | None
-    """How to choose: random, top:COLUMN, adapt, mmssr, … (docs/selection.md)."""
+    """How to choose: balanced, random, top:COLUMN, adapt, … (docs/selection.md)."""
 
 
 class DecontaminateKeywords(EmbedKeywords, AgainstKeywords, total=False):
