@@ -101,6 +101,7 @@ def clusters(explorer: Explorer) -> dict[str, Any]:
     if not names:
         raise CurateError("nothing is clustered yet; run `curate cluster`, or `curate select --budget 30%`")
     table = view.frame.read(["cluster", "kept", "similarity"]).with_row_index("at")
+    selected = table["kept"].null_count() < len(table)
     nearest_first = pl.col("at").sort_by("similarity", descending=True).head(CARD_EXAMPLES)
     rows = (
         table.filter(pl.col("cluster").is_not_null())
@@ -116,6 +117,7 @@ def clusters(explorer: Explorer) -> dict[str, Any]:
         "rows": [
             {
                 **row,
+                "n_kept": row["n_kept"] if selected else None,
                 **{name: names.get(row["cluster"], {}).get(name) for name in told},
                 "examples": [shown[at] for at in row["examples"]],
             }

@@ -37,7 +37,7 @@ class Frame:
 
     def __post_init__(self) -> None:
         self.rows = asked_rows(self.store)
-        self.reading = threading.Lock()
+        self.reading = threading.RLock()
 
     @cached_property
     def n(self) -> int:
@@ -68,7 +68,7 @@ class Frame:
     def read_ahead(self) -> None:
         """Read what a page shows first, and the rest where that is small."""
         self.read([name for name in FIRST if name in self.rows.columns])
-        for name in self.names:
+        for name in (name for name in self.names if _kind(self.rows.schema[name]) != "text"):
             if 4 * self.n * (len(self.held) + 1) < AHEAD_BYTES:
                 self.read([name])
 
@@ -93,25 +93,23 @@ class Frame:
             ConfigError: it is no condition, or there is no such column.
         """
         key = (where.strip(), by, falling)
-        if key not in self.found:
-            at = np.flatnonzero(self.matching(where)).astype(np.int32)
-            if by:
-                if by not in self.names:
-                    raise ConfigError(
-                        f"samples cannot be sorted by {by!r}; take {', '.join(self.names[:8])}, …"
-                    )
-                column = self.read([by])[by][at]
-                order = column.arg_sort(descending=falling, nulls_last=True).to_numpy()
-                at = at[order]
-            self.found[key] = at
+        with self.reading:
+            if key not in self.found:
+                self.found[key] = self._ordered(where, by, falling)
+            self.found.move_to_end(key)
             while len(self.found) > REMEMBERED:
                 self.found.popitem(last=False)
-        self.found.move_to_end(key)
-        return self.found[key]
+            return self.found[key]
 
-    def row(self, position: int, names: Sequence[str]) -> dict[str, Any]:
-        """Some columns of one sample."""
-        return self.read(names).row(position, named=True)
+    def _ordered(self, where: str, by: str, falling: bool) -> NDArray[np.int32]:
+        at = np.flatnonzero(self.matching(where)).astype(np.int32)
+        if not by:
+            return at
+        if by not in self.names:
+            raise ConfigError(f"samples cannot be sorted by {by!r}; take {', '.join(self.names[:8])}, …")
+        column = self.read([by])[by][at]
+        found: NDArray[np.int32] = at[column.arg_sort(descending=falling, nulls_last=True).to_numpy()]
+        return found
 
     def about(self) -> list[dict[str, Any]]:
         """The columns: `name`, `type`, and where they are figures `unit`, `range` and `better`."""

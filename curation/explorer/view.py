@@ -57,10 +57,11 @@ class View:
             wanted = np.frombuffer(bytes.fromhex(uid), "<u8")
         except ValueError:
             wanted = np.zeros(0, np.uint64)
-        found = np.flatnonzero((self.uids == wanted).all(axis=1)) if len(wanted) == 2 else []
-        if not len(found):
-            raise CurateError(f"there is no sample {uid[:40]!r}")
-        return int(found[0])
+        if len(wanted) == 2:
+            found = np.flatnonzero((self.uids == wanted).all(axis=1))
+            if len(found):
+                return int(found[0])
+        raise CurateError(f"there is no sample {uid[:40]!r}")
 
     def cards(self, at: Sequence[int] | NDArray[np.integer]) -> list[dict[str, Any]]:
         """What a card shows of the samples at positions of the pool."""

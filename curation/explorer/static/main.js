@@ -100,7 +100,10 @@ async function show() {
   asked(state);
   bar.show(state, picture);
   if (!state.open) panel.close();
-  for (const tab of $("tabs").children) tab.toggleAttribute("aria-current", tab.dataset.view === state.view);
+  for (const tab of $("tabs").children) {
+    if (tab.dataset.view === state.view) tab.setAttribute("aria-current", "page");
+    else tab.removeAttribute("aria-current");
+  }
   if (key !== shown) {
     shown = key;
     under?.abort();
