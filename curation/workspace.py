@@ -193,6 +193,9 @@ class Workspace(Samples):
         n_seeds: int = 8,
         students: str | Sequence[str] = ("ridge",),
         views: str | Sequence[str] = ("encoder",),
+        equal: str = "samples",
+        steps: int = 200,
+        epochs: float | None = None,
         **settings: Unpack[SelectKeywords],
     ) -> dict[str, Any]:
         """Whether selections train better than chance: see `curation.commands.proof`.
@@ -200,12 +203,26 @@ class Workspace(Samples):
         Args:
             strategies: `STRATEGY` or `STRATEGY+MIX`; by default that of the settings.
             n_seeds: of each selection.
-            students: `ridge`, `mlp`.
+            students: `ridge`, `mlp`, `vlm`, `vlm:MODEL`.
             views: `encoder`, `plain`.
+            equal: `samples`, `pairs` or `tokens`: what random samples have as much of as a selection.
+            steps: of a student that takes some.
+            epochs: instead, passes over what it learns from.
             settings: `budget` and all else of a selection.
         """
-        workspace = self.asked("proof", settings, ["n_seeds", "students", "views"])
-        return proof(workspace, strategies, n_seeds=n_seeds, students=several(students), views=several(views))
+        workspace = self.asked(
+            "proof", settings, ["n_seeds", "students", "views", "equal", "steps", "epochs"]
+        )
+        return proof(
+            workspace,
+            strategies,
+            n_seeds=n_seeds,
+            students=several(students),
+            views=several(views),
+            equal=equal,
+            steps=steps,
+            epochs=epochs,
+        )
 
     def search_mix(
         self,

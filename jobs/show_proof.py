@@ -3,41 +3,88 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from textwrap import wrap
 from typing import Any
 
-from jobs.text import line
+from jobs.text import line, table
 
 Tree = dict[str, Any]
+WIDTH = 80
+NAME = 24  # a longer one stands on a line of its own
+VIEWS = {"encoder": "vectors of the encoder", "plain": "hashes and words, no encoder"}
 
 
 def proved(found: Tree) -> Iterator[str]:
     """A table a kind of student, and what it says."""
-    yield line("held out", f"{found['n_held_out']:,} samples; every selection by {found['n_seeds']} seeds")
-    for table in found["tables"]:
+    yield line("held out", f"{found['n_held_out']:,} samples; of the others {found['budget']} are chosen")
+    yield line("seeds", f"{found['n_seeds']} of each selection")
+    for each in found["tables"]:
         yield ""
-        sources = ", ".join(f"{name} {mark:.0%}" for name, mark in table["full"].items())
-        yield f"{table['student']}, {table['view']}: {table['n_questions']:,} questions"
-        yield f"right, of one that learned from everything: {sources}"
-        yield f"{'':<28}{'of full':>9}{'by question':>13}{'gain':>9}  {'95 %':<18}{'pairs':>7}"
-        for name, score in table["scores"].items():
-            low, high = score["gain_interval"]
-            pairs = found["picked"][name]["n_pairs"]
-            interval = f"{low:+.1%} to {high:+.1%}"
-            yield (
-                f"{name:<28}{score['mean']:>9.1%}{score['weighted']:>13.1%}{score['gain']:>+9.1%}"
-                f"  {interval:<18}{pairs:>7,.0f}"
-            )
-        yield from _verdicts(table["scores"])
+        yield from _table(each, found)
+        yield from _verdicts(each["scores"], _baseline(found["equal"]))
+    yield ""
+    yield from _legend(found["equal"])
 
 
-def _verdicts(scores: Tree) -> Iterator[str]:
-    baseline, *others = scores
+def _table(each: Tree, found: Tree) -> Iterator[str]:
+    sees = f", {each['view']}" if each["view"] else ""
+    yield f"{each['student']}{sees}: {each['n_questions']:,} questions"
+    yield from _list("counted", [f"{name} {mark:.0%}" for name, mark in each["full"].items()])
+    yield from _list("left out", [f"{name} ({reason})" for name, reason in each["left_out"].items()])
+    rows = []
+    for number, (name, score) in enumerate(each["scores"].items()):
+        low, high = score["gain_interval"]
+        gain = f"{100 * score['gain']:+.1f}", f"{100 * low:+.1f} to {100 * high:+.1f}"
+        if not number:  # what the others are held against
+            gain = "", ""
+        pairs = f"{found['picked'][name]['n_pairs']:,.0f}"
+        figures = [f"{score['mean']:.1%}", f"{score['weighted']:.1%}", *gain, pairs]
+        rows += [[name, *figures]] if len(name) <= NAME else [[name], ["", *figures]]
+    yield from _aligned(["", "of full", "by question", "gain", "95 %", "pairs"], rows)
+
+
+def _aligned(head: list[str], rows: list[list[str]]) -> Iterator[str]:
+    """As `table`, with names that are alone in their row beside it."""
+    whole = [row for row in rows if len(row) > 1]
+    lines = table(head, whole, right=range(1, len(head)))
+    yield next(lines)
+    for row in rows:
+        yield row[0] if len(row) == 1 else next(lines)
+
+
+def _list(label: str, items: list[str]) -> Iterator[str]:
+    """Items behind a label, on as many lines as they need."""
+    if items:
+        first, *rest = wrap(", ".join(items), WIDTH - len(line("", "")))
+        yield line(label, first)
+        yield from (line("", more) for more in rest)
+
+
+def _baseline(equal: str) -> str:
+    return "random over everything" if equal == "samples" else f"random samples with as many {equal}"
+
+
+def _verdicts(scores: Tree, baseline: str) -> Iterator[str]:
+    _, *others = scores
     for name in others:
         low, high = scores[name]["gain_interval"]
         if low > 0 or high < 0:
             yield f"{name} trains {'better' if low > 0 else 'worse'} than {baseline}"
     if all(low <= 0 <= high for low, high in (scores[name]["gain_interval"] for name in others)):
         yield f"none of them differs from {baseline} by more than chance"
+
+
+def _legend(equal: str) -> Iterator[str]:
+    said = {
+        "counted": "what one that learned from everything gets right. Questions of their own decided before "
+        "which sources count: enough questions, above chance, not all known.",
+        "of full": "right answers over those of that one, the mean over sources; by question: each source "
+        "weighs as much as its questions.",
+        "gain": f"points over {_baseline(equal)}, paired; 95 % of other seeds and questions lie between.",
+        "pairs": "questions with answers that were picked.",
+    }
+    for label, text in said.items():
+        yield from _list(label, [text])
 
 
 def mixed(found: Tree) -> Iterator[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation.selectors import BELOW_CHANCE, selector
@@ -17,6 +17,8 @@ from curation.selectors.apportion import apportion
 from curation.selectors.decision import decide
 from curation.selectors.mixed import Mix, Mixed
 from schemas.errors import ConfigError
+from scorers.taxonomy import CAPABILITIES, CAPABILITY_COLUMNS, STYLE_COLUMNS
+from tests import test_selection
 
 SIZES = {"a": 100, "b": 25, "c": 4}
 
@@ -69,12 +71,69 @@ def test_groups_get_their_shares_and_what_one_has_not_goes_to_the_others(
         assert counted(rows) == shares
 
 
+@settings(deadline=None)
 @given(st.integers(0, 140), st.sampled_from(["sqrt", "uniform", "proportional"]))
 def test_every_budget_is_met_by_the_shares_of_water_filling(n: int, mix: str) -> None:
     rows = picked("random", mix, n)
     sizes = np.array(list(SIZES.values()))
     quotas = apportion(Mix.parse(mix).weights(list(SIZES), sizes), sizes, min(n, len(table())))
     assert counted(rows) == {name: quota for name, quota in zip(SIZES, quotas.tolist(), strict=True) if quota}
+
+
+def rated(highest: list[str | None]) -> pl.DataFrame:
+    """A row each: 4 points in the capability or style that is named, 1 in all others; null for None."""
+    column = {**dict(zip(CAPABILITIES, CAPABILITY_COLUMNS, strict=True)), "yes/no": "style_yes_no"}
+    scores = {
+        name: [None if high is None else 4.0 if column.get(high) == name else 1.0 for high in highest]
+        for name in CAPABILITY_COLUMNS
+    }
+    styles = {
+        name: [None if high is None else float(column.get(high) == name) for high in highest]
+        for name in STYLE_COLUMNS
+    }
+    schema = dict.fromkeys((*scores, *styles), pl.Float32)
+    return table({"a": len(highest)}).with_columns(pl.DataFrame({**scores, **styles}, schema=schema))
+
+
+def test_groups_are_what_a_sample_is_most_of() -> None:
+    ocr, data = "optical character recognition", "data understanding"
+    rows = rated([ocr] * 60 + [data] * 20 + [None] * 4)
+    found = picked("random", "capability:uniform", 24, rows)
+    assert found.select(pl.col("cap_optical_character_recognition") == 4).sum().item() == 10
+    assert found["cap_data_understanding"].null_count() == 4
+    assert (
+        len(
+            picked("random", "capability:ocr=3,data=1", 20, rows).filter(
+                pl.col("cap_data_understanding") == 4
+            )
+        )
+        == 5
+    )
+    styles = rated(["yes/no"] * 60 + [None] * 20)
+    assert picked("random", "style:uniform", 20, styles)["style_yes_no"].sum() == 10
+    assert picked("random", "style:yes/no=1", 60, styles)["style_yes_no"].sum() == 60
+
+
+@pytest.mark.parametrize("mix", ["capability:sqrt", "style:uniform"])
+@pytest.mark.parametrize("spec", [specs[0] for specs in test_selection.SPECS.values()])
+def test_any_strategy_chooses_inside_groups_of_skills(spec: str, mix: str) -> None:
+    rows = test_selection.table()
+    rows = rows.with_columns(pl.lit(0.0).alias(name) for name in STYLE_COLUMNS if name not in rows.columns)
+    mixed = Mixed(selector(spec), Mix.parse(mix))
+    chosen = rows[mixed.select(rows, 40, 3)]
+    assert len(chosen) == 40 == chosen["uid"].n_unique()
+    groups, names = mixed.mix.groups(rows)
+    weights = mixed.mix.weights(names, np.bincount(groups))
+    quotas = apportion(weights, np.bincount(groups), 40).tolist()
+    there, numbers = mixed.mix.groups(chosen)[::-1]
+    assert dict(zip(there, np.bincount(numbers).tolist(), strict=True)) == {
+        name: quota for name, quota in zip(names, quotas, strict=True) if quota
+    }
+
+
+def test_a_share_for_no_capability_names_those_that_there_are() -> None:
+    with pytest.raises(ConfigError, match="no one capability 'nosuch'; there are"):
+        Mix.parse("capability:nosuch=1")
 
 
 def test_every_beginning_of_an_order_holds_the_shares() -> None:

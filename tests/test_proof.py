@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from curation.commands.proof import RAW, proof
-from curation.proof.exam import Exam, scores, telling_tasks
+from benchmarks.quality import alike, named, without_vlm
+from curation.commands.proof import proof
+from curation.models.vision_language import VisionLanguageModel
+from curation.proof.amounts import as_much
+from curation.proof.exam import Exam, judged, scores
+from curation.proof.finetuned import Finetuned, Lessons
 from curation.proof.questions import held_out, questions_of
-from curation.proof.students import STUDENTS
+from curation.proof.students import BATCH, STUDENTS, Pace, mlp
+from curation.proof.tables import RAW
+from curation.selectors import SELECTORS
 from curation.workspace import Workspace
 from jobs.cli import cli
-from schemas.errors import BudgetError, ConfigError
+from schemas.errors import BudgetError, ConfigError, NothingLeft
+from tests.tiny_models import tiny
 
 COLOURS = {"red": (220, 30, 30), "green": (20, 180, 40), "blue": (30, 40, 220), "yellow": (230, 220, 20)}
 N = 800
@@ -74,7 +83,118 @@ def test_the_table_is_printed_with_what_it_says(made: Workspace) -> None:
     done = CliRunner().invoke(cli, ["-C", str(made.base), *words.split(), *off.split()])
     assert done.exit_code == 0, done.output
     assert "ridge, encoder: " in done.stdout
+    assert "left out   wrong (at chance)" in done.stdout
     assert "random+right=1 trains better than random over everything" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_gains_are_over_samples_with_as_many_pairs_or_tokens(made: Workspace) -> None:
+    twice = proof(made, ["random"], n_seeds=2, equal="pairs")["tables"][0]["scores"]
+    once = proof(made, ["random"], n_seeds=2)["tables"][0]["scores"]
+    # Every sample has one pair here, so that it is the same baseline.
+    assert twice == once
+    tokens = proof(made, ["random+wrong=1"], n_seeds=2, equal="tokens")["tables"][0]["scores"]
+    assert tokens["random+wrong=1"]["gain_interval"][1] < 0
+
+
+def test_a_control_has_the_amount_that_comes_nearest() -> None:
+    amounts = np.array([5, 1, 3, 10])
+    order = np.array([3, 2, 1, 0])
+    assert [as_much(order, amounts, n).tolist() for n in (0, 4, 6, 12, 13, 99)] == [
+        [],
+        [],
+        [3],
+        [3, 2],
+        [3, 2],
+        [3, 2, 1, 0],
+    ]
+
+
+def test_what_needs_a_target_aims_at_what_is_held_out_besides(made: Workspace) -> None:
+    found = proof(made, ["less", "icons"], n_seeds=2)["picked"]
+    assert {name: found[name]["n"] for name in ("less", "icons")} == dict.fromkeys(
+        ("less", "icons"), found[RAW]["n"]
+    )
+
+
+def test_epochs_are_rows_and_steps_are_not() -> None:
+    assert [Pace().of(n, BATCH) for n in (10, 5120)] == [200, 200]
+    assert [Pace(epochs=10).of(n, BATCH) for n in (10, 2560, 5120)] == [1, 100, 200]
+    x, y = np.eye(4, dtype=np.float32), np.eye(4, dtype=np.float32)
+    short, long = (mlp(x, y, x, 0, Pace(epochs=64 * n)) for n in (1, 100))
+    assert (short * y).sum() < (long * y).sum()
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"students": ["rigde"]}, "no student 'rigde'; there are ridge, mlp, vlm and vlm:MODEL"),
+        ({"students": ["vlm"]}, "--student vlm needs a vision-language model"),
+        ({"equal": "words"}, "--equal words: there are samples, pairs, tokens"),
+        ({"epochs": 3.0}, "ridge is solved at once"),
+    ],
+)
+def test_what_cannot_be_asked_is_said_before_anything_runs(
+    made: Workspace, asked: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        proof(made, ["random"], **asked)
+
+
+def students_of(made: Workspace, architecture: str, steps: int, small: int) -> Finetuned:
+    """A tiny model whose questions name the colour that they ask for: all there is to learn."""
+    questions = questions_of(made.store)
+    asked = replace(questions, question=[f"square {said.split()[-1]}" for said in questions.answer])
+    others = [[b for b in range(40) if asked.answer[b] != asked.answer[a]][:3] for a in range(12)]
+    choices = np.array([[a, *rest] for a, rest in enumerate(others)])
+    exam = Exam(np.arange(12), choices, np.zeros(12, np.int64))
+    vlm = VisionLanguageModel(*tiny(architecture), batch=16)
+    lessons = Lessons.of(vlm, asked, made.store, 10**6)
+    return Finetuned(lessons, exam, exam, Pace(steps), small=small, rate=0.01)
+
+
+def test_a_model_that_learned_from_the_picks_knows_the_answers(made: Workspace) -> None:
+    pupil = students_of(made, "llava", 30, small=10**9)
+    learned, in_trial = pupil.marks(np.arange(20, 200), 1)
+    assert learned.mean() > 0.9
+    assert (learned == in_trial).all()
+
+
+@pytest.mark.parametrize("small", [10**9, 0])
+def test_a_model_begins_anew_for_every_selection_with_adapters_too(made: Workspace, small: int) -> None:
+    pupil = students_of(made, "qwen2_vl", 2, small)
+    assert pupil.full == bool(small)
+
+    def weights(rows: Any, seed: int) -> Any:
+        pupil.marks(rows, seed)
+        return np.concatenate([weight.detach().numpy().ravel() for weight in pupil.weights])
+
+    first = weights(np.arange(60), 1)
+    assert (first != weights(np.arange(60), 2)).any()
+    assert (first == weights(np.arange(60), 1)).all()
+
+
+def test_a_checkpoint_is_a_student(made: Workspace, tmp_path: Path) -> None:
+    for part in tiny("llava"):
+        part.save_pretrained(tmp_path / "vlm")
+    # It has seen next to nothing.
+    with pytest.raises(NothingLeft, match="vlm that learned from everything is at chance"):
+        proof(made, ["random"], students=[f"vlm:{tmp_path / 'vlm'}"], steps=1, n_seeds=2)
+
+
+def test_strategies_are_ranked_alike_or_the_other_way_round() -> None:
+    def table(gains: list[float]) -> dict[str, Any]:
+        return {"scores": {str(number): {"gain": gain} for number, gain in enumerate(gains)}}
+
+    rising, falling = table([0.0, 0.1, 0.2]), table([0.3, 0.1, -0.1])
+    means, by_pool = alike([rising, rising], [rising, falling])
+    assert by_pool == pytest.approx([1, -1])
+    assert means == pytest.approx(-1)
+
+
+def test_all_is_every_strategy_that_needs_no_vlm() -> None:
+    assert {spec.split(":")[0] for spec in without_vlm()} == set(SELECTORS) - {"visnec", "tive", "magic"}
+    assert {"adapt", "random+sqrt"} <= set(named("adapt,all+sqrt"))
 
 
 def test_without_a_budget_it_asks_for_one(made: Workspace) -> None:
@@ -107,7 +227,8 @@ def test_sources_at_chance_saturated_or_small_do_not_count() -> None:
     marks = np.concatenate(
         [np.tile([1, 1, 0, 0], n // 4), np.tile([1, 0, 0, 0], n // 4), np.ones(n), [1, 1, 0, 0, 1]]
     )
-    assert telling_tasks(Exam(np.arange(len(task)), choices, task), marks.astype(np.float32)).tolist() == [0]
+    found = judged(Exam(np.arange(len(task)), choices, task), marks.astype(np.float32))
+    assert found == {0: "", 1: "at chance", 2: "all known", 3: "only 5 questions"}
 
 
 def test_intervals_are_paired_and_shrink_with_questions() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.commands.proof import Bench, Taught, prepared
+from curation.commands.proof_bench import Bench, Taught, prepared
 from curation.pipeline.pipeline import Pipeline
 from curation.proof.exam import scores
 from curation.storage.files import put

@@ -3,36 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.commands.proof_bench import Bench, Taught, prepared
 from curation.pipeline.pipeline import Pipeline
-from curation.proof.exam import Exam, exam_of, scores, telling_tasks
-from curation.proof.questions import Questions, held_out, questions_of
-from curation.proof.students import SEEDLESS, STUDENTS
-from curation.proof.views import View, encoder_view, plain_view
+from curation.proof.amounts import EQUAL, amounts_of, as_much
+from curation.proof.questions import Questions
+from curation.proof.students import SEEDLESS, STEPS, STUDENTS, Pace
+from curation.proof.tables import RAW, table_of
 from curation.selectors.order import drawn
-from curation.steps.chain import chain
-from curation.steps.select.budgeting import choose
-from curation.steps.select.columns import with_columns
-from curation.steps.select.stages import select_stage
-from curation.storage.lock import locked
 from curation.storage.store import Store
 from schemas.budget import Budget
-from schemas.errors import BudgetError, NothingLeft
+from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
     import polars as pl
 
 Ints = NDArray[np.int64]
-RAW = "random over everything"
+Picks = Mapping[str, list[Ints]]
 VIEWS = ("encoder", "plain")
-TEST, DEVELOP = 0.2, 0.1  # of the samples: those that are asked about, and those that choose the tasks
+VLM = "vlm"
 
 
 def proof(
@@ -42,6 +36,9 @@ def proof(
     n_seeds: int = 8,
     students: Sequence[str] = ("ridge",),
     views: Sequence[str] = ("encoder",),
+    equal: str = "samples",
+    steps: int = STEPS,
+    epochs: float | None = None,
     clean: NDArray[np.bool_] | None = None,
     kinds: NDArray[np.str_] | None = None,
 ) -> dict[str, Any]:
@@ -57,28 +54,41 @@ def proof(
         names: strategies, `STRATEGY+MIX` with a mixture, by default that of the settings; random ones of the
             candidates and of everything readable are always there, of the same size.
         n_seeds: of choosing, and of students.
-        students: names of STUDENTS.
-        views: what they see: `encoder`, `plain` (nothing that an encoder made).
+        students: names of STUDENTS, `vlm` (the model of the settings), or `vlm:MODEL`.
+        views: what they see: `encoder`, `plain` (nothing that an encoder made); `vlm` sees the samples.
+        equal: of EQUAL, what the random samples of everything have as much of as the selection that is held
+            against them.
+        steps: of a student that takes some.
+        epochs: instead, passes over what it learns from.
         clean: (n,) samples that may be asked about, where it is known; all by default.
         kinds: (n,) what each sample is, where that is known; the picks are counted by it.
 
     Raises:
         BudgetError: no budget is named.
+        ConfigError: there is no such student, view or amount.
         NothingLeft: no source can tell students apart.
     """
     start = time.monotonic()
-    with prepared(workspace, views, clean) as bench:
+    models = _models(workspace, students, equal, steps, epochs)
+    pace = Pace(steps, epochs)
+    small = [student for student in students if student in STUDENTS]
+    with prepared(workspace, views if small else [], clean) as bench:
         picks = _picks(bench, names, n_seeds)
+        matched = _matched(bench, picks, equal)
         found = []
-        fulls = sum(1 if student in SEEDLESS else n_seeds for student in students)
-        total = len(views) * (len(students) * len(picks) * n_seeds + fulls)
-        with workspace.progress.bar("train students", total, "students") as bar:
-            for view in bench.views:
-                for student in students:
-                    taught = Taught(bench, view, student, lambda: bar.advance(1))
-                    found.append(taught.table(picks, n_seeds))
+        fulls = sum(1 if student in SEEDLESS else n_seeds for student in small)
+        n_taught = len(small) * (len(picks) + len(matched)) * n_seeds + fulls
+        if small:
+            with workspace.progress.bar("train students", len(bench.views) * n_taught, "students") as bar:
+                for view in bench.views:
+                    for student in small:
+                        taught = Taught(bench, view, student, lambda: bar.advance(1), pace)
+                        found.append(taught.table(picks, n_seeds, matched))
+        for name, model in models.items():
+            found.append(_finetuned(bench, name, model, pace, picks, n_seeds, matched))
         return {
             "budget": workspace.config.select.budget,
+            "equal": equal,
             "n_held_out": int(bench.away.sum()),
             "n_seeds": n_seeds,
             "tables": found,
@@ -87,116 +97,50 @@ def proof(
         }
 
 
-@dataclass(frozen=True)
-class Bench:
-    """A pool with a part held out: what there is to choose from, and what is asked."""
-
-    workspace: Pipeline
-    questions: Questions
-    away: NDArray[np.bool_]  # (n,) samples that are held out
-    exam: Exam
-    trial: Exam  # of other questions: what is decided beforehand is decided by it
-    views: list[View]
-
-    @property
-    def everything(self) -> Ints:
-        """Samples to learn from."""
-        return np.flatnonzero(~self.away)
-
-    def chosen(self, settings: Mapping[str, Any]) -> Ints:
-        """The samples that are selected under further `settings`, of those that are not held out."""
-        store = self.workspace.store
-        stage = select_stage(self.workspace.with_settings(settings).config, store)
-        table, _ = stage.table(store)
-        here = ~_series(self.away)
-        candidates = table.filter(table["reason"].is_null() & here)
-        candidates = with_columns(store, candidates, stage.needs)
-        n_readable = int((table["error"].is_null() & here).sum())
-        choice = choose(stage.wish, store, candidates, n_readable)
-        return candidates["position"].to_numpy()[choice.decision.order].astype(np.int64)
-
-
-@contextmanager
-def prepared(
-    workspace: Pipeline, views: Sequence[str], clean: NDArray[np.bool_] | None = None
-) -> Iterator[Bench]:
-    """The pool as a bench, with its chain run as far as needed and its lock held.
+def _models(
+    workspace: Pipeline, students: Sequence[str], equal: str, steps: int, epochs: float | None
+) -> dict[str, str]:
+    """The checkpoints among the students, by the students' names; and what is asked for is checked.
 
     Raises:
-        BudgetError: no budget is named.
+        ConfigError: there is no such student or amount.
     """
-    if workspace.config.select.budget is None:
-        raise BudgetError("say how much to keep: --budget 30%")
-    workspace.run("prune")
-    stages = [stage for stage in chain(workspace.context, "select") if stage.name != "selection"]
-    store, seed = workspace.store, workspace.config.run.seed
-    with locked(store.root, "curate proof"), store.snapshot():
-        workspace.compute(stages)
-        questions = questions_of(store)
-        sure = np.ones(len(questions.group), bool) if clean is None else clean
-        away = held_out(questions, store, TEST + DEVELOP, seed)
-        asked = held_out(questions, store, TEST, seed)
-        exam = exam_of(questions, asked & sure, seed)
-        trial = exam_of(questions, away & ~asked & sure, seed + 1)
-        yield Bench(workspace, questions, away, exam, trial, _views(workspace, questions, views))
-
-
-@dataclass(frozen=True)
-class Taught:
-    """One kind of student with one view."""
-
-    bench: Bench
-    view: View
-    student: str
-    advance: Callable[[], None]
-
-    def marks(self, rows: Ints, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """What a student that learned from the samples `rows` gets in the exam, and in the trial."""
-        questions, exam, trial = self.bench.questions, self.bench.exam, self.bench.trial
-        learned = np.zeros(len(questions.group), bool)
-        learned[rows] = True
-        pairs = np.flatnonzero(learned[questions.sample])
-        items = np.concatenate([exam.items, trial.items])
-        x, y = self.view.x, self.view.y
-        said = STUDENTS[self.student](x[pairs], y[pairs], x[items], seed)
-        self.advance()
-        n = len(exam.items)
-        return exam.marks(said[:n], y), trial.marks(said[n:], y)
-
-    def tasks(self, of_trial: NDArray[np.float32]) -> Ints:
-        """Sources that can tell students apart, by what those that learned from everything get in the trial.
-
-        Raises:
-            NothingLeft: there is none.
-        """
-        found = telling_tasks(self.bench.trial, of_trial)
-        found = found[np.isin(found, self.bench.exam.task)]
-        if not len(found):
-            raise NothingLeft(
-                f"no source tells students apart: {self.student} that learned from everything is at chance, "
-                "or knows all, in each of them; more records, or another --student or --view, may"
+    found = {}
+    for student in students:
+        kind, colon, model = student.partition(":")
+        if kind == VLM:
+            of_settings = workspace.config.vlm.model
+            if not (model if colon else of_settings):
+                raise ConfigError(
+                    f"--student {student} needs a vision-language model: --vlm MODEL, which also scores the "
+                    "pool, or --student vlm:MODEL for the student alone, such as vlm:builtin"
+                )
+            found[student] = model or str(of_settings)
+        elif student not in STUDENTS:
+            raise ConfigError(
+                f"there is no student {student!r}; there are {', '.join(STUDENTS)}, vlm and vlm:MODEL"
             )
-        return found
+    if equal not in EQUAL:
+        raise ConfigError(f"--equal {equal}: there are {', '.join(EQUAL)}")
+    if (epochs is not None or steps != STEPS) and set(students) <= SEEDLESS:
+        raise ConfigError("--steps and --epochs are for --student mlp or vlm; ridge is solved at once")
+    return found
 
-    def table(self, picks: Mapping[str, list[Ints]], n_seeds: int) -> dict[str, Any]:
-        """All selections, over all seeds."""
-        exam, names = self.bench.exam, self.bench.questions.tasks
-        seeds = 1 if self.student in SEEDLESS else n_seeds
-        whole = [self.marks(self.bench.everything, seed) for seed in range(seeds)]
-        full = np.stack([marks for marks, _ in whole])
-        tasks = self.tasks(np.mean([marks for _, marks in whole], axis=0))
-        marks = {
-            name: np.stack([self.marks(rows, seed)[0] for seed, rows in enumerate(each)])
-            for name, each in picks.items()
-        }
-        found = scores(marks, full, exam, tasks, baseline=RAW)
-        return {
-            "view": self.view.name,
-            "student": self.student,
-            "n_questions": int(np.isin(exam.task, tasks).sum()),
-            "full": {names[task]: round(float(full[:, exam.task == task].mean()), 4) for task in tasks},
-            "scores": {name: asdict(score) for name, score in found.items()},
-        }
+
+def _finetuned(
+    bench: Bench, name: str, model: str, pace: Pace, picks: Picks, n_seeds: int, matched: Picks
+) -> dict[str, Any]:
+    """The table of a checkpoint."""
+    progress = bench.workspace.progress
+    progress.note(f"loading {model}")
+    pupil = bench.finetuned(model, pace)
+    learned = [rows for each in (*picks.values(), *matched.values()) for rows in each]
+    learned += [bench.everything] * n_seeds
+    total = sum(pupil.cost(len(pupil.pairs(rows))) for rows in learned)
+    with progress.bar("fine-tune and ask", total, "prompts") as bar:
+        pupil.advance = bar.advance
+        found = table_of(pupil, bench.questions.tasks, bench.everything, picks, n_seeds, matched)
+    return {**found, "student": name}
 
 
 def _picks(bench: Bench, names: Sequence[str], n_seeds: int) -> dict[str, list[Ints]]:
@@ -205,11 +149,9 @@ def _picks(bench: Bench, names: Sequence[str], n_seeds: int) -> dict[str, list[I
     settings = workspace.config.select
     own = f"{settings.strategy}+{settings.mix}" if settings.mix else settings.strategy
     wanted = dict.fromkeys(["random", *(names or [own])])
-    readable = _readable(workspace.store)
-    raw = readable.filter(_series(~bench.away[readable["position"].to_numpy()]))
-    n = Budget.parse(str(settings.budget)).samples(len(raw))
-    place = raw["position"].to_numpy().astype(np.int64)
-    found = {RAW: [place[drawn(raw, seed)][:n] for seed in range(n_seeds)]}
+    orders = _by_chance(bench, n_seeds)
+    n = Budget.parse(str(settings.budget)).samples(len(orders[0]))
+    found = {RAW: [order[:n] for order in orders]}
     with workspace.progress.bar("choose", len(wanted) * n_seeds, "selections") as bar:
         for name in wanted:
             strategy, _, mix = name.partition("+")
@@ -219,6 +161,30 @@ def _picks(bench: Bench, names: Sequence[str], n_seeds: int) -> dict[str, list[I
                 found[name].append(bench.chosen({**asked, "run.seed": seed}))
                 bar.advance(1)
     return found
+
+
+def _matched(bench: Bench, picks: Picks, equal: str) -> dict[str, list[Ints]]:
+    """Of each selection random samples of everything that have as much as it, a seed at a time."""
+    if equal == "samples":
+        return {}
+    amounts = amounts_of(equal, bench.questions, bench.workspace.store)
+    orders = _by_chance(bench, len(picks[RAW]))
+    return {
+        name: [
+            as_much(order, amounts, int(amounts[rows].sum()))
+            for order, rows in zip(orders, each, strict=True)
+        ]
+        for name, each in picks.items()
+        if name != RAW
+    }
+
+
+def _by_chance(bench: Bench, n_seeds: int) -> list[Ints]:
+    """Everything readable that is not held out, in the order of each seed."""
+    readable = _readable(bench.workspace.store)
+    raw = readable.filter(_series(~bench.away[readable["position"].to_numpy()]))
+    place = raw["position"].to_numpy().astype(np.int64)
+    return [place[drawn(raw, seed)] for seed in range(n_seeds)]
 
 
 def _readable(store: Store) -> pl.DataFrame:
@@ -233,17 +199,6 @@ def _series(mask: NDArray[np.bool_]) -> pl.Series:
     import polars as pl
 
     return pl.Series(mask)
-
-
-def _views(workspace: Pipeline, questions: Questions, names: Sequence[str]) -> list[View]:
-    store, progress = workspace.store, workspace.progress
-    made = {
-        "encoder": lambda: encoder_view(
-            store, questions, workspace.model.encoder(), workspace.model.key, progress
-        ),
-        "plain": lambda: plain_view(store, questions),
-    }
-    return [made[name]() for name in names]
 
 
 def _described(questions: Questions, picks: list[Ints], kinds: NDArray[np.str_] | None) -> dict[str, Any]:

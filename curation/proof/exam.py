@@ -41,6 +41,14 @@ class Exam:
         found: NDArray[np.float64] = 1.0 / (self.choices >= 0).sum(axis=1)
         return found
 
+    def shorter(self, most: int, seed: int) -> Exam:
+        """At most so many questions of each task, drawn by chance, in their order."""
+        lots = np.random.default_rng(seed).permutation(len(self.items))
+        mine = [np.flatnonzero(self.task == task) for task in np.unique(self.task)]
+        kept = [rows[np.argsort(lots[rows])[:most]] for rows in mine]
+        rows = np.sort(np.concatenate([np.zeros(0, np.int64), *kept]))
+        return Exam(self.items[rows], self.choices[rows], self.task[rows])
+
 
 def exam_of(questions: Questions, rows: NDArray[np.bool_], seed: int) -> Exam:
     """Questions of the samples `rows` (n,), each with other answers of its source that were drawn."""
@@ -64,16 +72,23 @@ def exam_of(questions: Questions, rows: NDArray[np.bool_], seed: int) -> Exam:
     return Exam(chosen, np.array(choices, np.int64).reshape(-1, CHOICES), questions.task[chosen])
 
 
-def telling_tasks(exam: Exam, marks: NDArray[np.float32]) -> Ints:
-    """Tasks that can tell students apart: enough questions, above chance by two errors, and not saturated."""
-    found = []
+def judged(exam: Exam, marks: NDArray[np.float32]) -> dict[int, str]:
+    """Of each task why it cannot tell students apart.
+
+    Empty where it can: enough questions, marks above chance by two errors, and not saturated.
+    """
+    found = {}
     for task in np.unique(exam.task):
         mine = exam.task == task
         n, mean, chance = int(mine.sum()), float(marks[mine].mean()), float(exam.chance[mine].mean())
         error = np.sqrt(max(mean * (1 - mean), 1e-9) / n)
-        if n >= LEAST_ITEMS and mean - 2 * error > chance and mean < SATURATED:
-            found.append(int(task))
-    return np.array(found, np.int64)
+        reasons = {
+            f"only {n} questions": n < LEAST_ITEMS,
+            "at chance": mean - 2 * error <= chance,
+            "all known": mean >= SATURATED,
+        }
+        found[int(task)] = next((reason for reason, holds in reasons.items() if holds), "")
+    return found
 
 
 @dataclass(frozen=True)
@@ -91,12 +106,14 @@ Marks = NDArray[np.float32]  # (seeds, t)
 
 
 def scores(
-    marks: Mapping[str, Marks], full: Marks, exam: Exam, tasks: Ints, baseline: str
+    marks: Mapping[str, Marks], full: Marks, exam: Exam, tasks: Ints, baseline: str | Mapping[str, str]
 ) -> dict[str, Score]:
     """Of each selection its marks over those of `full`, the whole data, with bootstrapped intervals.
 
-    Seeds and questions are drawn again together, the same for all selections: what is compared is paired.
+    Seeds and questions are drawn again together, the same for all selections: what is compared is paired,
+    with the selection `baseline`, or with that of which `baseline` has the name.
     """
+    against = {name: baseline if isinstance(baseline, str) else baseline[name] for name in marks}
     members = [np.flatnonzero(exam.task == task) for task in tasks]
     weights = np.array([len(each) for each in members]) / sum(map(len, members))
     drawn = _resampled({**marks, "": full}, members)
@@ -106,8 +123,8 @@ def scores(
             float(relative[name].mean()),
             float(relative[name] @ weights),
             _interval(drawn[name]),
-            float((relative[name] - relative[baseline]).mean()),
-            _interval(drawn[name] - drawn[baseline]),
+            float((relative[name] - relative[against[name]]).mean()),
+            _interval(drawn[name] - drawn[against[name]]),
         )
         for name in marks
     }

@@ -1,7 +1,8 @@
 """A mixture: how much of each group is chosen, with any strategy inside the groups (`--mix`).
 
 Shares follow a temperature over the groups' sizes, as in the sampling of languages (arXiv 1911.02116, §3.1:
-p ~ n^a), or are given. What a group cannot give goes to the others by water-filling.
+p ~ n^a), or are given. What a group cannot give goes to the others by water-filling. Groups are the values of
+a column, or what each sample is most: its highest capability (`capability`) or style (`style`).
 """
 
 from __future__ import annotations
@@ -17,15 +18,23 @@ from numpy.typing import NDArray
 
 from curation.selectors.apportion import apportion
 from curation.selectors.decision import Deciding, Decision, decide, wanted
-from curation.selectors.order import TIES, demand, groups_of
+from curation.selectors.mmssr import HAS_STYLE, capability
+from curation.selectors.order import TIES, demand, groups_of, numbers
 from schemas.errors import ConfigError
 from schemas.near import near
 from schemas.protocols import Selector
+from scorers.taxonomy import CAPABILITIES, CAPABILITY_COLUMNS, STYLE_COLUMNS, STYLES
 
 if TYPE_CHECKING:
     import polars as pl
 
 POWERS = {"uniform": 0.0, "sqrt": 0.5, "proportional": 1.0}
+# Groups that are no column: the highest of several, and what it must be at least, besides above 0.
+DOMINANT = {
+    "capability": (CAPABILITY_COLUMNS, tuple(CAPABILITIES), 0.0),
+    "style": (STYLE_COLUMNS, tuple(STYLES), HAS_STYLE),
+}
+NONE = "none"  # of these, where none is high enough
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,7 @@ class Mix:
 
     @classmethod
     def parse(cls, text: str) -> Mix:
-        """`sqrt`, `power=0.3`, `cluster:uniform`, `source:a=0.3,b=0.7`, `@FILE` (a JSON object of shares).
+        """`sqrt`, `power=0.3`, `cluster:uniform`, `capability:sqrt`, `source:a=0.3,b=0.7`, `@FILE` (JSON).
 
         Raises:
             ConfigError: it is none of these.
@@ -55,7 +64,26 @@ class Mix:
         shares = _of_file(rest[1:]) if rest.startswith("@") else _of_text(text, rest)
         if set(shares) == {"power"}:
             return cls(column, shares["power"])
+        if column == "capability":
+            shares = {name if name == NONE else _in_full(name): share for name, share in shares.items()}
         return cls(column, shares=shares)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What groups follow from."""
+        return DOMINANT[self.column][0] if self.column in DOMINANT else (self.column,)
+
+    def groups(self, table: pl.DataFrame) -> tuple[NDArray[np.int64], list[str]]:
+        """(n,) the group of each row, and the groups' names."""
+        if self.column not in DOMINANT:
+            groups, values = groups_of([table[self.column]])
+            return groups, [str(value) for value in values.to_series()]
+        columns, names, least = DOMINANT[self.column]
+        scores = np.stack([np.nan_to_num(numbers(table[name])) for name in columns], axis=1)
+        highest = scores.max(axis=1)
+        best = np.where((highest > 0) & (highest >= least), scores.argmax(axis=1), len(names))
+        there, groups = np.unique(best, return_inverse=True)
+        return groups.astype(np.int64), [(*names, NONE)[number] for number in there]
 
     def weights(self, names: list[str], sizes: NDArray[np.int64]) -> NDArray[np.float64]:
         """(g,) what the groups' shares are proportional to.
@@ -87,7 +115,7 @@ class Mixed(Deciding):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys((*self.inner.needs, self.mix.column)))
+        return tuple(dict.fromkeys((*self.inner.needs, *self.mix.columns)))
 
     @property
     def wants(self) -> tuple[str, ...]:
@@ -95,8 +123,7 @@ class Mixed(Deciding):
 
     def decide(self, table: pl.DataFrame, n: int, seed: int) -> Decision:
         demand(table, (*TIES, *self.needs))
-        groups, values = groups_of([table[self.mix.column]])
-        names = [str(value) for value in values.to_series()]
+        groups, names = self.mix.groups(table)
         sizes = np.bincount(groups, minlength=len(names))
         weights = self.mix.weights(names, sizes)
         quotas = apportion(weights, sizes, min(n, len(table)))
@@ -122,6 +149,11 @@ def _tell(told: tuple[list[str], list[str], list[str]], group: str, part: Decisi
     told[0].extend(f"{group}, {name}" if name else group for name in inner)
     told[1].extend(part.scorers or [""] * len(inner))
     told[2].extend(part.why or [""] * len(inner))
+
+
+def _in_full(name: str) -> str:
+    """The name of a capability that may be given in short."""
+    return tuple(CAPABILITIES)[CAPABILITY_COLUMNS.index(capability(name))]
 
 
 def _of_text(text: str, rest: str) -> dict[str, float]:
