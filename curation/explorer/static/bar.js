@@ -55,7 +55,7 @@ export function showColumns(shown) {
     oninput: () => { for (const each of list.children) each.hidden = !each.textContent.includes(find.value.trim()); },
   });
   put($("columns"), h("p", {}, "Conditions are SQL over these columns, such as ",
-    h("code", {}, "n_tokens < 200 and (alignment > 0.5 or source = 'charts')"), "; ", h("code", {}, "curate select --where"), " takes the same."), find, list);
+    h("code", {}, "n_tokens < 200 and (alignment > 0.5 or source = 'charts')"), "; ", h("code", {}, "curate select --where"), " takes the same, but for what became of samples."), find, list);
 }
 
 function insert(column) {
