@@ -279,7 +279,9 @@ class PickKeywords(PruneKeywords, AgainstKeywords, total=False):
     """What it inherits, and settings of [select]."""
 
     mix: str | None
-    """How much of each source (or COLUMN:): sqrt, proportional, uniform, power=P, a=0.3,b=0.7 or @FILE."""
+    """How much of each source (or COLUMN:, capability:, style:): sqrt, proportional, uniform, power=P,
+    a=0.3,b=0.7 or @FILE.
+    """
 
     where: str | Sequence[str] | None
     """A condition over columns, such as 'n_tokens < 4096 and alignment > 0'; repeats."""

@@ -331,7 +331,8 @@ class Select(Section):
     mix: str | None = setting(
         None,
         "--mix MIX",
-        "How much of each source (or COLUMN:): sqrt, proportional, uniform, power=P, a=0.3,b=0.7 or @FILE.",
+        "How much of each source (or COLUMN:, capability:, style:): sqrt, proportional, uniform, power=P, "
+        "a=0.3,b=0.7 or @FILE.",
     )
     where: Texts = setting(
         (), "--where SQL", "A condition over columns, such as 'n_tokens < 4096 and alignment > 0'; repeats."
