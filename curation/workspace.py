@@ -13,7 +13,6 @@ from curation.commands.compare import compare
 from curation.commands.decontaminate import decontaminate
 from curation.commands.demo import run_demo
 from curation.commands.endpoint_estimate import of_sample
-from curation.commands.explain import explain
 from curation.commands.export import Asked, export
 from curation.commands.filters import filters
 from curation.commands.groups import groups
@@ -22,7 +21,6 @@ from curation.commands.plan import estimate
 from curation.commands.proof import proof
 from curation.commands.report import report
 from curation.commands.samples import Samples
-from curation.commands.search import By, Query, search
 from curation.commands.status import bad_records, status
 from curation.commands.train_scorer import train_scorer
 from curation.commands.verify import collect_garbage, verify
@@ -33,7 +31,7 @@ from curation.progress import Silent
 from curation.readers.sources import parse_dataset
 from curation.storage.files import Location, locate
 from curation.storage.lock import locked
-from schemas.flags import overrides, several
+from schemas.flags import several
 from schemas.keywords import (
     ClusterKeywords,
     DecontaminateKeywords,
@@ -58,7 +56,7 @@ class Workspace(Samples):
         ws.export("subset", format="hf")
 
     Every flag of a command is a keyword of its method, spelled with `_` for `-`, and holds for that call.
-    What the workspace is made with stands at `Pipeline`, frames and pictures of samples at `Samples`.
+    What the workspace is made with stands at `Pipeline`, and what it has of single samples at `Samples`.
     """
 
     @classmethod
@@ -102,16 +100,6 @@ class Workspace(Samples):
             text_key=text_key,
         )
         return cls(path, progress=progress or Silent())
-
-    def asked(self, command: str, settings: Mapping[str, Any], others: Sequence[str] = ()) -> Workspace:
-        """The workspace as keywords of a command ask for it; this one stays as it is.
-
-        Raises:
-            TypeError: the command has no such flag.
-            ConfigError: a value is not allowed.
-        """
-        given = overrides(command, settings, others)
-        return self.with_settings(given) if given else self
 
     def ingest(self, **settings: Unpack[IngestKeywords]) -> dict[str, Any]:
         """Read, check and hash every record and image."""
@@ -293,34 +281,6 @@ class Workspace(Samples):
     def filters(self) -> dict[str, Any]:
         """What was measured of the default filters: see `curation.commands.filters`."""
         return filters(self)
-
-    def explain(self, ident: str) -> dict[str, Any]:
-        """Everything known of the records called `ident`: see `curation.commands.explain`."""
-        return explain(self, ident)
-
-    def search(
-        self,
-        text: str | None = None,
-        *,
-        image: Path | str | bytes | None = None,
-        like: str | None = None,
-        by: By | None = None,
-        n: int = 10,
-        where: str | Sequence[str] = (),
-        **settings: Unpack[SearchKeywords],
-    ) -> dict[str, Any]:
-        """The samples nearest to a text, a picture or a sample: see `curation.commands.search`.
-
-        Args:
-            text: words that the encoder reads.
-            image: a file, or the bytes of one.
-            like: the id of a sample, its uid, or the beginning of that.
-            by: compare what samples show, what they say, or the better of both.
-            n: how many at most.
-            where: conditions over columns.
-        """
-        workspace = self.asked("search", settings, ["image", "like", "by", "n", "where"])
-        return search(workspace, Query(text, image, like, by, n), several(where))
 
     def explore(
         self,

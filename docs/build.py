@@ -35,8 +35,8 @@ Written by `make docs` from docstrings; do not edit. How it is used, with exampl
 ::: curation.workspace.Workspace
     options:
       inherited_members:
-        [samples, scores, images, image_bytes, show, add_scores, drop_scores, list_scores, write_scores,
-         tables, write_table, with_settings]
+        [samples, scores, images, image_bytes, show, search, explain, add_scores, drop_scores,
+         list_scores, write_scores, tables, write_table, asked, with_settings]
 
 ## Without a workspace
 

@@ -410,6 +410,7 @@ def test_one_text_where_a_list_may_stand_is_one_of_them(ws: Workspace, tmp_path:
 # --- the page, the types -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_examples_of_the_page_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
     write_pool(tmp_path, 60)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from curation.commands import frames, named, own_table
+from curation.commands.explain import explain
 from curation.commands.gallery import Gallery, gallery
 from curation.commands.own_scores import add_scores, drop_scores
 from curation.commands.score_list import list_scores, write_scores
+from curation.commands.search import By, Query, search
 from curation.commands.tables import tables, write_table
 from curation.pipeline.pipeline import Pipeline
-from schemas.flags import several
+from schemas.flags import overrides, several
+from schemas.keywords import SearchKeywords
 
 if TYPE_CHECKING:
     import polars as pl
@@ -21,6 +24,16 @@ if TYPE_CHECKING:
 
 class Samples(Pipeline):
     """What `Workspace` has of samples one by one."""
+
+    def asked(self, command: str, settings: Mapping[str, Any], others: Sequence[str] = ()) -> Self:
+        """The workspace as keywords of a command ask for it; this one stays as it is.
+
+        Raises:
+            TypeError: the command has no such flag.
+            ConfigError: a value is not allowed.
+        """
+        given = overrides(command, settings, others)
+        return self.with_settings(given) if given else self
 
     def samples(self) -> pl.LazyFrame:
         """Every record: what it says and shows, and what became of it; see `curation.commands.frames`."""
@@ -96,3 +109,31 @@ class Samples(Pipeline):
     def write_table(self, name: str, out: Path | str) -> dict[str, Any]:
         """Write a table as Parquet or CSV: see `curation.commands.tables`."""
         return write_table(self.store, name, out)
+
+    def explain(self, ident: str) -> dict[str, Any]:
+        """Everything known of the records called `ident`: see `curation.commands.explain`."""
+        return explain(self, ident)
+
+    def search(
+        self,
+        text: str | None = None,
+        *,
+        image: Path | str | bytes | None = None,
+        like: str | None = None,
+        by: By | None = None,
+        n: int = 10,
+        where: str | Sequence[str] = (),
+        **settings: Unpack[SearchKeywords],
+    ) -> dict[str, Any]:
+        """The samples nearest to a text, a picture or a sample: see `curation.commands.search`.
+
+        Args:
+            text: words that the encoder reads.
+            image: a file, or the bytes of one.
+            like: the id of a sample, its uid, or the beginning of that.
+            by: compare what samples show, what they say, or the better of both.
+            n: how many at most.
+            where: conditions over columns.
+        """
+        workspace = self.asked("search", settings, ["image", "like", "by", "n", "where"])
+        return search(workspace, Query(text, image, like, by, n), several(where))
