@@ -9,11 +9,11 @@ from curation.progress import duration
 from jobs.show_filters import decides, told_apart
 from jobs.show_labels import requests
 from jobs.show_losses import losses
-from jobs.text import Tree, line, place, size, table
+from jobs.text import Tree, line, packed, place, size, table
 from schemas.visible import shown
 
 MOST_PASSED = 5  # named of files that are no data
-MOST_SIGNALS = 5  # named of what a strategy decided by
+MOST_SIGNALS = 4  # named of what a strategy decided by
 
 
 def result(counts: Tree, curate: str = "curate", flags: str = "") -> Iterator[str]:
@@ -78,7 +78,8 @@ def _chosen(counts: Tree) -> Iterator[str]:
         yield line("filtered", f"{counts['n_filtered']:,} samples that miss a condition")
         yield from _by_name(counts["filtered"])
     if counts.get("measured"):
-        yield line("measured", f"{decides(counts['measured'])}; curate status --filters")
+        yield line("measured", decides(counts["measured"]))
+        yield line("", "group by group: curate status --filters")
     if counts["n_left_out"]:
         yield line("left out", f"{counts['n_left_out']:,} samples, by --must-drop or as the target")
     if counts["n_leaked"]:
@@ -108,10 +109,10 @@ def _compared(counts: Tree) -> Iterator[str]:
     if counts["n_full_lists"]:
         yield line("", f"{counts['n_full_lists']:,} samples have more neighbours than are remembered")
     if counts.get("copies", {}).get("n_groups"):
-        yield line("measured", f"{told_apart(counts['copies'])}; curate status --filters")
+        yield line("measured", told_apart(counts["copies"]))
     if "n_selected" not in counts:
         steps = [f"{n:,} with {eps:g}" for eps, n in counts["curve"].items()]
-        yield line("redundant", f"by --redundant E would stay: {', '.join(steps)}")
+        yield from packed("redundant", [f"by --redundant E would stay: {steps[0]}", *steps[1:]])
 
 
 def _signals(counts: Tree) -> str:
@@ -119,7 +120,7 @@ def _signals(counts: Tree) -> str:
     if len(names) > MOST_SIGNALS:
         left_out = len(names) - MOST_SIGNALS + 1
         names = [*names[: MOST_SIGNALS - 2], f"{left_out} other columns", names[-1]]
-    return " and ".join(names)
+    return " and ".join([*[", ".join(names[:-1])] * (len(names) > 1), *names[-1:]])
 
 
 def _by_name(counts: Mapping[str, int]) -> Iterator[str]:
@@ -274,8 +275,9 @@ def quarantined(found: Tree) -> Iterator[str]:
     """One bad record after the other, and how many there are of each kind."""
     for record in found["records"]:
         where = place(record)
-        yield f"{record['code']}  {where}  id {record['id']}  uid {record['uid']}"
-        yield f"    {record['message']}"
+        yield f"{record['code']:<18} {where}"
+        yield f"    id {shown(record['id'], 80)}, uid {record['uid']}"
+        yield f"    {shown(record['message'], 600)}"
     yield line("quarantine", f"{found['n_quarantined']:,} records, {len(found['records']):,} of them listed")
     yield from _by_name(found["quarantined"])
     if found["n_quarantined"] > len(found["records"]):
@@ -285,12 +287,18 @@ def quarantined(found: Tree) -> Iterator[str]:
 def grouped(found: Tree) -> Iterator[str]:
     """The groups of duplicates: what stays, and under it what goes."""
     yield line("pruned", f"{found['n_pruned']:,} samples in {found['n_groups']:,} groups")
+    rows = []
     for group in found["groups"]:
-        yield line("kept", f"{group['kept']['uid'][:12]}  id {group['kept']['id']}, one of {group['n']:,}")
+        kept = group["kept"]
+        rows.append((f"{shown(kept['id'], 40)}", kept["uid"][:8], f"kept, of {group['n']:,}", "", ""))
         for member in group["pruned"]:
-            alike = "" if member["similarity"] is None else f"{member['similarity']:.4f}  "
-            alike += "" if member["oddness"] is None else f"odd {member['oddness']:.2f}  "
-            yield line("", f"{member['uid'][:12]}  {alike}{member['reason']}  id {member['id']}")
+            alike = "" if member["similarity"] is None else f"{member['similarity']:.4f}"
+            odd = "" if member["oddness"] is None else f"{member['oddness']:.2f}"
+            rows.append((f"  {shown(member['id'], 40)}", member["uid"][:8], member["reason"], alike, odd))
+    if rows:
+        yield ""
+        yield from table(("id", "uid", "why", "similarity", "odd"), rows, right=(3, 4), spare=(1, 4))
+        yield ""
     if len(found["groups"]) < found["n_groups"]:
         yield line("more", f"curate groups --limit {found['n_groups']}")
 

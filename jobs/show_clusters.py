@@ -26,7 +26,7 @@ def clusters(found: dict[str, Any]) -> Iterator[str]:
     )
     if found["n_clusters"] > len(rows):
         yield line("", f"{len(rows):,} are listed; more with --limit {found['n_clusters']}")
-    yield line("", "density is the mean cosine to the centre, spread the angle that holds 90 %")
+    yield line("", "density: mean cosine to the centre; spread: the angle that holds 90 %")
     yield from _curve(found["curve"])
     if found["quality"]:
         yield from _quality(found["quality"])

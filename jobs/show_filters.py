@@ -69,10 +69,11 @@ def _near_duplicates(found: Tree) -> Iterator[str]:
     ]
     yield from table(head, cells, right=(1, 2, 3, 4, 5))
     yield ""
-    share = f"at most {found['most_others']:.0%} of the samples of a group have one that is no copy"
-    yield line("near", f"samples are looked at again within an eps at which {share};")
-    yield line("", "copies were made of pictures of the pool: recompressed, resized, cropped, letterboxed,")
-    yield line("", "brightened; --eps E sets one eps for all")
+    share = f"{found['most_others']:.0%} of the samples of a group"
+    yield line("near", f"samples are looked at again within an eps at which at most {share}")
+    yield line("", "have one that is no copy; copies were made of pictures of the pool:")
+    yield line("", "recompressed, resized, cropped, letterboxed, brightened;")
+    yield line("", "--eps E sets one eps for all")
 
 
 def _alignment(found: Tree) -> Iterator[str]:
@@ -81,9 +82,11 @@ def _alignment(found: Tree) -> Iterator[str]:
     head = ("DATASET", "CLUSTERS", "SAMPLES", "PAIRS", "AUC", "95 %", "OUT BELOW", "LEFT OUT")
     yield from table(head, [_cells(row) for row in rows], right=(2, 3, 4, 6, 7))
     yield ""
-    yield line("alignment", f"leaves out where AUC is at least {found['min_auc']:g} with its whole interval,")
-    yield line("", f"so that at most {found['max_loss']:.1%} of the right pairs of a group go;")
-    yield line("", "in other groups it cannot tell, and leaves nothing out (--min-auc, --max-loss)")
+    yield line(
+        "alignment", f"leaves out where all of AUC's interval is at least {found['min_auc']:g} (--min-auc),"
+    )
+    yield line("", f"so that at most {found['max_loss']:.1%} of the right pairs of a group go")
+    yield line("", "(--max-loss); in other groups it cannot tell, and leaves nothing out")
 
 
 def _place(row: Tree) -> tuple[bool, bool, float]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from curation.progress import duration
 from jobs.text import Tree, line, size
+from schemas.visible import shown
 
 MOST_PASSED = 5  # named of files that are no data
 EFFECTS = {
@@ -65,14 +66,15 @@ def _images(images: Tree) -> Iterator[str]:
     yield line("images", ", ".join(filter(None, (distinct, size(images["bytes"]), faults))))
     if images["width"]:
         sides = [images[side] for side in ("width", "height")]
-        spans = (f"{side['min']:,} to {side['max']:,}, {side['mean']:,.0f} on average" for side in sides)
-        yield line("", "pixels wide: {}; high: {}".format(*spans))
+        spans = [f"{side['min']:,} to {side['max']:,} (mean {side['mean']:,.0f})" for side in sides]
+        yield line("", f"{spans[0]} pixels wide, {spans[1]} high")
         yield line("", ", ".join(f"{n:,} {name}" for name, n in images["formats"].items()))
 
 
 def _first(counted: Tree) -> Iterator[str]:
     for place in counted["first"]:
-        yield line("", f"{_place(place)}: {place['message']}")
+        yield line("", _place(place))
+        yield line("", f"  {shown(place['message'], 600)}")
     more = counted["n"] - len(counted["first"])
     if more:
         yield line("", f"and {more:,} more (--all)")
@@ -82,8 +84,8 @@ def _place(place: Tree) -> str:
     """File and line, then byte, number and id, as many JSON files are one line."""
     at = "" if place["line"] is None else f":{place['line']}"
     byte = "" if place["byte"] is None else f" byte {place['byte']}"
-    named = "" if place["id"] is None else f" (id {place['id']})"
-    return f"{place['file']}{at}{byte} #{place['record']}{named}"
+    named = "" if place["id"] is None else f" (id {shown(place['id'], 80)})"
+    return f"{shown(place['file'])}{at}{byte} #{shown(place['record'], 80)}{named}"
 
 
 def _trainer(trainer: Tree, container: str) -> Iterator[str]:

@@ -46,11 +46,18 @@ def chain(context: Context, until: str) -> list[Stage]:
 
 
 def steps_of(stages: Sequence[Stage]) -> dict[str, str]:
-    """The step of each stage by its name: whose folder it stands in; of one of another package, `score`."""
-    found = {}
+    """The step of each of the stages, which are in order, by its name.
+
+    That whose folder it stands in, but never one before that of the stage before it: some make use of an
+    earlier step's kind of stage. One of another package scores.
+    """
+    found, last = {}, STEPS[0]
     for stage in stages:
         package, _, path = type(stage).__module__.partition(".steps.")
-        found[stage.name] = path.partition(".")[0] if package == "curation" and path else "score"
+        folder = path.partition(".")[0] if package == "curation" and path else "score"
+        step = folder if folder in STEPS else "prune"
+        last = max(last, step, key=STEPS.index)
+        found[stage.name] = last
     return found
 
 
