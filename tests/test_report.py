@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import shutil
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,9 +18,11 @@ from curation.report.coverage import coverage
 from curation.report.outcomes import Outcomes
 from curation.report.page import as_json
 from curation.report.pairs import doubt, near_misses, pairs
+from curation.report.provenance import provenance
 from curation.report.scores import cuts
 from curation.report.space import NONE, packed, projected
 from curation.workspace import Workspace
+from schemas.config import parse
 from schemas.errors import WorkspaceError
 from tests.browser import Visit
 
@@ -159,6 +162,13 @@ def test_cut_lines_are_those_of_the_filters(pool: Workspace) -> None:
     found = cuts(pool.store)
     assert found["n_answer_words"] == [{"at": 1.0, "text": "≥ 1"}]
     assert found["fidelity"] == [{"at": 0.6, "text": "> 0.6"}]
+
+
+def test_the_settings_on_the_page_make_the_same_selection_again(pool: Workspace) -> None:
+    told = provenance(pool, Outcomes.of(pool.store))["config"]
+    settings = parse(tomllib.loads(told))
+    assert settings.select.strategy == pool.store.manifest("selection").stage["params"]["strategy"]
+    assert (settings.select.budget, settings.embed.model) == ("30%", "builtin:tiny")
 
 
 def test_the_map_has_the_directions_in_which_vectors_vary_most(pool: Workspace) -> None:

@@ -18,6 +18,7 @@ FIRST = (
     "synthetic_quality",
     "picture_agreement",
     "text_agreement",
+    "answer_agreement",
     "image_grounding",
     "visual_necessity",
     "perplexity",

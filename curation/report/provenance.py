@@ -26,7 +26,7 @@ def provenance(workspace: Pipeline, outcomes: Outcomes) -> dict[str, Any]:
     made = made_by(store)
     manifests = [store.manifest(table) for table in store.tables()]
     return {
-        "config": tomlkit.dumps(_plain(config)),
+        "config": tomlkit.dumps(_plain(config, outcomes)),
         "model": config.embed.model if "image_vectors" in made["stages"] else None,
         "versions": dict(sorted(made["versions"].items())),
         "tables": [
@@ -46,8 +46,10 @@ def provenance(workspace: Pipeline, outcomes: Outcomes) -> dict[str, Any]:
     }
 
 
-def _plain(config: Config) -> dict[str, Any]:
+def _plain(config: Config, outcomes: Outcomes) -> dict[str, Any]:
     tree = config.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
-    # A model is named even where it is the default, which may be another one day.
+    # Model and strategy are named even where they are the defaults, which may be others one day.
     tree["embed"] = {"model": config.embed.model, **tree.get("embed", {})}
+    if outcomes.selected:
+        tree["select"] = {"strategy": config.select.strategy, **tree.get("select", {})}
     return tree
