@@ -55,6 +55,7 @@ def test_the_wheel_holds_exactly_the_five_packages(tmp_path: Path) -> None:
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == PACKAGES
     for shipped in ("model.safetensors", "open_clip_config.json", "tokenizer.json"):
         assert f"curation/models/builtin/tiny/{shipped}" in names
+    assert {"curation/report/templates/page.html", "curation/report/templates/page.js"} <= set(names)
     assert not [name for name in names if "__pycache__" in name]
 
 
