@@ -135,8 +135,8 @@ def _finetuned(
     progress.note(f"loading {model}")
     pupil = bench.finetuned(model, pace)
     learned = [rows for each in (*picks.values(), *matched.values()) for rows in each]
-    learned += [bench.everything] * n_seeds
-    total = sum(pupil.cost(len(pupil.pairs(rows))) for rows in learned)
+    total = sum(pupil.cost(len(pupil.pairs(rows)), tried=False) for rows in learned)
+    total += n_seeds * pupil.cost(len(pupil.pairs(bench.everything)))
     with progress.bar("fine-tune and ask", total, "prompts") as bar:
         pupil.advance = bar.advance
         found = table_of(pupil, bench.questions.tasks, bench.everything, picks, n_seeds, matched)

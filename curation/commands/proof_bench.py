@@ -158,8 +158,8 @@ class Taught:
     def seedless(self) -> bool:
         return self.student in SEEDLESS
 
-    def marks(self, rows: Ints, seed: int) -> tuple[Floats, Floats]:
-        """What a student that learned from the samples `rows` gets in the exam, and in the trial."""
+    def marks(self, rows: Ints, seed: int, *, tried: bool = True) -> tuple[Floats, Floats]:
+        """What a student that learned from the samples `rows` gets in the exam, and in the trial always."""
         questions, exam, trial = self.bench.questions, self.bench.exam, self.bench.trial
         learned = np.zeros(len(questions.group), bool)
         learned[rows] = True

@@ -116,11 +116,12 @@ class Finetuned:
         self.weights = _learning(lessons.vlm.model, full=self.full)
         self.rate = rate or (RATE if self.full else ADAPTER_RATE)
         self._first = [weight.detach().clone() for weight in self.weights]
-        self._asked: list[list[Prompt]] | None = None
+        self._offered: dict[bool, list[list[Prompt]]] = {}  # of the trial, of the exam
 
-    def cost(self, n_pairs: int) -> int:
+    def cost(self, n_pairs: int, *, tried: bool = True) -> int:
         """Prompts that go through the model for `marks` of so many pairs."""
-        n_asked = sum(int((exam.choices >= 0).sum()) for exam in (self.exam, self.trial))
+        exams = (self.exam, self.trial) if tried else (self.exam,)
+        n_asked = sum(int((exam.choices >= 0).sum()) for exam in exams)
         return BATCH * self.pace.of(n_pairs, BATCH) + n_asked
 
     def pairs(self, rows: Ints) -> Ints:
@@ -128,12 +129,10 @@ class Finetuned:
         questions = self.lessons.questions
         return np.flatnonzero(np.isin(questions.sample, rows))
 
-    def marks(self, rows: Ints, seed: int) -> tuple[Floats, Floats]:
-        """What it gets in the exam, and in the trial, once it learned from the samples `rows`."""
+    def marks(self, rows: Ints, seed: int, *, tried: bool = True) -> tuple[Floats, Floats]:
+        """What it gets in the exam, and in the trial if `tried`, once it learned from the samples `rows`."""
         self._learn(self.pairs(rows), seed)
-        right = self._right()
-        n = len(self.exam.items)
-        return right[:n], right[n:]
+        return self._right(self.exam), self._right(self.trial) if tried else np.zeros(0, np.float32)
 
     def _learn(self, pairs: Ints, seed: int) -> None:
         """From the checkpoint, `pace` steps of AdamW; which pairs each step sees is drawn by the seed."""
@@ -156,18 +155,17 @@ class Finetuned:
             adam.zero_grad()
             self.advance(BATCH)
 
-    def _right(self) -> Floats:
-        """Of each question of the exam, then of the trial, whether the right answer is the likeliest."""
-        if self._asked is None:
-            items = np.concatenate([self.exam.items, self.trial.items]).tolist()
-            choices = np.concatenate([self.exam.choices, self.trial.choices]).tolist()
-            self._asked = [
+    def _right(self, exam: Exam) -> Floats:
+        """Of each question whether the right answer is the likeliest."""
+        offered = self._offered.get(exam is self.exam)
+        if offered is None:
+            offered = self._offered[exam is self.exam] = [
                 self.lessons.offered(item, [choice for choice in row if choice >= 0])
-                for item, row in zip(items, choices, strict=True)
+                for item, row in zip(exam.items.tolist(), exam.choices.tolist(), strict=True)
             ]
-        costs = self._costs([prompt for prompts in self._asked for prompt in prompts])
-        parts = np.split(costs, np.cumsum([len(prompts) for prompts in self._asked])[:-1])
-        return np.array([part[0] < part[1:].min() for part in parts], np.float32)
+        costs = self._costs([prompt for prompts in offered for prompt in prompts])
+        parts = np.split(costs, np.cumsum([len(prompts) for prompts in offered])[:-1])
+        return np.array([part[0] < part[1:].min() for part in parts if len(part)], np.float32)
 
     def _costs(self, prompts: list[Prompt]) -> Floats:
         """The mean NLL of each answer; infinite where there is none, or it is not finite."""

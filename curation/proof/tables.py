@@ -39,8 +39,8 @@ class Pupil(Protocol):
         """Whether it learns the same by every seed."""
         ...
 
-    def marks(self, rows: Ints, seed: int) -> tuple[Floats, Floats]:
-        """What it gets in the exam, and in the trial, once it learned from the samples `rows`."""
+    def marks(self, rows: Ints, seed: int, *, tried: bool = True) -> tuple[Floats, Floats]:
+        """What it gets in the exam, and in the trial if `tried`, once it learned from the samples."""
         ...
 
 
@@ -92,7 +92,7 @@ def table_of(
     own = {name: f"{RAW}, as much as {name}" for name in matched}
     every = {**picks, **{own[name]: rows for name, rows in matched.items()}}
     marks = {
-        name: np.stack([pupil.marks(rows, seed)[0] for seed, rows in enumerate(each)])
+        name: np.stack([pupil.marks(rows, seed, tried=False)[0] for seed, rows in enumerate(each)])
         for name, each in every.items()
     }
     found = scores(marks, full, exam, tasks, {name: own.get(name, RAW) for name in every})
