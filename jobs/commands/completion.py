@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import click
+from click.shell_completion import get_completion_class
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -20,8 +21,6 @@ def completion(context: click.Context, shell: str) -> None:
     Example:
         curate completion bash
     """
-    from click.shell_completion import get_completion_class
-
     kind = get_completion_class(shell)
     assert kind is not None
     click.echo(kind(context.find_root().command, {}, "curate", "_CURATE_COMPLETE").source())
