@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FOLDER = "search"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
