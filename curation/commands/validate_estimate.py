@@ -12,6 +12,7 @@ TABLES = {
     "embed": ("image_vectors", "chunks", "distinct_chunks", "chunk_vectors", "vectors"),
     "score": (
         *("cosines", "mismatch", "alignment", "hygiene", "text_flags", "openings", "quality", "capability"),
+        *("answer_ridges", "answers"),
     ),
     "cluster": ("centroids", "nearest", "clusters", "firsts", "probes"),
     "prune": (
