@@ -111,9 +111,9 @@ def shows(printed: str, text: str) -> str | None:
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what the how-to guides start from: the same 48 drawn records in several forms."""
+    """A folder with what the how-to guides start from: the same 64 drawn records in several forms."""
     folder = tmp_path_factory.mktemp("guides")
-    write_pool(folder, 48)
+    write_pool(folder, 64)
     (folder / "pool.json").rename(folder / "mixture.json")
     records = json.loads((folder / "mixture.json").read_text())
     good = [record for record in records if (folder / str(record.get("image"))).is_file()]

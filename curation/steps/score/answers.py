@@ -74,14 +74,15 @@ class FitAnswers:
             pool.iterate("checked", ["uid", "error"]), self.limit, lambda shard: shard["error"].is_null()
         )
         if not len(rows):
-            yield from (
-                Output(name, pa.RecordBatch.from_pylist([], schema)) for name, schema in self.writes.items()
-            )
+            yield from self._nothing()
             return
         found = {table: gather(pool.paths(table), shards, rows, list(columns)) for table, columns in SAMPLES}
         pairs, sources = pairs_of(
             {name: table[name] for table in found.values() for name in table.column_names}, MOST_PAIRS
         )
+        if not len(pairs.owner):
+            yield from self._nothing()
+            return
         ridges = fitted(pairs)
         told = ridges.told(pairs.answers)
         mine = {source: np.flatnonzero(sources == source) for source in sorted(set(sources.tolist()))}
@@ -99,6 +100,11 @@ class FitAnswers:
             "answer_sources",
             pa.record_batch([list(column) for column in zip(*measured, strict=True)], schema=SOURCES),
         )
+
+    def _nothing(self) -> Iterator[Output]:
+        """Of a pool without an answer."""
+        for name, schema in self.writes.items():
+            yield Output(name, pa.RecordBatch.from_pylist([], schema))
 
 
 def pairs_of(columns: Mapping[str, Any], most: int | None = None) -> tuple[Pairs, NDArray[np.object_]]:
