@@ -6,12 +6,9 @@ from collections.abc import Iterator
 from textwrap import wrap
 from typing import Any
 
-from jobs.text import line, table
+from jobs.text import LABEL, WIDTH, line, packed, table
 
 Tree = dict[str, Any]
-WIDTH = 80
-NAME = 24  # a longer one stands on a line of its own
-VIEWS = {"encoder": "vectors of the encoder", "plain": "hashes and words, no encoder"}
 
 
 def proved(found: Tree) -> Iterator[str]:
@@ -29,8 +26,8 @@ def proved(found: Tree) -> Iterator[str]:
 def _table(each: Tree, found: Tree) -> Iterator[str]:
     sees = f", {each['view']}" if each["view"] else ""
     yield f"{each['student']}{sees}: {each['n_questions']:,} questions"
-    yield from _list("counted", [f"{name} {mark:.0%}" for name, mark in each["full"].items()])
-    yield from _list("left out", [f"{name} ({reason})" for name, reason in each["left_out"].items()])
+    yield from packed("counted", [f"{name} {mark:.0%}" for name, mark in each["full"].items()])
+    yield from packed("left out", [f"{name} ({reason})" for name, reason in each["left_out"].items()])
     rows = []
     for number, (name, score) in enumerate(each["scores"].items()):
         low, high = score["gain_interval"]
@@ -39,25 +36,17 @@ def _table(each: Tree, found: Tree) -> Iterator[str]:
             gain = "", ""
         pairs = f"{found['picked'][name]['n_pairs']:,.0f}"
         figures = [f"{score['mean']:.1%}", f"{score['weighted']:.1%}", *gain, pairs]
-        rows += [[name, *figures]] if len(name) <= NAME else [[name], ["", *figures]]
-    yield from _aligned(["", "of full", "by question", "gain", "95 %", "pairs"], rows)
+        rows.append([name, *figures])
+    head = ["", "of full", "by question", "gain", "95 %", "pairs"]
+    # Where names are long, there is first no room for pairs, then none for questions.
+    yield from table(head, rows, right=range(1, len(head)), spare=[5, 2])
 
 
-def _aligned(head: list[str], rows: list[list[str]]) -> Iterator[str]:
-    """As `table`, with names that are alone in their row beside it."""
-    whole = [row for row in rows if len(row) > 1]
-    lines = table(head, whole, right=range(1, len(head)))
-    yield next(lines)
-    for row in rows:
-        yield row[0] if len(row) == 1 else next(lines)
-
-
-def _list(label: str, items: list[str]) -> Iterator[str]:
-    """Items behind a label, on as many lines as they need."""
-    if items:
-        first, *rest = wrap(", ".join(items), WIDTH - len(line("", "")))
-        yield line(label, first)
-        yield from (line("", more) for more in rest)
+def _wrapped(label: str, text: str) -> Iterator[str]:
+    """A text behind a label, on as many lines as it needs."""
+    first, *rest = wrap(text, WIDTH - LABEL)
+    yield line(label, first)
+    yield from (line("", more) for more in rest)
 
 
 def _baseline(equal: str) -> str:
@@ -84,7 +73,7 @@ def _legend(equal: str) -> Iterator[str]:
         "pairs": "questions with answers that were picked.",
     }
     for label, text in said.items():
-        yield from _list(label, [text])
+        yield from _wrapped(label, text)
 
 
 def mixed(found: Tree) -> Iterator[str]:
