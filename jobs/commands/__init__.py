@@ -16,8 +16,8 @@ from jobs.commands.writing import convert, export, table
 
 COMMANDS = (
     demo, init, ingest, embed, score, cluster, prune, select, export, run,
-    status, verify, gc, explain, search, explore, groups, clusters, compare, proof, mix, report, table, scores,
-    models, doctor, completion,
+    status, verify, gc, explain, search, explore, groups, clusters, compare, proof, mix, report, table,
+    scores, models, doctor, completion,
     convert, validate, decontaminate, annotate, train_scorer,
     submit,
 )  # fmt: skip
