@@ -137,8 +137,8 @@ def test_where_answers_follow_from_nothing_samples_have_no_value(tmp_path):
     assert measured["learned"]["decides"]
     assert measured["learned"]["low"] > 0.5
     assert not measured["drawn"]["decides"]
-    found = pl.from_arrow(ws.store.read("answers")).with_columns(
-        source=pl.from_arrow(ws.store.read("checked", ["source"]))["source"]
+    found = pl.DataFrame(ws.store.read("answers")).with_columns(
+        source=pl.DataFrame(ws.store.read("checked", ["source"]))["source"]
     )
     assert found.filter(pl.col("source") == "drawn")["answer_agreement"].null_count() == 120
     assert found.filter(pl.col("source") == "learned")["answer_agreement"].null_count() == 0
