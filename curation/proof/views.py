@@ -46,7 +46,8 @@ def encoder_view(store: Store, questions: Questions, encoder: Encoder, key: Any,
         _encoded(store.root / "proof", texts, encoder, key, progress)
         for texts in (questions.question, questions.answer)
     )
-    return View("encoder", np.hstack([shown, asked, shown * asked * np.sqrt(shown.shape[1])]), said)
+    both = shown * asked * np.float32(np.sqrt(shown.shape[1]))
+    return View("encoder", np.hstack([shown, asked, both]), said)
 
 
 def plain_view(store: Store, questions: Questions) -> View:

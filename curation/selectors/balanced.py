@@ -1,9 +1,9 @@
 """`balanced`, the default: the square root of each source's size, doubtful answers last, the rest by chance.
 
 Of what was tried on the pools of `benchmarks.quality` these two trained better than chance everywhere: a
-mixture that does not starve small sources (p ~ n^a, arXiv 1911.02116 §3.1), and a gate on answers to which the
-rest of the pool does not lead (confident learning, arXiv 1911.00068). All else is drawn, as no other choice
-beat chance on every pool.
+mixture that does not starve small sources (p ~ n^a, arXiv 1911.02116 §3.1), and a gate on answers to which
+the rest of the pool does not lead (confident learning, arXiv 1911.00068). All else is drawn, as no other
+choice beat chance on every pool.
 """
 
 from __future__ import annotations
