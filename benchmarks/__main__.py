@@ -28,8 +28,8 @@ from benchmarks.report import SHARED
 
 FOLDER = Path(__file__).parent
 TIMINGS = (
-    "chain", "embed", "endpoint", "gradients", "grounding", "ingest", "kmeans", "neardup", "peers", "search", "select",
-    "spark",
+    "chain", "embed", "endpoint", "gradients", "grounding", "ingest", "kmeans", "neardup", "peers", "search",
+    "select", "spark",
 )  # fmt: skip
 ACCURACY = ("capability", "clusters", "copies", "defects", "duplicates", "models", "ocr", "scorers")
 NAMES = (*TIMINGS, *ACCURACY)

@@ -15,7 +15,7 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -169,7 +169,7 @@ def timed(
 def filtered(store: Store) -> dict[str, float]:
     """Seconds of a filter from disk, and on the page: of the first, a further one, and one in order."""
     frame, figures = Frame(store), {}
-    runs = {
+    runs: dict[str, Callable[[], object]] = {
         "filter_from_disk_s": lambda: matching(store, [WHERE]),
         "filter_first_s": lambda: frame.ordered(WHERE, "", falling=False),
         "filter_s": lambda: frame.ordered(WHERE.replace("60", "61"), "", falling=False),

@@ -65,7 +65,7 @@ def _verify_uids(store: Store) -> list[str]:
 
 
 def collect_garbage(store: Store) -> tuple[int, int]:
-    """Remove shards, ledger entries, partial files and indexes that nothing refers to: (files, bytes) removed.
+    """Remove shards, ledger entries, partial files, indexes that nothing refers to: (files, bytes) removed.
 
     The caller holds the lock: what a run is just writing looks like garbage.
     """
