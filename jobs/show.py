@@ -110,6 +110,8 @@ def _compared(counts: Tree) -> Iterator[str]:
         yield line("", f"{counts['n_full_lists']:,} samples have more neighbours than are remembered")
     if counts.get("copies", {}).get("n_groups"):
         yield line("measured", told_apart(counts["copies"]))
+        if "n_selected" not in counts:
+            yield line("", "group by group: curate status --filters")
     if "n_selected" not in counts:
         steps = [f"{n:,} with {eps:g}" for eps, n in counts["curve"].items()]
         yield from packed("redundant", [f"by --redundant E would stay: {steps[0]}", *steps[1:]])

@@ -22,6 +22,7 @@ from jobs.java import require_java
 from jobs.masters import DRIVER_ENV
 from jobs.pack import UNPACKED
 from jobs.submission import IMAGE, Submission
+from jobs.text import Pasted
 from schemas.errors import EngineUnavailable
 
 ENVIRONMENT = "environment"  # the folder of the unpacked environment
@@ -118,7 +119,9 @@ def text(tree: dict[str, Any]) -> Iterator[str]:
     while words[0].startswith("--"):
         lines.append(shlex.join([words.pop(0), words.pop(0)]))
     lines += [shlex.quote(words.pop(0)), shlex.join(words)]
-    yield " \\\n  ".join(lines)
+    yield Pasted(f"{lines[0]} \\")
+    yield from (Pasted(f"  {line} \\") for line in lines[1:-1])
+    yield Pasted(f"  {lines[-1]}")
     yield ""
     for file in tree["files"]:
         yield f"{_size(file):>10}  {file['path']}  ({file['what']})"

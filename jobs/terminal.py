@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.text import GAP, LABEL, MOST_OF_LINE, Grid, Line, fitting, room
+from jobs.text import GAP, LABEL, MOST_OF_LINE, Grid, Line, Pasted, fitting, room
 from schemas.visible import shown
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ COMMANDS = ("curate ", "apt-get ", "pip ", "export ")  # are pasted, and so not 
 
 
 def put(parts: Iterable[str]) -> None:
-    """Print lines and tables to stdout. What is neither `Line` nor `Grid` is one line, made visible."""
-    said = [part if isinstance(part, Line | Grid) else shown(part, MOST_OF_LINE) for part in parts]
+    """Print lines and tables to stdout. What is of no class of jobs/text.py is one line, made visible."""
+    said = [part if isinstance(part, Line | Grid | Pasted) else shown(part, MOST_OF_LINE) for part in parts]
     if sys.stdout.isatty() or "COLUMNS" in os.environ or "FORCE_COLOR" in os.environ:
         _put_rich(said)
     else:
@@ -52,6 +52,8 @@ def _put_rich(parts: Iterable[str]) -> None:
 
 
 def _is_command(part: str) -> bool:
+    if isinstance(part, Pasted):
+        return True
     return (part.said if isinstance(part, Line) else part.strip()).startswith(COMMANDS)
 
 

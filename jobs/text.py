@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from schemas.visible import shown
+from schemas.visible import shown, visible
 
 Tree = dict[str, Any]
 
@@ -27,6 +27,15 @@ class Line(str):
         made = super().__new__(cls, f"{label:<{LABEL}}{said}".rstrip())
         made.label, made.said = label, said
         return made
+
+
+class Pasted(str):
+    """A line that somebody pastes into a shell: whole, whatever its length and the width of the terminal."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> Pasted:
+        return super().__new__(cls, visible(text))
 
 
 class Grid(str):

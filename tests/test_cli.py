@@ -282,7 +282,7 @@ def test_status_compares_the_selection_with_its_own_settings(workspace: Path) ->
 def test_errors_are_listed_with_code_and_place(workspace: Path) -> None:
     result = invoke(workspace, "status --errors --limit 2")
     assert re.search(
-        r"^[a-z_]+  mixture\.json:\d+ #\d+  id \S+  uid [0-9a-f]{32}$", result.stdout, re.MULTILINE
+        r"^[a-z_]+ +mixture\.json:\d+ #\d+\n    id \S+, uid [0-9a-f]{32}$", result.stdout, re.MULTILINE
     )
     assert len(json.loads(invoke(workspace, "status --errors --limit 2 --json").stdout)["records"]) == 2
 

@@ -698,7 +698,7 @@ def test_a_head_decides_a_selection_and_another_file_computes_it_anew(scored: Wo
 
 
 def test_a_column_of_no_head_is_refused_before_anything_is_computed(scored: Workspace) -> None:
-    with pytest.raises(ConfigError, match=r"no column 'beauty', and no head.*--head NAME=FILE.*alignment"):
+    with pytest.raises(ConfigError, match=r"no column 'beauty', no head .*--head NAME=FILE.*alignment"):
         scored.select("50%", "top:beauty")
 
 

@@ -403,7 +403,7 @@ def test_visnec_takes_a_share_of_every_cluster():
 
 
 def test_a_target_is_taken_into_the_strategy():
-    assert spec_with("adapt", "val") == "less:val"
+    assert spec_with("balanced", "val") == "less:val"
     assert spec_with("less@gradient", "val") == "less:val@gradient"
     assert spec_with("less:val@gradient", "val") == "less:val@gradient"
     assert spec_with("random", None) == "random"

@@ -109,7 +109,9 @@ def spark(machine: Path, text: str) -> None:
 
 
 def submit(line: str, folder: str = ".") -> Result:
-    return CliRunner().invoke(cli, ["-C", folder, "submit", *shlex.split(line)])
+    # Where Python's readline is loaded, as under xdist, its children inherit COLUMNS, and lines break there.
+    runner = CliRunner(env={"COLUMNS": None})
+    return runner.invoke(cli, ["-C", folder, "submit", *shlex.split(line)])
 
 
 def planned(line: str, folder: str = ".") -> dict[str, Any]:
