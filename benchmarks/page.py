@@ -24,22 +24,9 @@ meanwhile. Seconds and rates are then too bad, and ratios rough: take none of th
 """
 # What the README tells, each with the figures that it is made of, by command.
 README: dict[str, dict[str, str]] = {
-    "python -m benchmarks.embed": {
-        "ViT-B-32: images a second": "ViT-B-32/random.stage_images_per_second",
-        "ViT-B-32: times a plain open_clip loop": "ViT-B-32/random.ratio_vs_plain_loop",
+    "python -m benchmarks.embed --quick": {
         "`builtin`: images a second": "builtin.stage_images_per_second",
         "`builtin`: times a plain open_clip loop": "builtin.ratio_vs_plain_loop",
-    },
-    "python -m benchmarks.chain": {
-        "real records, pool to subset, `builtin`": "records",
-        "… over so many images": "images",
-        "… seconds": "seconds",
-        "… GB": "peak_gb",
-    },
-    "python -m benchmarks.neardup": {
-        "near-duplicates of 1,000,000 vectors: seconds": "pool_1000000x512.k1000.seconds",
-        "… GB": "pool_1000000x512.k1000.peak_gb",
-        "… share of planted pairs": "pool_1000000x512.k1000.recall_of_planted",
     },
 }
 
