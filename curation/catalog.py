@@ -123,7 +123,7 @@ TABLES: dict[str, Table] = {table.name: table for table in (
           "`fold` (null: the mean answer), `weights`", whole_pool=True),
     Table("answer_others", "an answer that those of its source are held against",
           "`source`, `answer`", whole_pool=True),
-    Table("answer_sources", "a source",
+    Table("answer_sources", "a source with eight answers and more",
           "how well its answers are told from others: `n` pairs, `auc` and its 95 % interval `low`, `high`, "
           "`decides` (else its samples have no value in `answers`)", whole_pool=True),
     Table("answers", "a sample",

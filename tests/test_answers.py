@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
+from PIL import Image
 from threadpoolctl import threadpool_limits
 
 from curation.selectors import selector
@@ -163,3 +164,14 @@ def test_balanced_shares_by_clusters_where_there_is_one_source():
     )
     chosen = rows[decide(selector("balanced"), rows, 40, 0).order]
     assert dict(chosen["cluster"].value_counts().iter_rows()) == {0: 27, 1: 13}
+
+
+def test_a_pool_of_pictures_alone_has_no_ridges_and_no_values(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(3):
+        Image.new("RGB", (40, 40), (80 * number, 20, 200)).save(folder / f"{number}.png")
+    ws = Workspace.init(tmp_path / "work", {"mine": folder}, model="builtin:tiny")
+    ws.score()
+    assert ws.store.read("answer_sources").num_rows == 0
+    assert ws.store.read("answers")["answer_agreement"].null_count == 3

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from curation.storage.ids import hashed, positions
 from curation.storage.shown import image_numbers, joined
 from curation.storage.store import Store
+from scorers.answers import asked_and_told
 
 Ints = NDArray[np.int64]
 
@@ -40,15 +41,11 @@ def questions_of(store: Store) -> Questions:
     row = 0
     for shard in store.iterate("samples", ["turns"]):
         for turns in shard["turns"].to_pylist():
-            asked = ""
-            for turn in turns if good[row] else ():
-                text = turn["text"].replace("<image>", " ").strip()
-                if turn["role"] == "user":
-                    asked = text
-                elif turn["role"] == "assistant" and text:
-                    sample.append(row)
-                    question.append(asked)
-                    answer.append(text)
+            said = asked_and_told([(turn["role"], turn["text"]) for turn in turns]) if good[row] else ()
+            for asked, told in said:
+                sample.append(row)
+                question.append(asked)
+                answer.append(told)
             row += 1
     rows = np.array(sample, np.int64)
     of_sample = np.array([number.get(source, -1) for source in sources], np.int64)

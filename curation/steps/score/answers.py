@@ -45,7 +45,7 @@ SOURCES = pa.schema(
         pa.field("decides", pa.bool_(), nullable=False),
     ]
 )
-EVERY = ""  # the name of what is of no source, and of all together
+EVERY = ""  # the name of what is of no source
 MOST_PAIRS = 4  # of a sample, to learn from
 TWO_SIDED = 1.96  # standard errors of a 95 % interval
 
@@ -87,19 +87,17 @@ class FitAnswers:
         told = ridges.told(pairs.answers)
         mine = {source: np.flatnonzero(sources == source) for source in sorted(set(sources.tolist()))}
         others = {source: told[own[:OTHERS]] for source, own in mine.items() if len(own) >= FEWEST}
-        others[EVERY] = told[:OTHERS]
         yield Output("answer_ridges", _ridges(ridges))
         yield Output("answer_others", _others(others))
         measured = []
-        for source, own in mine.items():
+        for source, held in others.items():
+            own = mine[source]
             expected = ridges.expected(pairs.seen(own), pairs.fold[own])
-            auc, error = told_apart(expected, told[own], others.get(source, others[EVERY]))
+            auc, error = told_apart(expected, told[own], held)
             low, high = auc - TWO_SIDED * error, auc + TWO_SIDED * error
-            measured.append((source, len(own), auc, low, high, len(own) >= FEWEST and low > 0.5))
-        yield Output(
-            "answer_sources",
-            pa.record_batch([list(column) for column in zip(*measured, strict=True)], schema=SOURCES),
-        )
+            measured.append((source, len(own), auc, low, high, low > 0.5))
+        rows_of = [dict(zip(SOURCES.names, row, strict=True)) for row in measured]
+        yield Output("answer_sources", pa.RecordBatch.from_pylist(rows_of, SOURCES))
 
     def _nothing(self) -> Iterator[Output]:
         """Of a pool without an answer."""
@@ -199,5 +197,5 @@ def _ridges(ridges: Ridges) -> pa.RecordBatch:
 
 def _others(others: Mapping[str, NDArray[np.float32]]) -> pa.RecordBatch:
     names = [name for name, answers in others.items() for _ in answers]
-    rows = np.vstack(list(others.values()))
+    rows = np.vstack([np.zeros((0, WORDS), np.float32), *others.values()])
     return pa.record_batch([names, vector_array(rows, np.ones(len(rows), bool))], schema=OTHER)
