@@ -10,10 +10,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.commands.explain import find_records, text_of
+from curation.commands.explain import find_records
 from curation.commands.matching import matching
 from curation.pipeline.pipeline import Pipeline
-from curation.search.hits import Hit, Searcher, read_samples
+from curation.report.records import records
+from curation.search.hits import Hit, Searcher
 from curation.search.query import demand_same_model, of_picture, of_text
 from curation.search.sides import SIDES, Floats
 from curation.storage.store import Store
@@ -80,7 +81,7 @@ def search(workspace: Pipeline, query: Query, where: Sequence[str] = ()) -> dict
         searcher = Searcher(store, workspace.progress)
         among = matching(store, where)
         hits, sides = nearest(workspace, searcher, query, among)
-        rows = read_samples(store, np.array([hit.position for hit in hits], np.int64))
+        rows = records(store, [hit.position for hit in hits], BEGINNING)
         return {
             "query": query.told,
             "by": sides,
@@ -165,16 +166,12 @@ def _picture(image: Path | str | bytes) -> tuple[bytes, str]:
 
 
 def _result(row: dict[str, Any], hit: Hit) -> dict[str, Any]:
-    text = text_of(row["turns"]).replace("<image>\n", "").replace("<image>", "")
     return {
-        "uid": row["uid"].hex(),
-        "id": row["record_id"],
-        "dataset": row["dataset"],
-        "source": row["source"],
+        **{name: row[name] for name in ("uid", "id", "dataset", "source")},
         "by": hit.side,
         "cosine": hit.cosine,
         "score": hit.score,
         "n_same": hit.n_same,
-        "text": text[:BEGINNING],
+        "text": row["text"],
         "images": [{"name": ref["name"], "path": ref["path"]} for ref in row["images"]],
     }

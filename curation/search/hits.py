@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -128,13 +127,3 @@ class Searcher:
         named, first, counts = np.unique(pairs[:, 0], return_index=True, return_counts=True)
         at = np.searchsorted(named, rows)
         return pairs[first[at], 1], counts[at]
-
-
-def read_samples(store: Store, at: Ints) -> list[dict[str, Any]]:
-    """What there is to see of the samples at positions of the pool: plain rows of `samples`."""
-    if not len(at):
-        return []
-    places = located(store.manifest("samples").sizes, at)
-    columns = ["uid", "record_id", "dataset", "source", "turns", "images"]
-    rows: list[dict[str, Any]] = gather(store.paths("samples"), *places, columns).to_pylist()
-    return rows
