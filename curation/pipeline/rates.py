@@ -21,6 +21,7 @@ RATES = {
     "text_agreement": 500,
     "chunks": 2500,
     "chunk_vectors": 1000,
+    "answers": 2000,
     "neighbours": 5000,
     "copy_cosines": 25,  # pictures, each with its copies
 }
@@ -52,7 +53,7 @@ OF_IMAGES = ("images", "image_vectors", "image_text", "image_leaks")
 OF_CHUNKS = ("chunk_vectors",)
 FEW_COPIED = 128  # pictures that `copy_cosines` takes, where nobody knows yet
 # Their rows are not those they read, so the log's rows say nothing about their speed.
-NO_HISTORY = ("mismatch", "openings", "words", "centroids", "probes", "neighbours", "pruned")
+NO_HISTORY = ("mismatch", "answer_ridges", "openings", "words", "centroids", "probes", "neighbours", "pruned")
 
 
 @dataclass(frozen=True)
